@@ -1,0 +1,30 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else; each makes its own virtual environment.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint bench clean
+
+demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
+	$(BIN)/gridcloze demo -o demo
+
+test: .venv/installed  ## the quick tests
+	$(BIN)/pytest -m "not slow"
+
+test-all: .venv/installed  ## all tests
+	$(BIN)/pytest
+
+lint: .venv/installed  ## lint, format check, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/installed  ## the figures of the README, one after the other: some two hours
+	$(BIN)/python benchmarks/toys.py
+
+clean:
+	rm -rf .venv demo
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

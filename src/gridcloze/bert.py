@@ -1,0 +1,225 @@
+"""The model: a bidirectional transformer encoder over patches of cells (BERT: Devlin et al. 2018, arXiv:1810.04805)."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812, the name that the field uses
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from .grids import InputError
+from .predictor import known_or, tokens_of
+
+MOST_PATCHES = 256
+PASS_CELLS, MOST_GRIDS = 4096, 64  # that a pass reads: enough to be fast in bulk, few enough to answer one grid at once
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """Everything that decides the shape of a `Bert`. `depth` is the dial; what is 0 follows."""
+
+    height: int  # cells of the grids it is trained on; it fills any other size too
+    width: int
+    n_symbols: int
+    depth: int = 4
+    embedding_size: int = 0
+    heads: int = 0
+    patch: int = 0  # cells to the side of a patch; follows from the size of the grids
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patch", self.patch or smallest_patch(self.height, self.width))
+        object.__setattr__(self, "embedding_size", self.embedding_size or 16 * self.depth)
+        object.__setattr__(self, "heads", self.heads or max(1, self.embedding_size // 16))
+        if min(asdict(self).values()) < 1:
+            raise InputError(f"every number of a BertConfig is at least 1, got {asdict(self)}")
+        if self.embedding_size % (4 * self.heads):
+            raise InputError(f"embedding_size {self.embedding_size} is no multiple of 4 × {self.heads} heads")
+
+
+class Bert(nn.Module):
+    """Tokens in, logits out; positions are rotary, plus a learned table on the size it was trained on."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.config = config
+        rows, columns = patches(config.height, config.patch), patches(config.width, config.patch)
+        cells = config.patch**2
+        self.patch_to_embedding = nn.Linear(cells * (config.n_symbols + 2), config.embedding_size)
+        self.position = nn.Parameter(0.02 * torch.randn(rows, columns, config.embedding_size))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
+        self.before_output = nn.LayerNorm(config.embedding_size)
+        self.embedding_to_patch = nn.Linear(config.embedding_size, cells * config.n_symbols)
+        nn.init.zeros_(self.embedding_to_patch.weight)
+
+    @property
+    def n_symbols(self) -> int:
+        return self.config.n_symbols
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """The matrices between embedding and output, which Muon trains; AdamW trains the rest."""
+        return [parameter for parameter in self.layers.parameters() if parameter.ndim == 2]
+
+    def forward(self, tokens: Int[Tensor, "batch height width"]) -> Float[Tensor, "batch height width symbol"]:
+        """The logits of every cell; a token is a symbol, or `n_symbols` for a hidden cell."""
+        return self._encode(tokens, attention=None)
+
+    def attend(self, tokens: Int[Tensor, "batch height width"]) -> Float[Tensor, "batch layer head query key"]:
+        """The attention weights: query and key are patches, row by row; the keys of a query sum to 1."""
+        attention: list[Tensor] = []
+        self._encode(tokens, attention)
+        return torch.stack(attention, dim=1)
+
+    def _encode(self, tokens: Tensor, attention: list[Tensor] | None) -> Tensor:
+        height, width = tokens.shape[1:]
+        pieces = cut(tokens, self.config.patch, outside=self.n_symbols + 1)
+        rows, columns = pieces.shape[:2]
+        x = self._embed(pieces)
+        rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x.device)
+        for layer in self.layers:
+            x = layer(x, rotation, attention)
+        logits = self.embedding_to_patch(self.before_output(x))
+        logits = logits.view(rows, columns, -1, self.config.patch**2, self.n_symbols)
+        return join(logits, self.config.patch)[:, :height, :width]
+
+    def _embed(self, pieces: Tensor) -> Float[Tensor, "patches batch embedding"]:
+        one_hot = F.one_hot(pieces, self.n_symbols + 2).flatten(-2)
+        x = self.patch_to_embedding(one_hot.to(self.position.dtype))
+        if x.shape[:2] == self.position.shape[:2]:
+            x = x + self.position[:, :, None]
+        return x.flatten(0, 1)
+
+
+class Layer(nn.Module):
+    """Attention, then a two-layer network at each patch; both added to what comes in (pre-norm)."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        size = config.embedding_size
+        self.before_attention = nn.LayerNorm(size)
+        self.attention = Attention(size, config.heads)
+        self.before_network = nn.LayerNorm(size)
+        self.input_to_inner = nn.Linear(size, 4 * size)
+        self.inner_to_output = nn.Linear(4 * size, size)
+        nn.init.zeros_(self.inner_to_output.weight)  # every layer starts as the identity
+
+    def forward(self, x: Tensor, rotation: Tensor, attention: list[Tensor] | None) -> Tensor:
+        x = x + self.attention(self.before_attention(x), rotation, attention)
+        return x + self.inner_to_output(F.gelu(self.input_to_inner(self.before_network(x))))
+
+
+class Attention(nn.Module):
+    """Every patch looks at every patch (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
+
+    Written out as two matrix products and a softmax: on a processor its backward pass is twice as fast as that
+    of the fused kernel up to some 256 patches (LOG.md). Patches come before the batch, so that the heads of
+    all grids are one strided batch of matrices and nothing is copied.
+    """
+
+    def __init__(self, size: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.input_to_query = nn.Linear(size, size, bias=False)
+        self.input_to_key = nn.Linear(size, size, bias=False)
+        self.input_to_value = nn.Linear(size, size, bias=False)
+        self.attended_to_output = nn.Linear(size, size, bias=False)
+        nn.init.zeros_(self.attended_to_output.weight)
+
+    def forward(self, x: Tensor, rotation: Tensor, attention: list[Tensor] | None) -> Tensor:
+        patches, batch, size = x.shape
+        by_head = (patches, batch * self.heads, size // self.heads)
+        scale = by_head[-1] ** -0.5
+        query = torch.bmm(self.input_to_query(x).view(by_head), rotation * scale).transpose(0, 1)
+        key = torch.bmm(self.input_to_key(x).view(by_head), rotation).transpose(0, 1)
+        value = self.input_to_value(x).view(by_head).transpose(0, 1)
+        weights = torch.bmm(query, key.transpose(1, 2)).softmax(-1)
+        if attention is not None:
+            attention.append(weights.view(batch, self.heads, patches, patches))
+        return self.attended_to_output(torch.bmm(weights, value).transpose(0, 1).reshape(x.shape))
+
+
+def rotary_positions(rows: int, columns: int, size: int) -> Float[Tensor, "patches size size"]:
+    """Rotation matrices by which the product of query and key depends on where they stand to each other.
+
+    Half of the angles turn with the row, half with the column, at speeds from 1 to nearly 1/20 radian a patch
+    (Su et al. 2021, arXiv:2104.09864).
+    """
+    speeds = 20.0 ** -(torch.arange(size // 4) / (size // 4))
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    angles = torch.cat((row.reshape(-1, 1) * speeds, column.reshape(-1, 1) * speeds), dim=1)
+    cosine, sine = angles.cos().diag_embed(), angles.sin().diag_embed()
+    return torch.cat((torch.cat((cosine, sine), dim=2), torch.cat((-sine, cosine), dim=2)), dim=1)
+
+
+def smallest_patch(height: int, width: int) -> int:
+    """2 cells to the side, doubled until there are not too many patches: attention costs their number squared."""
+    patch = 2
+    while patches(height, patch) * patches(width, patch) > MOST_PATCHES:
+        patch *= 2
+    return patch
+
+
+def patches(cells: int, patch: int) -> int:
+    """How many patches cover a side of so many cells."""
+    return math.ceil(cells / patch)
+
+
+def cut(tokens: Int[Tensor, "batch height width"], patch: int, outside: int) -> Int[Tensor, "row column batch cell"]:
+    """The patches of grids, filled up with `outside` on the right and below; `join` is the inverse."""
+    batch, height, width = tokens.shape
+    rows, columns = patches(height, patch), patches(width, patch)
+    full = F.pad(tokens, (0, columns * patch - width, 0, rows * patch - height), value=outside)
+    return full.view(batch, rows, patch, columns, patch).permute(1, 3, 0, 2, 4).reshape(rows, columns, batch, -1)
+
+
+def join(
+    pieces: Float[Tensor, "row column batch cell symbol"], patch: int
+) -> Float[Tensor, "batch height width symbol"]:
+    """The grids that patches make, with the cells that `cut` added."""
+    rows, columns, batch, _, n_symbols = pieces.shape
+    cells = pieces.view(rows, columns, batch, patch, patch, n_symbols).permute(2, 0, 3, 1, 4, 5)
+    return cells.reshape(batch, rows * patch, columns * patch, n_symbols)
+
+
+class BertPredictor:
+    """A trained `Bert` as a Predictor: NumPy in, NumPy out."""
+
+    def __init__(self, model: Bert):
+        self.model = model.eval()
+        self.n_symbols = model.n_symbols
+
+    @torch.inference_mode()
+    def marginals(
+        self, cells: Int[np.ndarray, "batch height width"], hidden: Bool[np.ndarray, "batch height width"]
+    ) -> Float[np.ndarray, "batch height width symbol"]:
+        """The probability of each symbol at each hidden cell; visible cells keep theirs.
+
+        Passes have one fixed shape, so that rounding does not depend on the company a grid is in.
+        """
+        tokens = tokens_of(cells, hidden, self.n_symbols)
+        chunk = max(1, min(MOST_GRIDS, PASS_CELLS // max(1, tokens[0].size))) if len(tokens) else 1
+        passes = [self._one_pass(tokens[start : start + chunk], chunk) for start in range(0, len(tokens), chunk)]
+        logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
+        return known_or(softmax(logits), cells, hidden)
+
+    def _one_pass(self, tokens: np.ndarray, chunk: int) -> np.ndarray:
+        full = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
+        full[: len(tokens)] = tokens
+        device = self.model.position.device
+        return self.model(torch.from_numpy(full).to(device))[: len(tokens)].double().cpu().numpy()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis."""
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return odds / odds.sum(-1, keepdims=True)
+
+
+def config_from_json(values: dict[str, Any]) -> BertConfig:
+    """The config in a model file's header; raises InputError for a field that is unknown or no integer."""
+    unknown = set(values) ^ set(BertConfig.__dataclass_fields__)
+    if unknown or not all(type(value) is int for value in values.values()):
+        raise InputError(f"the config of the model does not fit this version of gridcloze: {sorted(unknown) or values}")
+    return BertConfig(**values)

@@ -1,0 +1,118 @@
+"""One file in, one file out: a model with its palette and its training record, as safetensors."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .bert import Bert, BertPredictor, config_from_json
+from .grids import InputError, Palette, atomic_write
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of its tensors."""
+
+    config: dict[str, int]
+    palette: Palette
+    scale: int = 1  # pixels to the side of a cell in the examples
+    training: dict[str, Any] = field(default_factory=dict)
+    hash: str = ""  # SHA-256 of everything in the file, in hexadecimal digits
+
+
+class TrainedPredictor(BertPredictor):
+    """The Predictor of a model file, with its `header`."""
+
+    def __init__(self, model: Bert, header: Header):
+        super().__init__(model)
+        self.header = header
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the grids it was trained on, in cells."""
+        return self.model.config.height, self.model.config.width
+
+
+def save(
+    path: Path | str, model: Bert, palette: Palette, scale: int = 1, training: dict[str, Any] | None = None
+) -> str:
+    """Write a model file at once or not at all, and return its hash."""
+    said = {
+        "format": "gridcloze",
+        "format_version": FORMAT_VERSION,
+        "config": asdict(model.config),
+        "palette": palette.to_json(),
+        "scale": scale,
+        "training": training or {},
+    }
+    text = json.dumps(said, sort_keys=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    file_hash = _hash(text, {name: value.numpy() for name, value in tensors.items()})
+    with atomic_write(Path(path)) as temporary:
+        save_file(tensors, temporary, {"gridcloze": text, "hash": file_hash})
+    return file_hash
+
+
+def load(path: Path | str) -> TrainedPredictor:
+    """The Predictor in a model file; nothing in the file is executed.
+
+    Raises InputError if there is no such file, if it is no model file, truncated, altered, of another format
+    version, or if its config does not fit its tensors.
+    """
+    header, tensors = _read(Path(path))
+    config = config_from_json(header.config)
+    with torch.device("meta"):  # the shapes alone: a config that lies must not fill the memory
+        expected = {name: tuple(value.shape) for name, value in Bert(config).state_dict().items()}
+    if config.n_symbols != header.palette.n_symbols or expected != {k: v.shape for k, v in tensors.items()}:
+        raise InputError(f"{path}: the config in the file does not fit its tensors; train the model again")
+    model = Bert(config)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    return TrainedPredictor(model, header)
+
+
+def read_header(path: Path | str) -> Header:
+    """What a model file says of itself, checked like `load` does but for the config."""
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; train a model with: gridcloze train EXAMPLES -o {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a model file of gridcloze, or it is truncated ({error})") from error
+    return _header(path, metadata, tensors), tensors
+
+
+def _header(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> Header:
+    text = metadata.get("gridcloze", "")
+    if not text:
+        raise InputError(f"{path} is a safetensors file, but not a model of gridcloze")
+    if metadata.get("hash") != _hash(text, tensors):
+        raise InputError(f"{path} was altered after it was written (its hash differs); take the original file")
+    said = json.loads(text)
+    if said["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {said['format_version']}, this gridcloze reads {FORMAT_VERSION}: "
+            "use the version that wrote it, or train again"
+        )
+    return Header(said["config"], Palette.from_json(said["palette"]), said["scale"], said["training"], metadata["hash"])
+
+
+def _hash(text: str, tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].shape} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,191 @@
+"""The front door in a shell: thin verbs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+
+app = typer.Typer(
+    name="gridcloze",
+    help="Learn from example grids, fill the hidden cells of new ones, and check the probabilities.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[Path, typer.Argument(help="A model file that `gridcloze train` wrote.", show_default=False)]
+Seed = Annotated[int, typer.Option(help="Random numbers follow from it: same seed, same result.", min=0)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+
+
+def example(*lines: str) -> str:
+    """The end of a help page."""
+    return "Example:\n\n" + "\n\n".join(f"[bold]{line}[/bold]" for line in lines)
+
+
+def main() -> None:
+    """Run a command; bad input ends with one line on stderr and exit code 2."""
+    from .grids import InputError
+
+    try:
+        app()
+    except (InputError, OSError) as error:
+        print(f"gridcloze: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog=example("gridcloze demo -o demo --minutes 1.5"))
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures and the model.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.5,
+    seed: Seed = 0,
+) -> None:
+    """The founding picture, end to end, in front of you: learn squares, fill six puzzles, compare with the truth."""
+    from .demo import run
+
+    run(out, minutes, seed)
+
+
+@app.command(
+    epilog=example(
+        "gridcloze toy squares -o examples -n 2000",
+        "gridcloze toy rectangles -o grids.npy -n 20000 --height 32 --width 32",
+    )
+)
+def toy(
+    name: Annotated[str, typer.Argument(help="squares, rectangles, stripes, mirror or ising.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder for PNG files, or a .npy or .npz file.")],
+    n: Annotated[int, typer.Option("-n", help="How many example grids.")] = 2000,
+    puzzles: Annotated[int, typer.Option(help="How many puzzles, with the truth beside them (in a folder).")] = 20,
+    height: Annotated[int | None, typer.Option(help="Cells; 16 if not given.")] = None,
+    width: Annotated[int | None, typer.Option(help="Cells; 16 if not given, for ising 8.")] = None,
+    smallest: Annotated[int | None, typer.Option(help="Smallest side of squares and rectangles.")] = None,
+    largest: Annotated[int | None, typer.Option(help="Largest side of squares and rectangles.")] = None,
+    outline: Annotated[bool | None, typer.Option("--outline", help="Only the border of squares, rectangles.")] = None,
+    inverted: Annotated[bool | None, typer.Option("--inverted", help="Black on white.")] = None,
+    largest_period: Annotated[int | None, typer.Option(help="Of stripes.")] = None,
+    coupling: Annotated[float | None, typer.Option(help="Of neighbours in ising.")] = None,
+    field: Annotated[float | None, typer.Option(help="Towards white in ising.")] = None,
+    scale: Annotated[int, typer.Option(help="Pixels to the side of a cell in PNG files.", min=1)] = 4,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write example grids of a toy prior that knows its own law, and puzzles to fill."""
+    from . import verbs
+    from .priors import make_toy
+
+    options = {
+        "height": height,
+        "width": width,
+        "smallest": smallest,
+        "largest": largest,
+        "outline": outline,
+        "inverted": inverted,
+        "largest_period": largest_period,
+        "coupling": coupling,
+        "field": field,
+    }
+    given = {option: value for option, value in options.items() if value is not None}
+    report = verbs.toy(make_toy(name, **given), out, n, puzzles, seed, scale)
+    _say(report, as_json, f"wrote {n} grids to {out}")
+
+
+@app.command(
+    epilog=example(
+        "gridcloze train examples -o squares.safetensors --minutes 5",
+        "gridcloze train grids.npy -o model.safetensors --steps 3000 --seed 1",
+    )
+)
+def train(
+    examples: Annotated[Path, typer.Argument(help="A folder of grids, or a stack in a .npy or .npz file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
+    minutes: Annotated[float | None, typer.Option(help="Length of the training.  [default: 5]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Length in steps instead: can be repeated exactly.")] = None,
+    depth: Annotated[int, typer.Option(help="Layers of the model; all its other sizes follow.", min=1)] = 4,
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training saved its state.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn what the example grids have in common. Ctrl-C ends early with a usable model."""
+    from . import verbs
+    from .training import Budget
+
+    budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
+    report = verbs.train(examples, out, budget, seed, depth, resume)
+    ended = "stopped early, go on with --resume" if report["interrupted"] else "done"
+    _say(report, as_json, f"{ended}: {report['steps']} steps in {report['seconds']:.0f} s, model in {out}")
+
+
+@app.command(
+    epilog=example(
+        "gridcloze fill squares.safetensors examples/puzzles/00000.png -o filled --samples 16",
+        "gridcloze fill squares.safetensors examples/puzzles -o filled",
+    )
+)
+def fill(
+    model: Model,
+    puzzles: Annotated[list[Path], typer.Argument(help="Grids with hidden cells: files, or folders of them.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
+    samples: Annotated[int, typer.Option(help="Joint draws of each grid, beside the most likely fill.", min=0)] = 0,
+    hidden: Annotated[
+        str, typer.Option(help="What is hidden: auto (grey 128 or transparent), grey, transparent, or a file.")
+    ] = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Fill the hidden cells; known cells come back untouched. Every input gets a picture, an .npz and a .json file."""
+    from . import verbs
+
+    reports = verbs.fill(model, puzzles, out, samples, seed, hidden)
+    for report in reports:
+        for warning in report["warnings"]:
+            print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
+    _say(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
+
+
+@app.command(epilog=example("gridcloze score squares.safetensors held-out --examples examples"))
+def score(
+    model: Model,
+    held_out: Annotated[Path, typer.Argument(help="Whole grids: a folder, or a stack in a .npy or .npz file.")],
+    examples: Annotated[Path | None, typer.Option(help="Examples for a lookup to stand beside the model.")] = None,
+    prior: Annotated[
+        Path | None, typer.Option(help="The law of the grids, if not prior.json beside them.", show_default=False)
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Of so many grids one draw each, if their law is known.", min=0)] = 200,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """How good: hides cells of held-out grids and scores what is said of them, beside the exact answer if known."""
+    from . import verbs
+
+    report = verbs.score(model, held_out, examples, prior, samples, seed)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        verbs.print_scores(report)
+
+
+@app.command(epilog=example("gridcloze info squares.safetensors"))
+def info(model: Model, as_json: Json = False) -> None:
+    """What a model file says of itself: sizes, palette, training."""
+    from . import verbs
+
+    report = verbs.info(model)
+    _say(report, as_json, "\n".join(f"{name}: {value}" for name, value in report.items()))
+
+
+def _say(report: Any, as_json: bool, text: str) -> None:
+    print(json.dumps(report) if as_json else text)

@@ -1,0 +1,146 @@
+"""The founding picture, end to end: learn squares, fill six puzzles, hold every answer to the exact one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.color import Color
+from rich.columns import Columns
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from . import verbs
+from .exact import posterior
+from .grids import HIDDEN, Grid, Palette, check_writable, read_examples, read_grid, write_grid
+from .pictures import colours_of, write_panels
+from .predictor import Cells
+from .priors import squares
+from .training import Budget
+
+PRIOR = squares(height=16, width=16)
+N_EXAMPLES = 2000
+N_SCORED = 500
+PIXELS = 16  # to the side of a cell
+TITLES = ("puzzle", "fill", "white: model", "white: exact", "truth")
+PALETTE = Palette.default(2)
+
+Hide = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # of a truth (height, width), what to hide
+
+console = Console()
+
+
+def run(out: Path, minutes: float, seed: int) -> None:
+    """Everything is read from and written to files in `out`, through the code of `toy`, `train`, `fill`, `score`."""
+    model, budget = out / "squares.safetensors", Budget(minutes=minutes)
+    check_writable(model)
+    verbs.toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
+    truths = write_puzzles(out / "puzzles", out / "examples", seed)
+    console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
+    verbs.train(out / "examples", model, budget, seed, depth=4, resume=False)
+    verbs.fill(model, [out / "puzzles"], out / "filled", 0, seed, "auto")
+    rows = [answers(out, name, truth) for name, truth in truths.items()]
+    for name, panels in zip(truths, rows, strict=True):
+        show(name, panels)
+    write_panels(out / "demo.png", TITLES, list(truths), rows, PALETTE)
+    verbs.toy(PRIOR, out / "held-out.npy", N_SCORED, 0, seed + 1, 1)
+    verbs.print_scores(verbs.score(model, out / "held-out.npy", out / "examples", None, 100, seed))
+    console.print(f"the picture: {out / 'demo.png'}   the model: {model}   all that was filled: {out / 'filled'}")
+
+
+def write_puzzles(folder: Path, examples: Path, seed: int) -> dict[str, np.ndarray]:
+    """A puzzle of each kind as a PNG file, made from squares that no example shows; returns the truths by name."""
+    generator = np.random.default_rng([seed, 1])
+    unseen = squares_not_in(examples)
+    truths = unseen[generator.permutation(len(unseen))[: len(HIDE)]]
+    for (name, hide), truth in zip(HIDE.items(), truths, strict=True):
+        path = puzzle_file(folder, name)
+        check_writable(path)
+        write_grid(path, Grid.from_cells(np.where(hide(truth, generator), HIDDEN, truth), PALETTE, PIXELS))
+    return dict(zip(HIDE, truths, strict=True))
+
+
+def puzzle_file(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(' ', '-')}.png"
+
+
+def squares_not_in(examples: Path) -> Cells:
+    """The members of the prior that no example shows."""
+    shown = {grid.tobytes() for grid in read_examples(examples, PALETTE)[0].astype(np.uint8)}
+    return np.array([member for member in PRIOR.members if member.tobytes() not in shown], dtype=np.int64)
+
+
+def scattered(fraction: float) -> Hide:
+    """Independent cells."""
+    return lambda truth, generator: generator.random(truth.shape) < fraction
+
+
+def block(side: int) -> Hide:
+    """A block over a corner of the square, where it asks most."""
+
+    def hide(truth: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        corner = np.argwhere(truth)[0]
+        top, left = np.clip(corner - side // 2, 0, np.array(truth.shape) - side)
+        hidden = np.zeros(truth.shape, dtype=bool)
+        hidden[top : top + side, left : left + side] = True
+        return hidden
+
+    return hide
+
+
+def all_but(white: int, black: int) -> Hide:
+    """All but a few cells of each colour."""
+
+    def hide(truth: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        hidden = np.ones(truth.size, dtype=bool)
+        for symbol, count in ((1, white), (0, black)):
+            hidden[generator.choice(np.flatnonzero(truth == symbol), count, replace=False)] = False
+        return hidden.reshape(truth.shape)
+
+    return hide
+
+
+HIDE: dict[str, Hide] = {
+    "half": scattered(0.5),
+    "most": scattered(0.9),
+    "block": block(8),
+    "large block": block(12),
+    "block and cells": lambda truth, generator: block(8)(truth, generator) | scattered(0.5)(truth, generator),
+    "nearly empty": all_but(white=1, black=4),
+}
+
+
+def answers(out: Path, name: str, truth: np.ndarray) -> list[np.ndarray]:
+    """The panels of a puzzle, from the files that were written."""
+    puzzle = read_grid(puzzle_file(out / "puzzles", name), PALETTE)
+    filled = read_grid(puzzle_file(out / "filled", name), PALETTE)
+    with np.load(out / "filled" / f"{puzzle_file(out, name).stem}.npz") as results:
+        model = results["marginals"][..., 1]
+    exact = posterior(PRIOR).marginals(puzzle.cells[None], puzzle.hidden[None])[0, ..., 1]
+    return [puzzle.cells, filled.cells, model, exact, truth]
+
+
+def show(name: str, panels: Sequence[np.ndarray]) -> None:
+    """The panels of a puzzle on the terminal, beside each other as far as they fit."""
+    console.rule(name, align="left")
+    console.print(Columns([drawn(title, panel) for title, panel in zip(TITLES, panels, strict=True)], padding=(0, 2)))
+
+
+def drawn(title: str, panel: np.ndarray) -> Text:
+    """A panel in half blocks, two rows of cells to a line; in characters where there are no colours."""
+    text = Text(f"{title:{panel.shape[1]}}\n", no_wrap=True)
+    if console.color_system is None:
+        return text.append("\n".join("".join(map(character, row)) for row in panel))
+    red_green_blue = colours_of(panel, PALETTE)[..., :3]
+    for upper, lower in zip(red_green_blue[::2], red_green_blue[1::2], strict=True):
+        for above, below in zip(upper, lower, strict=True):
+            text.append("▀", Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
+        text.append("\n")
+    return text
+
+
+def character(value: float) -> str:
+    """A cell as in text files, a probability as its first digit."""
+    if isinstance(value, np.integer):
+        return "?" if value == HIDDEN else PALETTE.characters[value]
+    return str(min(int(10 * value), 9))

@@ -1,0 +1,278 @@
+"""What Bayes says about hidden cells under a prior whose law is known: the truth a model is measured against."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+
+from .grids import InputError
+from .predictor import Cells, Hidden, Marginals, Predictor, tokens_of
+from .priors import FinitePrior, Ising, Mirror, Prior
+
+Samples = Int[np.ndarray, "batch n height width"]
+Bits = Float[np.ndarray, "batch"]
+
+NUMBERS_AT_ONCE = 2**25  # the numbers in the largest temporary arrays, so that memory stays flat
+MEMBERS_AT_ONCE = 128  # averaged together: few enough to stay in the processor's cache
+
+
+@runtime_checkable
+class ExactPosterior(Predictor, Protocol):
+    """A Predictor that is right, and knows how hidden cells depend on each other.
+
+    All methods raise ContradictionError for a grid whose visible cells no grid of the prior agrees with, and InputError
+    for a grid of another size or with visible symbols that the prior does not have.
+    """
+
+    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+        """`n` independent grids from the joint law of the hidden cells given the visible ones, for each grid."""
+        ...
+
+    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
+        """log2 P(hidden cells are as in `cells` | visible cells); -inf for what cannot be."""
+        ...
+
+
+class ContradictionError(InputError):
+    """No grid of the prior agrees with the visible cells of `grid`, its index in the batch (from 0).
+
+    `cells` is the number of visible cells in which the nearest grid of the prior differs.
+    """
+
+    def __init__(self, grid: int, cells: int):
+        super().__init__(
+            f"grid {grid}: no grid of the prior agrees with the visible cells; the nearest differs in {cells} of them"
+        )
+        self.grid, self.cells = grid, cells
+
+
+def posterior(prior: Prior) -> ExactPosterior:
+    """The exact posterior of a prior that has one; InputError for any other prior."""
+    if isinstance(prior, FinitePrior):
+        return Enumeration(prior)
+    if isinstance(prior, Mirror):
+        return MirrorPosterior(prior)
+    if isinstance(prior, Ising):
+        return TransferMatrix(prior)
+    raise InputError(f"the exact answer is known for toy priors only, not for {type(prior).__name__}")
+
+
+class Enumeration:
+    """The posterior of a finite prior: of all its members those that agree with the visible cells."""
+
+    def __init__(self, prior: FinitePrior):
+        self.prior, self.n_symbols = prior, prior.n_symbols
+        self._features = None
+        if prior.members.size * (prior.n_symbols - 1) <= 2 * NUMBERS_AT_ONCE:
+            self._features = _features(prior.members, prior.n_symbols)
+
+    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+        result = np.empty((*cells.shape, self.n_symbols))
+        for grid, members in enumerate(self._consistent(cells, hidden)):
+            result[grid] = self._average(members)
+        return result
+
+    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+        result = np.empty((len(cells), n, *cells.shape[1:]), dtype=np.int64)
+        for grid, members in enumerate(self._consistent(cells, hidden)):
+            weights = self.prior.probabilities[members]
+            result[grid] = self.prior.members[generator.choice(members, n, p=weights / weights.sum())]
+        return result
+
+    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
+        visible = [self.prior.probabilities[members].sum() for members in self._consistent(cells, hidden)]
+        return self.prior.log_prob_bits(cells) - np.log2(visible)
+
+    def nearest(self, cells: Cells, hidden: Hidden, n: int = 1) -> tuple[Samples, Int[np.ndarray, "batch n"]]:
+        """The `n` members (or all, if fewer) that differ in the fewest visible cells, and in how many they do.
+
+        Raises InputError like the other methods, but no ContradictionError: for a contradiction it tells what is near.
+        """
+        order, differences = [], []
+        for counts in self._mismatches(cells, hidden):
+            order.append(np.argsort(counts, kind="stable")[:n])
+            differences.append(counts[order[-1]])
+        return self.prior.members[np.array(order)].astype(np.int64), np.array(differences)
+
+    def _mismatches(self, cells: np.ndarray, hidden: np.ndarray) -> Iterator[Int[np.ndarray, "member"]]:
+        """The number of visible cells in which each member differs, for one grid after the other."""
+        _check_query(cells, hidden, self.prior)
+        members = self.prior.members
+        for part in _chunks(len(cells), NUMBERS_AT_ONCE // (len(members) + members[0].size * self.n_symbols)):
+            if self._features is None:
+                yield from mismatches(cells[part], hidden[part], members, self.n_symbols)
+            else:
+                yield from _compare(cells[part], hidden[part], self._features, self.n_symbols)
+
+    def _consistent(self, cells: np.ndarray, hidden: np.ndarray) -> Iterator[Int[np.ndarray, "consistent"]]:
+        """The indices of the members that agree with all visible cells, for one grid after the other."""
+        for grid, counts in enumerate(self._mismatches(cells, hidden)):
+            members = np.flatnonzero(counts == 0)
+            if len(members) == 0:
+                raise ContradictionError(grid, int(counts.min()))
+            yield members
+
+    def _average(self, members: Int[np.ndarray, "consistent"]) -> Float[np.ndarray, "height width symbol"]:
+        weights = np.zeros((self.n_symbols, *self.prior.members.shape[1:]))
+        for part in _chunks(len(members), MEMBERS_AT_ONCE):
+            chosen = self.prior.members[members[part]]
+            for symbol in range(self.n_symbols):
+                weights[symbol] += np.tensordot(self.prior.probabilities[members[part]], chosen == symbol, axes=1)
+        marginals = weights / weights.sum(axis=0)  # by their own sum: where all members agree it is exactly 1 and 0
+        return np.moveaxis(marginals, 0, -1)
+
+
+def mismatches(
+    cells: Cells, hidden: Hidden, members: UInt8[np.ndarray, "member height width"], n_symbols: int
+) -> Int[np.ndarray, "batch member"]:
+    """The number of visible cells in which each grid differs from each member.
+
+    Beside the answer it needs a fixed amount of memory: members are compared in chunks.
+    """
+    result = np.empty((len(cells), len(members)), dtype=np.int32)
+    for part in _chunks(len(members), NUMBERS_AT_ONCE // (members[0].size * n_symbols + len(cells))):
+        result[:, part] = _compare(cells, hidden, _features(members[part], n_symbols), n_symbols)
+    return result
+
+
+def _features(
+    members: UInt8[np.ndarray, "member height width"], n_symbols: int
+) -> Float32[np.ndarray, "member feature"]:
+    """Which cells show which symbol, without the last symbol, which follows from the others."""
+    flat = members.reshape(len(members), 1, -1)
+    return (flat == np.arange(n_symbols - 1)[:, None]).reshape(len(members), -1).astype(np.float32)
+
+
+def _compare(
+    cells: Cells, hidden: Hidden, features: Float32[np.ndarray, "member feature"], n_symbols: int
+) -> Int[np.ndarray, "batch member"]:
+    """`mismatches` as a matrix product; exact, since float32 holds every integer up to 2**24."""
+    visible = ~hidden.reshape(len(cells), 1, -1)
+    shows = visible & (cells.reshape(len(cells), 1, -1) == np.arange(n_symbols)[:, None])
+    gain = shows[:, :-1].astype(np.float32) - shows[:, -1:]  # in agreements, over a member with the last symbol there
+    agreements = gain.reshape(len(cells), -1) @ features.T + shows[:, -1].sum(axis=1, keepdims=True, dtype=np.float32)
+    return (visible.sum(axis=2) - agreements).astype(np.int32)
+
+
+class MirrorPosterior:
+    """The posterior of the mirror prior: a cell with a visible partner equals it, any other is a fair coin."""
+
+    def __init__(self, prior: Mirror):
+        self.prior, self.n_symbols = prior, prior.n_symbols
+
+    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+        known, free = self._resolve(cells, hidden)
+        return np.where(free[..., None], 1 / self.n_symbols, _one_hot(known, self.n_symbols))
+
+    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+        known, free = self._resolve(cells, hidden)
+        drawn = self.prior.sample(len(cells) * n, generator).reshape(len(cells), n, *cells.shape[1:])
+        return np.where(free[:, None], drawn, known[:, None])
+
+    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
+        _, free = self._resolve(cells, hidden)
+        known_pairs = ((~free).sum(axis=(1, 2)) + 1) // 2  # rounded up: a cell in the centre is a pair of its own
+        return self.prior.log_prob_bits(cells) + known_pairs
+
+    def _resolve(self, cells: Cells, hidden: Hidden) -> tuple[Cells, Hidden]:
+        """Each cell as far as it or its partner is visible, and which cells are free as neither is."""
+        _check_query(cells, hidden, self.prior)
+        partner, partner_hidden = cells[:, ::-1, ::-1], hidden[:, ::-1, ::-1]
+        conflicts = ((cells != partner) & ~hidden & ~partner_hidden).sum(axis=(1, 2)) // 2
+        if conflicts.any():
+            grid = int(np.flatnonzero(conflicts)[0])
+            raise ContradictionError(grid, int(conflicts[grid]))
+        return np.where(hidden, partner, cells), hidden & partner_hidden
+
+
+class TransferMatrix:
+    """The posterior of the Ising prior, by the forward and backward messages of its chain of lines."""
+
+    def __init__(self, prior: Ising):
+        self.prior, self.n_symbols = prior, prior.n_symbols
+
+    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+        white = np.empty(cells.shape)
+        for part, allowed in self._allowed(cells, hidden):
+            weights = self.prior.forward(allowed)[0] * self.prior.backward(allowed)
+            white[part] = self.prior.turned(weights / weights.sum(axis=2, keepdims=True) @ self.prior.states)
+        white = np.where(hidden, white.clip(0, 1), cells)
+        return np.stack([1 - white, white], axis=-1)
+
+    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+        result = np.empty((len(cells), n, *cells.shape[1:]), dtype=np.int64)
+        for part, allowed in self._allowed(cells, hidden):
+            for grid, laws in enumerate(self.prior.forward(allowed)[0], start=part.start):
+                result[grid] = self.prior.turned(self.prior.draw_backward(laws, n, generator))
+        return result
+
+    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
+        log_weights = np.empty(len(cells))
+        for part, allowed in self._allowed(cells, hidden):
+            log_weights[part] = self.prior.forward(allowed)[1]
+        return self.prior.log_prob_bits(cells) + (self.prior.log_partition - log_weights) / np.log(2)
+
+    def _allowed(
+        self, cells: np.ndarray, hidden: np.ndarray
+    ) -> Iterator[tuple[slice, Bool[np.ndarray, "batch line state"]]]:
+        """The states that agree with the visible cells of each line, for one chunk of the batch after the other."""
+        _check_query(cells, hidden, self.prior)
+        white, black = (self.prior.turned(~hidden & (cells == symbol)).astype(np.float64) for symbol in (1, 0))
+        states = self.prior.states
+        for part in _chunks(len(cells), NUMBERS_AT_ONCE // (8 * white[0].shape[0] * len(states))):
+            yield part, white[part] @ (1 - states).T + black[part] @ states.T == 0
+
+
+class WindowLimited:
+    """What can be known about a cell from within `radius` of it: the bound that no predictor with a receptive field of
+    2 · radius + 1 cells on a side can beat.
+
+    The law of a hidden cell is that of an exact predictor to which every cell outside the square window around it is
+    hidden. The window's own place on the grid is known, as it is to a network that sees the border.
+    """
+
+    def __init__(self, predictor: ExactPosterior, radius: int):
+        if radius < 0:
+            raise InputError(f"the radius of a window is 0 or more, not {radius}")
+        self.predictor, self.radius, self.n_symbols = predictor, radius, predictor.n_symbols
+
+    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+        """As the predictor's; ContradictionError only where one window is enough to see it."""
+        result = _one_hot(cells, self.n_symbols)
+        for grid in range(len(cells)):
+            places = np.argwhere(hidden[grid])
+            for part in _chunks(len(places), NUMBERS_AT_ONCE // (8 * cells[0].size * self.n_symbols)):
+                row, column = places[part].T
+                result[grid, row, column] = self._laws(cells[grid], hidden[grid], row, column, grid)
+        return result
+
+    def _laws(
+        self, cells: np.ndarray, hidden: np.ndarray, row: np.ndarray, column: np.ndarray, grid: int
+    ) -> Float[np.ndarray, "place symbol"]:
+        """The law of each cell at (row, column) of one grid, from one query for each."""
+        far_rows = np.abs(np.arange(cells.shape[0]) - row[:, None]) > self.radius
+        far_columns = np.abs(np.arange(cells.shape[1]) - column[:, None]) > self.radius
+        unseen = hidden | far_rows[:, :, None] | far_columns[:, None, :]
+        try:
+            laws = self.predictor.marginals(np.broadcast_to(cells, unseen.shape), unseen)
+        except ContradictionError as error:
+            raise ContradictionError(grid, error.cells) from None
+        return laws[np.arange(len(row)), row, column]
+
+
+def _chunks(length: int, size: int) -> Iterator[slice]:
+    size = max(size, 1)
+    return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def _one_hot(cells: np.ndarray, n_symbols: int) -> Float[np.ndarray, "*grids height width symbol"]:
+    return (cells[..., None] == np.arange(n_symbols)).astype(np.float64)
+
+
+def _check_query(cells: np.ndarray, hidden: np.ndarray, prior: Prior) -> None:
+    if not cells.shape == hidden.shape == (len(cells), prior.height, prior.width):
+        raise InputError(
+            f"cells {cells.shape} and hidden {hidden.shape} must both be (batch, {prior.height}, {prior.width}) here"
+        )
+    tokens_of(cells, hidden, prior.n_symbols)  # refuses visible cells that are no symbols

@@ -1,0 +1,72 @@
+"""Grids, marginals and what is uncertain, as pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .grids import Palette, atomic_write
+
+HIDDEN_COLOUR = (128, 128, 128, 255)
+PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
+VISIBLE_COLOUR = (255, 255, 255, 255)  # of a cell in a panel of probabilities that was no question
+
+
+def entropy_bits(marginals: Float[np.ndarray, "*grids symbol"]) -> Float[np.ndarray, "*grids"]:
+    """The entropy of each cell's law, in bits."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -np.where(marginals > 0, marginals * np.log2(marginals), 0.0).sum(-1)
+
+
+def write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width symbol"], scale: int) -> None:
+    """A grey PNG: black where a cell is certain, white where every symbol is as likely as any other."""
+    share = entropy_bits(marginals) / np.log2(max(2, marginals.shape[-1]))
+    grey = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+    with atomic_write(path) as temporary:
+        Image.fromarray(grey.repeat(scale, axis=0).repeat(scale, axis=1)).save(temporary, format="PNG")
+
+
+def colours_of(panel: np.ndarray, palette: Palette) -> np.ndarray:
+    """RGBA bytes (height, width, 4): of cells the palette's, grey where hidden; of probabilities the colour map's."""
+    if panel.dtype.kind == "f":
+        mapped = PROBABILITY_COLOURS(np.nan_to_num(panel), bytes=True)
+        return np.where(np.isnan(panel)[..., None], np.array(VISIBLE_COLOUR, np.uint8), mapped)
+    return np.array([*palette.colours, HIDDEN_COLOUR], dtype=np.uint8)[panel]  # HIDDEN is -1: the last
+
+
+def write_panels(
+    path: Path, titles: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[np.ndarray]], palette: Palette
+) -> None:
+    """A PNG table of panels (height, width): a row for each name, a column for each title.
+
+    Panels of integers are cells; panels of floats are probabilities 0…1, NaN where there is none.
+    """
+    figure = Figure(figsize=(1.5 * len(titles) + 0.6, 1.5 * len(rows) + 0.9), dpi=120, layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for name, panels, line in zip(names, rows, axes, strict=True):
+        line[0].set_ylabel(name, fontsize=9)
+        for panel, place in zip(panels, line, strict=True):
+            _draw(place, panel, palette)
+    for title, place in zip(titles, axes[0], strict=True):
+        place.set_title(title, fontsize=10)
+    bar = figure.colorbar(
+        ScalarMappable(cmap=PROBABILITY_COLOURS), ax=axes, location="bottom", fraction=0.02, aspect=60, shrink=0.6
+    )
+    bar.ax.tick_params(labelsize=8)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw(place: Axes, panel: np.ndarray, palette: Palette) -> None:
+    height, width = panel.shape
+    place.imshow(colours_of(panel, palette), interpolation="nearest")
+    place.set_xticks(np.arange(-0.5, width), minor=True)
+    place.set_yticks(np.arange(-0.5, height), minor=True)
+    place.grid(which="minor", color="0.5", linewidth=0.15)
+    place.tick_params(which="both", length=0, labelbottom=False, labelleft=False)

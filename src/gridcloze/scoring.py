@@ -1,0 +1,85 @@
+"""How good: bits per hidden cell, distance from the exact answer, whole-grid rates."""
+
+import numpy as np
+from jaxtyping import Int
+
+from .exact import ExactPosterior, Samples
+from .predictor import Cells, Hidden, Marginals
+from .priors import KnownPrior
+
+
+def bits_per_hidden_cell(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
+    """Mean of -log2 of the probability that the true symbol of a hidden cell had; unknown cells (-1) do not count."""
+    scored = hidden & (cells >= 0)
+    probabilities = np.take_along_axis(marginals, np.maximum(cells, 0)[..., None], axis=-1)[..., 0][scored]
+    with np.errstate(divide="ignore"):  # what was thought impossible costs infinitely many bits
+        return float(-np.log2(probabilities).mean())
+
+
+def error(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
+    """Share of hidden cells whose most likely symbol is not the true one; unknown cells (-1) do not count."""
+    return float((marginals.argmax(-1) != cells)[hidden & (cells >= 0)].mean())
+
+
+def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float:
+    """Mean Kullback–Leibler divergence of the marginals from the exact ones, in bits per hidden cell.
+
+    It is the expectation, under the exact law, of what the predictor pays over the exact answer in bits per hidden
+    cell, and so has less noise than the difference of two scores.
+    """
+    truth, said = exact[hidden], marginals[hidden]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(truth > 0, truth * np.log2(truth / said), 0.0)
+    return float(terms.sum(-1).mean())
+
+
+def determined(exact: Marginals, hidden: Hidden) -> Hidden:
+    """The hidden cells of which the exact answer leaves no doubt."""
+    return hidden & (exact.max(-1) == 1.0)
+
+
+def determined_wrong(marginals: Marginals, exact: Marginals, hidden: Hidden) -> Hidden:
+    """The determined cells whose most likely symbol is not the determined one."""
+    return determined(exact, hidden) & (marginals.argmax(-1) != exact.argmax(-1))
+
+
+def score(marginals: Marginals, cells: Cells, hidden: Hidden, exact: Marginals | None = None) -> dict[str, float]:
+    """All scores of marginals; those against the exact answer only where it is given.
+
+    Rates over determined cells are NaN where no cell is determined.
+    """
+    scores = {
+        "bits_per_hidden_cell": bits_per_hidden_cell(marginals, cells, hidden),
+        "error": error(marginals, cells, hidden),
+    }
+    if exact is None:
+        return scores
+    sure, wrong = determined(exact, hidden), determined_wrong(marginals, exact, hidden)
+    return scores | {
+        "excess_bits": excess_bits(marginals, exact, hidden),
+        "determined_error": float(wrong.sum() / sure.sum()) if sure.any() else float("nan"),
+        "grids_all_determined_right": float(1 - wrong.any(axis=(1, 2)).mean()) if sure.any() else float("nan"),
+    }
+
+
+def legal_fraction(samples: Samples, cells: Cells, hidden: Hidden, prior: KnownPrior) -> float:
+    """Share of samples that are members of the prior and agree with the visible cells."""
+    agree = ((samples == cells[:, None]) | hidden[:, None]).all(axis=(2, 3))
+    members = prior.log_prob_bits(samples.reshape(-1, *cells.shape[1:])) > -np.inf
+    return float((agree & members.reshape(agree.shape)).mean())
+
+
+def total_variation(
+    samples: Int[np.ndarray, "sample height width"],
+    posterior: ExactPosterior,
+    cells: Int[np.ndarray, "height width"],
+    hidden: np.ndarray,
+) -> float:
+    """Total variation between the samples of one puzzle and the exact joint law of its hidden cells, 0…1.
+
+    Finitely many samples of the exact law itself are not at 0: compare with `posterior.sample`.
+    """
+    distinct, counts = np.unique(np.where(hidden, samples, cells), axis=0, return_counts=True)
+    exact = 2.0 ** posterior.log_prob_bits(distinct, np.broadcast_to(hidden, distinct.shape))
+    missed = max(0.0, 1 - exact.sum())  # the probability of all that was never drawn
+    return float((np.abs(counts / len(samples) - exact).sum() + missed) / 2)

@@ -1,0 +1,746 @@
+import os
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from PIL import Image
+
+from gridcloze import HIDDEN
+from gridcloze.grids import (
+    Grid,
+    InputError,
+    Palette,
+    atomic_write,
+    cells_from_array,
+    check_writable,
+    find_scale,
+    read_examples,
+    read_grid,
+    write_grid,
+    write_stack,
+)
+
+MODE_COLOURS = {
+    "1": [0, 255],
+    "L": [0, 7, 200],
+    "LA": [(0, 255), (9, 255), (9, 100)],
+    "RGB": [(0, 0, 0), (1, 2, 3), (255, 0, 9)],
+    "RGBA": [(0, 0, 0, 255), (1, 2, 3, 255), (1, 2, 3, 77)],
+    "P": [0, 1, 2],
+}
+TABLE = [5, 5, 5, 200, 0, 0, 5, 5, 5]  # indices 0 and 2 are of the same colour, and not in sorted order with 1
+SHAPES = arrays.array_shapes(min_dims=2, max_dims=2, max_side=5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def cells_of(n_symbols: int, lowest: int = HIDDEN):
+    return arrays.arrays(np.int64, SHAPES, elements=some.integers(lowest, n_symbols - 1))
+
+
+def written(grid: Grid, suffix: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        write_grid(Path(folder, "grid" + suffix), grid)
+        return Path(folder, "grid" + suffix).read_bytes()
+
+
+def read_back(data: bytes, suffix: str, *arguments, **options) -> Grid:
+    with TemporaryDirectory() as folder:
+        Path(folder, "grid" + suffix).write_bytes(data)
+        return read_grid(Path(folder, "grid" + suffix), *arguments, **options)
+
+
+def image_in(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def picture(mode: str, choices: np.ndarray, scale: int = 1, **save_options) -> bytes:
+    """A PNG of a mode, of the mode's colours chosen by number."""
+    height, width = choices.shape
+    image = Image.new(mode, (width * scale, height * scale))
+    if mode == "P":
+        image.putpalette(TABLE)
+    for row, column in np.ndindex(height * scale, width * scale):
+        image.putpixel((column, row), MODE_COLOURS[mode][choices[row // scale, column // scale]])
+    file = BytesIO()
+    image.save(file, "PNG", **save_options)
+    return file.getvalue()
+
+
+def save(path: Path, pixels) -> Path:
+    """A grey or RGB picture of the pixels given."""
+    Image.fromarray(np.array(pixels, np.uint8)).save(path)
+    return path
+
+
+def picture_choices(mode: str):
+    return arrays.arrays(np.int64, SHAPES, elements=some.integers(0, len(MODE_COLOURS[mode]) - 1))
+
+
+def raw_png(width: int, height: int, bits: int, colour_type: int, pixels: bytes, table: bytes = b"") -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    chunks = [b"IHDR" + header, b"PLTE" + table, b"IDAT" + zlib.compress(pixels), b"IEND"]
+    framed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks if c != b"PLTE"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+# Writing and reading
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.data(), some.sampled_from([".png", ".txt", ".npy", ".npz"]), some.integers(1, 12), some.integers(1, 4))
+def test_round_trip_of_new_grids(data, suffix, n_symbols, scale):
+    """What is written is read back the same, in every format, with any symbols, hidden cells and scale."""
+    grid = Grid.from_cells(data.draw(cells_of(n_symbols)), Palette.default(n_symbols), scale)
+    again = read_back(written(grid, suffix), suffix, grid.palette)
+    assert np.array_equal(again.cells, grid.cells)
+    assert again.scale == (scale if suffix == ".png" else 1)
+    assert again.palette == grid.palette
+
+
+@pytest.mark.parametrize("suffix", [".png", ".txt", ".npy", ".npz"])
+@pytest.mark.parametrize("n_symbols", [1, 2, 3, 93, 256])
+def test_round_trip_without_palette(suffix, n_symbols):
+    """A grid that has all symbols of the default palette is read back without being told the palette."""
+    grid = Grid.from_cells(np.arange(n_symbols)[None].repeat(2, axis=0), scale=2)
+    again = read_back(written(grid, suffix), suffix)
+    in_order = np.argsort(list(grid.palette.characters)) if suffix == ".txt" else np.arange(n_symbols)
+    assert np.array_equal(in_order[again.cells], grid.cells)
+    assert suffix in (".npy", ".npz", ".txt") or again.palette.colours == grid.palette.colours
+
+
+@pytest.mark.parametrize(
+    ("palette", "mode"),
+    [
+        (Palette.default(2), "L"),
+        (Palette.default(3), "P"),
+        (Palette(((128, 128, 128, 255), (0, 0, 0, 255)), "ab"), "LA"),
+        (Palette(((128, 128, 128, 255), (0, 9, 0, 255)), "ab"), "P"),
+        (Palette(((0, 0, 0, 0), (0, 9, 0, 80)), "ab"), "P"),
+        (Palette.default(256), "RGB"),
+    ],
+)
+def test_new_pictures_show_hidden_cells(palette, mode):
+    """Hidden cells of a new picture are grey, or transparent where grey is a colour, in a mode that can show both."""
+    grid = Grid.from_cells(np.array([[0, 1, HIDDEN]]), palette)
+    data = written(grid, ".png")
+    assert image_in(data).mode == mode
+    has_grey = (128, 128, 128, 255) in palette.colours
+    assert image_in(data).convert("RGBA").getpixel((2, 0)) == ((0, 0, 0, 0) if has_grey else (128, 128, 128, 255))
+    assert np.array_equal(read_back(data, ".png", palette).cells, grid.cells)
+
+
+def test_indices_are_symbols():
+    """In a new indexed picture the indices are the symbols, whether or not a cell is hidden."""
+    for cells in ([[2, 0, 1]], [[2, 0, 0]], [[2, 0, HIDDEN]]):
+        image = image_in(written(Grid.from_cells(np.array(cells), Palette.default(3)), ".png"))
+        assert np.array_equal(np.array(image), [[3 if cell == HIDDEN else cell for cell in cells[0]]])
+        assert len(image.getpalette()) == 3 * 4
+
+
+def test_format_of_arrays_and_text(folder):
+    """Text has one character a cell and "?" where hidden; arrays have -1 there, and an npz file calls them cells."""
+    grid = Grid.from_cells(np.array([[0, 1], [HIDDEN, 0]]), Palette.default(2))
+    assert written(grid, ".txt") == b".#\n?.\n"
+    for name in ("grid.npy", "grid.npz"):
+        write_grid(folder / name, grid)
+    assert np.load(folder / "grid.npy").tolist() == [[0, 1], [-1, 0]]
+    with np.load(folder / "grid.npz") as stored:
+        assert stored["cells"].tolist() == [[0, 1], [-1, 0]]
+
+
+# Pictures come back as they came
+
+
+@settings(max_examples=150, deadline=None)
+@given(some.data(), some.sampled_from(list(MODE_COLOURS)), some.integers(1, 3))
+def test_known_pixels_are_untouched(data, mode, scale):
+    """After new cells are set, mode, PLTE and all pixels of the other cells are those of the file, bit for bit."""
+    before = picture(mode, data.draw(picture_choices(mode)), scale)
+    grid = read_back(before, ".png", scale=scale)
+    cells = np.where(data.draw(arrays.arrays(bool, grid.cells.shape)), grid.palette.n_symbols - 1, grid.cells)
+    after = image_in(written(grid.with_cells(cells), ".png"))
+    same = (cells == grid.cells).repeat(scale, axis=0).repeat(scale, axis=1)
+    assert after.mode == mode
+    assert after.getpalette() == image_in(before).getpalette()
+    assert np.array_equal(np.array(after)[same], np.array(image_in(before))[same])
+    again = read_back(written(grid.with_cells(cells), ".png"), ".png", grid.palette)
+    assert np.array_equal(again.cells, cells)
+
+
+@pytest.mark.parametrize(("mode", "key"), [("L", 7), ("RGB", (1, 2, 3)), ("1", 0), ("P", b"\xff\x00\xff")])
+def test_transparent_colour_of_a_mode_stays(mode, key):
+    """A picture whose mode has no alpha but names one transparent colour keeps it, and reads it as hidden."""
+    before = picture(mode, np.array([[0, 1], [1, 0]]), transparency=key)
+    grid = read_back(before, ".png")
+    assert np.array_equal(grid.hidden, [[mode == "1", mode != "1"], [mode != "1", mode == "1"]])
+    after = image_in(written(grid, ".png"))
+    assert (after.mode, after.info["transparency"]) == (mode, image_in(before).info["transparency"])
+    assert np.array_equal(np.array(after), np.array(image_in(before)))
+    filled = read_back(written(grid.with_cells(np.zeros((2, 2))), ".png"), ".png", grid.palette)
+    assert np.array_equal(filled.cells, np.zeros((2, 2)))
+
+
+def test_indices_of_an_indexed_picture_stay():
+    """Two indices of one colour are one symbol, yet a known pixel keeps its own index, and PLTE its order."""
+    before = picture("P", np.array([[0, 1, 2], [2, 1, 0]]))
+    grid = read_back(before, ".png")
+    assert grid.palette.colours == ((5, 5, 5, 255), (200, 0, 0, 255))
+    after = image_in(written(grid.with_cells(np.array([[0, 1, 0], [0, 0, 0]])), ".png"))
+    assert np.array(after).tolist() == [[0, 1, 2], [2, 0, 0]]
+    assert after.getpalette() == TABLE
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "grown"),
+    [
+        ("1", (9, 9, 9, 255), "L"),
+        ("L", (9, 0, 0, 255), "RGB"),
+        ("L", (9, 9, 9, 8), "LA"),
+        ("RGB", (9, 0, 0, 8), "RGBA"),
+    ],
+)
+def test_mode_grows_only_if_it_must(mode, colour, grown):
+    """A colour that the picture's mode cannot express is painted in the next mode that can; all others stay."""
+    first = read_back(picture(mode, np.array([[0, 1]])), ".png").palette.colours
+    palette = Palette((*first, colour), "abc")
+    grid = read_back(picture(mode, np.array([[0, 1, 1]])), ".png", palette)
+    image = image_in(written(grid.with_cells(np.array([[0, 1, 2]])), ".png"))
+    assert image.mode == grown
+    assert [image.convert("RGBA").getpixel((column, 0)) for column in range(3)] == [*first, colour]
+
+
+def test_missing_colour_is_added_to_the_table():
+    """A colour that PLTE lacks is appended to it, and all indices that were there stay."""
+    palette = Palette(((5, 5, 5, 255), (200, 0, 0, 255), (1, 2, 3, 40)), "abc")
+    grid = read_back(picture("P", np.array([[2, 1, 1]])), ".png", palette)
+    image = image_in(written(grid.with_cells(np.array([[0, 1, 2]])), ".png"))
+    assert np.array(image).tolist() == [[2, 1, 3]]
+    assert image.getpalette() == [*TABLE, 1, 2, 3]
+    assert image.convert("RGBA").getpixel((2, 0)) == (1, 2, 3, 40)
+
+
+def test_full_table_is_refused(folder):
+    """A picture that uses all 256 colours of its PLTE has no room for another, and says so."""
+    image = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    image.putpalette(np.arange(256, dtype=np.uint8).repeat(3).tobytes())
+    image.save(folder / "full.png")
+    grid = read_grid(folder / "full.png", hidden="transparent")
+    cells = grid.cells.copy()
+    cells[0, 0] = HIDDEN
+    with pytest.raises(InputError, match="no room for another colour"):
+        write_grid(folder / "out.png", grid.with_cells(cells))
+    assert not (folder / "out.png").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(some.data(), some.sampled_from([*MODE_COLOURS, "new", ".txt"]))
+def test_numbers_of_symbols_leave_no_trace(data, kind):
+    """Permuting the symbols in cells and palette together leaves every byte of the written file as it is."""
+    suffix = kind if kind == ".txt" else ".png"
+    if kind in MODE_COLOURS:
+        drawn = read_back(picture(kind, np.arange(len(MODE_COLOURS[kind]))[None]), ".png")
+        grid = drawn.with_cells(data.draw(arrays.arrays(np.int64, drawn.cells.shape, elements=some.integers(-1, 1))))
+    else:
+        grid = Grid.from_cells(data.draw(cells_of(2)), Palette.default(2))
+    place = np.array(data.draw(some.permutations(range(grid.palette.n_symbols))))
+    palette = Palette(
+        tuple(grid.palette.colours[symbol] for symbol in place), "".join(grid.palette.characters[i] for i in place)
+    )
+    cells = np.where(grid.hidden, HIDDEN, np.argsort(place)[grid.cells])
+    permuted = Grid(cells, palette, grid.scale, grid.picture, grid.hidden_as_read)
+    assert written(permuted, suffix) == written(grid, suffix)
+
+
+# Hidden cells
+
+
+def test_ways_to_be_hidden(folder):
+    """Grey, transparent, either of them, or what a second file says is hidden; and nothing else is."""
+    pixels = [[[0, 0, 0, 255], [128, 128, 128, 255], [9, 9, 9, 0], [255, 0, 0, 255]]]
+    path = save(folder / "grid.png", pixels)
+    second = save(folder / "hidden.png", [[255, 0, 0, 0]])
+    np.save(folder / "hidden.npy", [[0, 0, 0, 1]])
+    for hidden, expected in [
+        ("auto", [0, 1, 1, 0]),
+        ("grey", [0, 1, 0, 0]),
+        ("transparent", [0, 0, 1, 0]),
+        (second, [1, 0, 0, 0]),
+        (str(folder / "hidden.npy"), [0, 0, 0, 1]),
+    ]:
+        assert read_grid(path, hidden=hidden).hidden.tolist() == [[flag == 1 for flag in expected]]
+
+
+def test_second_file_may_be_a_pixel_a_cell(folder):
+    """The second file has the size of the picture or of its cells, and hides the same."""
+    save(folder / "grid.png", np.kron([[0, 255], [255, 0]], np.ones((3, 3))))
+    for side in (1, 3):
+        save(folder / "hidden.png", np.kron([[0, 255], [0, 0]], np.ones((side, side))))
+        grid = read_grid(folder / "grid.png", hidden=folder / "hidden.png")
+        assert grid.cells.tolist() == [[0, -1], [1, 0]]
+
+
+def test_second_file_hides_text_and_arrays(folder):
+    """Cells of text and arrays can be hidden by a second file, too."""
+    np.save(folder / "hidden.npy", [[True, False, False]])
+    (folder / "grid.txt").write_text("ab?")
+    np.save(folder / "grid.npy", [[0, 1, -1]])
+    for name in ("grid.txt", "grid.npy"):
+        assert read_grid(folder / name, hidden=folder / "hidden.npy").cells.tolist() == [[-1, 1, -1]]
+
+
+def test_what_is_hidden_has_no_symbol(folder):
+    """A colour that only hidden cells have is no symbol, and no error where the palette lacks it."""
+    path = save(folder / "grid.png", [[0, 77, 255]])
+    hidden = save(folder / "hidden.png", [[0, 255, 0]])
+    grid = read_grid(path, hidden=hidden)
+    assert grid.palette == Palette.default(2)
+    assert read_grid(path, Palette.default(2), hidden=hidden).cells.tolist() == [[0, -1, 1]]
+    assert np.array(image_in(written(grid, ".png"))).tolist() == [[0, 77, 255]]
+
+
+def test_colour_of_the_palette_is_not_hidden(folder):
+    """Where grey is a colour of the palette it is a symbol, unless the caller says that grey is hidden."""
+    path = save(folder / "grid.png", [[128, 0]])
+    palette = Palette(((128, 128, 128, 255), (0, 0, 0, 255)), "ab")
+    assert read_grid(path, palette).cells.tolist() == [[0, 1]]
+    assert read_grid(path, palette, hidden="grey").cells.tolist() == [[-1, 1]]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[0, -1, 2]], np.int8),
+        np.array([[0, np.nan, 2]]),
+        np.ma.array([[0, 1, 2]], mask=[[0, 1, 0]]),
+        np.ma.array([[0, 9.5, 2]], mask=[[0, 1, 0]]),
+    ],
+)
+def test_hidden_in_arrays(array):
+    """-1, NaN and masked are all HIDDEN."""
+    cells = cells_from_array(array)
+    assert cells.tolist() == [[0, HIDDEN, 2]]
+    assert cells.dtype == np.int64
+    assert type(cells) is np.ndarray
+
+
+def test_arrays_of_bool_and_stacks():
+    """Bool is 0 and 1, and a stack stays a stack."""
+    assert cells_from_array(np.array([[[True, False]]])).tolist() == [[[1, 0]]]
+
+
+# Scale
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells_of(3), some.integers(1, 4))
+def test_scale_that_was_noted_wins(cells, scale):
+    """The scale that was written is the one that is read, even if the drawing itself shows a larger one."""
+    grid = Grid.from_cells(cells, Palette.default(3), scale)
+    assert read_back(written(grid, ".png"), ".png", grid.palette).scale == scale
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells_of(3), some.integers(1, 4))
+def test_found_scale_explains_all_pixels(cells, scale):
+    """The scale found is a multiple of the true one, and all pixels are of squares of it; 1 where nothing changes."""
+    pixels = np.kron(cells, np.ones((scale, scale), int))
+    found = find_scale(pixels)
+    if (cells == cells[0, 0]).all():
+        assert found == 1
+    else:
+        assert found % scale == 0
+        assert np.array_equal(np.kron(pixels[::found, ::found], np.ones((found, found), int)), pixels)
+
+
+def test_ambiguous_scale(folder):
+    """A square on even positions looks like a drawing of scale 2, unless the size or the scale is given."""
+    pixels = np.zeros((8, 8))
+    pixels[2:6, 4:6] = 255
+    path = save(folder / "grid.png", pixels)
+    assert read_grid(path).scale == 2
+    assert read_grid(path, size=(8, 8)).scale == 1
+    assert read_grid(path, size=(4, 4)).scale == 2
+    assert read_grid(path, size=(2, 2)).scale == 2, "a size whose cells are not of one colour is not believed"
+    assert read_grid(path, size=(3, 3)).scale == 2
+    assert read_grid(path, scale=1).cells.shape == (8, 8)
+
+
+def test_scale_given_must_fit(folder):
+    """A scale that is given and does not fit is refused with the first pixel, or the sizes, that contradict it."""
+    path = save(folder / "grid.png", [[0, 0, 0, 0], [0, 255, 0, 0]])
+    with pytest.raises(InputError, match=r"grid.png: row 1, column 1 \(counted from 0\): this pixel differs"):
+        read_grid(path, scale=2)
+    for scale in (3, 0, -1):
+        with pytest.raises(InputError, match=f"2 by 4 pixels cannot be cut into cells of {scale} by {scale}"):
+            read_grid(path, scale=scale)
+
+
+def test_wrong_note_is_ignored(folder):
+    """A noted scale that the pixels contradict, or that is no number, is not believed."""
+    from PIL.PngImagePlugin import PngInfo
+
+    for text in ("2", "0", "-3", "many", "9" * 6000):
+        note = PngInfo()
+        note.add_text("gridcloze:scale", text)
+        Image.fromarray(np.array([[0, 255, 0, 9]], np.uint8)).save(folder / "grid.png", pnginfo=note)
+        assert read_grid(folder / "grid.png").scale == 1
+
+
+# Examples
+
+
+def test_folder_of_pictures(folder):
+    """Examples are read in order of name, with the colours and the scale of all together, and hidden cells stay so."""
+    save(folder / "b.png", np.kron([[0, 0], [128, 200]], np.ones((4, 4))))
+    save(folder / "a.png", np.kron([[0, 50, 50, 50]] + [[0, 0, 0, 0]] * 3, np.ones((2, 2))))
+    (folder / "notes.md").write_text("other suffixes are left alone")
+    (folder / ".unfinished.png").write_text("and so are files that are not to be seen")
+    (folder / "deeper").mkdir()
+    cells, palette, scale = read_examples(folder)
+    assert scale == 2
+    assert [colour[0] for colour in palette.colours] == [0, 50, 200]
+    assert cells[0].tolist() == [[0, 1, 1, 1]] + [[0] * 4] * 3
+    assert cells[1].tolist() == [[0] * 4] * 2 + [[-1, -1, 2, 2]] * 2
+
+
+def test_folder_with_noted_scale(folder):
+    """Examples that note their scale are read at it, even if all of them together show a larger one."""
+    for name in ("a.png", "b.png"):
+        write_grid(folder / name, Grid.from_cells(np.array([[0, 0, 1, 1], [0, 0, 1, 1]])))
+    assert read_examples(folder)[2] == 1
+
+
+def test_folder_with_given_palette(folder):
+    """With a palette the symbols are its own, whatever order or colours the files have."""
+    save(folder / "a.png", [[255, 255]])
+    cells, palette, _ = read_examples(folder, Palette(((255, 255, 255, 255), (0, 0, 0, 255)), "ab"))
+    assert (cells.tolist(), palette.characters) == ([[[0, 0]]], "ab")
+
+
+def test_folder_of_indexed_pictures(folder):
+    """Symbols of indexed pictures are in order of their common PLTE; with different PLTEs the two files are named."""
+    (folder / "a.png").write_bytes(picture("P", np.array([[1, 1]])))
+    (folder / "b.png").write_bytes(picture("P", np.array([[2, 1]])))
+    cells, palette, _ = read_examples(folder)
+    assert (cells.tolist(), palette.colours[1]) == ([[[1, 1]], [[0, 1]]], (200, 0, 0, 255))
+    save(folder / "c.png", [[0, 255]])
+    with pytest.raises(InputError, match=r"a.png and c.png have different palettes"):
+        read_examples(folder)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".npy", ".npz"])
+def test_folder_of_text_or_arrays(folder, suffix):
+    """A folder of texts or of arrays is read as one of pictures is."""
+    for name, cells in (("a", [[0, 1]]), ("b", [[2, HIDDEN]])):
+        write_grid(folder / (name + suffix), Grid.from_cells(np.array(cells), Palette.default(3)))
+    cells, palette, scale = read_examples(folder)
+    assert cells.tolist() == [[[0, 1]], [[2, HIDDEN]]]
+    assert (palette, scale) == (Palette.default(3), 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays.arrays(np.int64, arrays.array_shapes(min_dims=3, max_dims=3), elements=some.integers(-1, 3)))
+def test_round_trip_of_stacks(cells):
+    """A stack is read back as it was written."""
+    with TemporaryDirectory() as folder:
+        for name in ("stack.npy", "stack.npz"):
+            write_stack(Path(folder, name), cells)
+            again, _, scale = read_examples(Path(folder, name), Palette.default(4))
+            assert np.array_equal(again, cells)
+            assert scale == 1
+
+
+def test_hidden_in_npz(folder):
+    """In an npz file the array `cells`, or the only one, is the content, and `hidden` says what is not known."""
+    hidden = np.array([[[True, False, False]]])
+    np.savez(folder / "stack.npz", cells=[[[7, 1, 0]]], hidden=hidden, other=[3])
+    assert read_examples(folder / "stack.npz")[0].tolist() == [[[-1, 1, 0]]]
+    np.savez(folder / "stack.npz", anything=[[[0, 1, 0]]])
+    assert read_examples(folder / "stack.npz")[0].tolist() == [[[0, 1, 0]]]
+
+
+# Palettes
+
+
+@pytest.mark.parametrize("n_symbols", [1, 2, 3, 8, 9, 100, 256])
+def test_default_palettes(n_symbols):
+    """The colours and characters of a default palette are all different, and none stands for hidden."""
+    palette = Palette.default(n_symbols)
+    assert len(set(palette.colours)) == len(set(palette.characters)) == palette.n_symbols == n_symbols
+    assert (128, 128, 128, 255) not in palette.colours
+    assert all(colour[3] == 255 for colour in palette.colours)
+    assert "?" not in palette.characters
+    assert palette.characters.startswith(".#"[:n_symbols] if n_symbols <= 2 else "0123456789ABC"[:n_symbols])
+    assert Palette.from_json(palette.to_json()) == palette
+
+
+@pytest.mark.parametrize(
+    ("colours", "characters", "message"),
+    [
+        (((0, 0, 0, 255),) * 2, "ab", "a different colour"),
+        (((0, 0, 0, 255), (1, 0, 0, 255)), "aa", "a different character"),
+        (((0, 0, 0, 255),), "ab", "different character for each"),
+        (((0, 0, 0, 256),), "a", "must be 0 … 255"),
+        (((0, 0, 0, 255),), "?", "must be printable, and not"),
+        (((0, 0, 0, 255),), "\n", "must be printable"),
+        ((), "", "give a palette"),
+    ],
+)
+def test_bad_palettes(colours, characters, message):
+    """Symbols that could not be told apart, or from a hidden cell, are refused."""
+    with pytest.raises(InputError, match=message):
+        Palette(colours, characters)
+    with pytest.raises(InputError, match="this is no palette"):
+        Palette.from_json({"colours": colours, "characters": characters})
+
+
+@pytest.mark.parametrize("data", [{}, {"colours": [[1, 2]], "characters": "a"}, None, {"colours": 3, "characters": ""}])
+def test_bad_palette_in_json(data):
+    """What is no palette in a model's header is refused as such."""
+    with pytest.raises(InputError, match="this is no palette"):
+        Palette.from_json(data)
+
+
+# Refusals
+
+
+def refused(message: str, function, *arguments, **options) -> None:
+    """The call raises InputError with one line that has the message in it."""
+    with pytest.raises(InputError, match=message) as caught:
+        function(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_strange_colours_and_values_are_named(folder):
+    """What is not in the palette is refused with the file, the row and column, and what it is."""
+    palette = Palette.default(2)
+    path = save(folder / "grid.png", [[[0, 0, 0], [255, 255, 255]], [[0, 0, 0], [255, 0, 9]]])
+    where = r"row 1, column 1 \(counted from 0\)"
+    refused(rf"grid.png: {where}: colour \(255, 0, 9, 255\) is not in the palette", read_grid, path, palette)
+    (folder / "grid.txt").write_text(".#\n.x")
+    refused(rf"grid.txt: {where}: character 'x' is not in", read_grid, folder / "grid.txt", palette)
+    np.save(folder / "grid.npy", [[0, 0], [1, 2]])
+    refused(rf"grid.npy: {where}: symbol 2 is not in", read_grid, folder / "grid.npy", palette)
+    np.save(folder / "stack.npy", [[[0, 0], [1, 1]], [[0, 0], [1, 2]]])
+    refused(rf"stack.npy: grid 1, {where}: symbol 2 is", read_examples, folder / "stack.npy", palette)
+    (folder / "some").mkdir()
+    path.rename(folder / "some" / "b.png")
+    save(folder / "some" / "a.png", [[0, 0], [0, 0]])
+    refused(rf"some: b.png, {where}: colour \(255, 0, 9, 255\)", read_examples, folder / "some", palette)
+
+
+def test_files_that_are_not_there(folder):
+    """No such file, a folder for a file and the reverse, and unknown suffixes are refused by name."""
+    refused("none.png: no such file", read_grid, folder / "none.png")
+    refused("none: no such file", read_examples, folder / "none")
+    refused("a file is needed", read_grid, folder)
+    (folder / "grid.jpg").write_bytes(b"")
+    refused(r"suffix '.jpg' is not supported here; use .png, .txt, .npy, .npz", read_grid, folder / "grid.jpg")
+    refused(r"suffix '.jpg' is not supported here; use .npy, .npz", read_examples, folder / "grid.jpg")
+    refused("suffix '.jpg' is not supported", write_grid, folder / "out.jpg", Grid.from_cells(np.array([[0]])))
+    refused("suffix '.png' is not supported", write_stack, folder / "out.png", np.array([[[0]]]))
+    refused("none.png: no such file", read_grid, save(folder / "grid.png", [[0]]), hidden=folder / "none.png")
+
+
+def test_files_without_permission(folder, monkeypatch):
+    """A file that may not be read, and a folder that may not be written to, are refused before anything is tried."""
+    path = save(folder / "grid.png", [[0]])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    refused("no permission to read this file", read_grid, path)
+    refused("no permission for its folder", check_writable, path)
+
+
+def test_every_damage_is_refused(folder):
+    """A PNG with any one byte changed, or cut off anywhere, is refused."""
+    data = picture("L", np.array([[0, 1, 2], [2, 1, 0]]))
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 0x10
+        for damaged in (bytes(changed), data[:place]):
+            refused("damaged|not a PNG|more than|16 bits", read_back, damaged, ".png")
+
+
+def test_pixels_that_cannot_be_decoded(folder):
+    """A PNG whose checksums are right and whose pixels are not is refused."""
+    refused("damaged or truncated", read_back, raw_png(4, 4, 8, 0, b"short"), ".png")
+    refused("not a PNG picture", read_back, b"GIF89a" + raw_png(4, 4, 8, 0, b""), ".png")
+    refused("index 7 in a palette of 1 colours", read_back, raw_png(1, 1, 8, 3, b"\0\7", table=b"abc"), ".png")
+
+
+def test_pictures_too_large_or_too_deep():
+    """64 million pixels are refused before they are decoded, and so are 16 bits a channel."""
+    refused("8001 by 8000 pixels are more than 64000000", read_back, raw_png(8000, 8001, 8, 0, b""), ".png")
+    refused("more than 64000000", read_back, raw_png(2**31 - 1, 2**31 - 1, 8, 0, b""), ".png")
+    refused("damaged", read_back, raw_png(8000, 8000, 8, 0, b""), ".png")
+    refused("16 bits a channel is not supported", read_back, raw_png(1, 1, 16, 0, b"\0\1\2"), ".png")
+    refused("16 bits a channel is not supported", read_back, raw_png(1, 1, 16, 2, b"\0" * 7), ".png")
+
+
+def test_too_many_symbols(folder):
+    """A picture or text of more than 256 symbols is refused, for it is no grid of categories."""
+    values = np.arange(257)
+    path = save(folder / "many.png", np.stack([values // 256, values % 256, values * 0], axis=-1)[None])
+    refused("many.png: 257 different symbols; a grid has at most 256", read_grid, path)
+    (folder / "many.txt").write_text("".join(chr(0x4E00 + value) for value in values), encoding="utf-8")
+    refused("257 different symbols", read_grid, folder / "many.txt")
+    refused("257 different symbols", Palette.default, 257)
+
+
+def test_bad_text(folder):
+    """Ragged lines are refused by number, and so are empty texts, other encodings and unprintable characters."""
+    path = folder / "grid.txt"
+    for content, message in [
+        (b"ab\nab\nabc\n", "grid.txt: line 3 has 3 characters, line 1 has 2"),
+        (b"ab\n\nab", "line 2 has 0 characters"),
+        (b"", "line 1 has 0 characters"),
+        (b"\n", "line 1 has 0 characters"),
+        (b"\xff\xfe\xff", "not text in UTF-8"),
+        (b"a\tb", "must be printable"),
+        (b"??", "give a palette"),
+    ]:
+        path.write_bytes(content)
+        refused(message, read_grid, path)
+
+
+def test_text_of_other_systems(folder):
+    """A byte order mark, lines that end as on Windows, and no end at the last line make no difference."""
+    (folder / "grid.txt").write_bytes(b"\xef\xbb\xbfab\r\nba")
+    assert read_grid(folder / "grid.txt").cells.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(3), "is no grid"),
+        (np.zeros((1, 1, 1, 1)), "is no grid"),
+        (np.zeros((0, 3)), "is no grid"),
+        (np.array([["a"]]), "values of type <U1 are no symbols"),
+        (np.array([[1j]]), "values of type complex128 are no symbols"),
+        (np.array([[0, 0.5]]), r"row 0, column 1 \(counted from 0\): 0.5 is no symbol"),
+        (np.array([[0, np.inf]]), "inf is no symbol"),
+        (np.array([[-2]]), r"-2 is no symbol .* np.unique\(cells, return_inverse=True\)"),
+        (np.array([[[0]], [[256]]]), "grid 1, row 0, column 0 .* 256 is no symbol"),
+        (np.array([[2**64 - 1]], np.uint64), "is no symbol"),
+    ],
+)
+def test_arrays_that_are_no_cells(array, message):
+    """Arrays of other dimensions, types or values are refused, with the first bad cell where there is one."""
+    refused(message, cells_from_array, array)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            np.array([[0, 255]]),
+            r"grid.npy: its symbols are \[0, 255\], with gaps; np.unique\(cells, return_inverse=True",
+        ),
+        (np.array([[-1, -1]]), "give a palette"),
+        (np.array([[[0, 1]]]), r"shape \(1, 1, 2\) is not \(height width\)"),
+        (np.array([[None]]), "damaged, or no array"),
+    ],
+)
+def test_arrays_that_are_no_grid(folder, array, message):
+    """Symbols with gaps, nothing known, a stack for a grid, and objects (which would be pickle) are refused."""
+    np.save(folder / "grid.npy", array)
+    refused(message, read_grid, folder / "grid.npy")
+
+
+def test_damaged_arrays(folder):
+    """Truncated npy and npz files, files that are neither, and npz files that do not say what the cells are."""
+    for suffix in (".npy", ".npz"):
+        whole = written(Grid.from_cells(np.arange(9).reshape(3, 3)), suffix)
+        for data in (whole[: len(whole) // 2], whole[:-3], b"", b"text", b"\x80\x04."):
+            refused("grid.np.: damaged, or no array of numbers", read_back, data, suffix)
+    np.savez(folder / "two.npz", a=[[0]], b=[[1]])
+    refused(r"\['a', 'b'\]; one named 'cells' is needed", read_grid, folder / "two.npz")
+    np.savez(folder / "hidden.npz", cells=[[0, 1]], hidden=[[True]])
+    refused(r"'hidden' must be an array of bool and of the shape", read_grid, folder / "hidden.npz")
+    np.save(folder / "grid.npy", [[0, 1]])
+    refused(r"shape \(1, 2\) is not \(n height width\)", read_examples, folder / "grid.npy")
+    refused(r"shape \(1, 2\) is not \(n height width\)", write_stack, folder / "out.npy", np.array([[0, 1]]))
+
+
+def test_bad_folders(folder):
+    """An empty folder, sizes that differ, kinds that differ and a damaged file are refused with the files' names."""
+    refused("no examples in this folder; put grids into it, as .png", read_examples, folder)
+    save(folder / "a.png", [[0, 255]])
+    save(folder / "b.png", [[0, 255, 0]])
+    refused("a.png is 1 by 2 and b.png is 1 by 3", read_examples, folder)
+    (folder / "b.png").write_bytes(b"text")
+    refused("b.png: this is not a PNG", read_examples, folder)
+    (folder / "b.png").rename(folder / "b.txt")
+    refused("a.png and b.txt are of different kinds", read_examples, folder)
+
+
+def test_hidden_of_another_size(folder):
+    """A second file of another size, or drawn against the cells, is refused."""
+    path = save(folder / "grid.png", [[0, 0, 255, 255]] * 2)
+    refused("it is 1 by 3 and the grid 2 by 4", read_grid, path, hidden=save(folder / "h.png", [[0, 0, 0]]))
+    against = save(folder / "h.png", [[0, 255, 0, 0]] * 2)
+    refused("h.png: row 0, column 1 .* this pixel differs", read_grid, path, hidden=against)
+
+
+def test_nothing_known_in_a_picture(folder):
+    """A picture of hidden cells alone needs a palette, and is read with one."""
+    path = save(folder / "grid.png", [[128, 128]])
+    refused("every cell is hidden", read_grid, path)
+    assert read_grid(path, Palette.default(2)).hidden.all()
+
+
+def test_grids_that_make_no_sense(folder):
+    """Cells of another shape or with symbols beyond the palette, and a scale below 1, make no grid."""
+    grid = Grid.from_cells(np.array([[0, 1]]))
+    refused(r"shape \(1, 1\) do not fit a grid of shape \(1, 2\)", grid.with_cells, np.array([[0]]))
+    refused("row 0, column 1 .*: symbol 2 is not in the palette", grid.with_cells, np.array([[0, 2]]))
+    refused("scale 0", Grid.from_cells, np.array([[0, 1]]), None, 0)
+    refused(r"shape \(1, 1, 1\) is not", Grid.from_cells, np.array([[[0]]]))
+    both = Palette(((128, 128, 128, 255), (0, 0, 0, 0)), "ab")
+    refused("hidden cells cannot be drawn", write_grid, folder / "out.png", Grid.from_cells(np.array([[-1]]), both))
+
+
+# Writing safely
+
+
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with atomic_write(path) as partial:
+        partial.write_text("half")
+        raise error
+
+
+def test_nothing_half_written(folder):
+    """If writing fails, what was there stays and nothing else does; if not, the new file takes its place."""
+    path = folder / "deeper" / "file.txt"
+    for content in ("old", "new"):
+        with atomic_write(path) as partial:
+            partial.write_text(content)
+            assert not path.exists() or path.read_text() == "old"
+        assert path.read_text() == content
+    for error in (RuntimeError, KeyboardInterrupt):
+        with pytest.raises(error):
+            write_half(path, error)
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_unwritable_places(folder):
+    """A folder in the file's place and a file in the folder's place are found before the work is done."""
+    refused("cannot be written, it is a folder", check_writable, folder)
+    (folder / "file").write_text("")
+    refused("cannot be written, its folder cannot be made", check_writable, folder / "file" / "grid.png")
+    check_writable(folder / "new" / "deeper" / "grid.png")
+    assert (folder / "new" / "deeper").is_dir()
+    assert not (folder / "new" / "deeper" / "grid.png").exists()

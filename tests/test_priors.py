@@ -1,0 +1,268 @@
+import json
+from itertools import product
+from math import exp, log2
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridcloze.grids import InputError, Palette
+from gridcloze.priors import (
+    TOYS,
+    Examples,
+    FinitePrior,
+    Ising,
+    KnownPrior,
+    Mirror,
+    Prior,
+    make_toy,
+    rectangles,
+    squares,
+    stripes,
+)
+
+SMALL = {
+    "squares": {"height": 5, "width": 6, "smallest": 2, "largest": 4, "outline": True},
+    "rectangles": {"height": 4, "width": 3, "smallest": 1, "inverted": True},
+    "stripes": {"height": 5, "width": 4, "largest_period": 4},
+    "mirror": {"height": 3, "width": 3},
+    "ising": {"height": 2, "width": 4, "coupling": 0.4, "field": -0.2},
+}
+
+
+def all_grids(height, width):
+    return np.array(list(product((0, 1), repeat=height * width))).reshape(-1, height, width)
+
+
+def as_set(grids):
+    return {tuple(grid.ravel().tolist()) for grid in grids}
+
+
+def surprise(samples, law):
+    """Pearson's statistic of samples against a law {grid: probability}, in standard deviations above its mean."""
+    counts = dict.fromkeys(law, 0)
+    for sample in samples:
+        if (grid := tuple(sample.ravel().tolist())) not in law:
+            return np.inf
+        counts[grid] += 1
+    expected = {grid: len(samples) * probability for grid, probability in law.items()}
+    statistic = sum((counts[grid] - expected[grid]) ** 2 / expected[grid] for grid in law)
+    return (statistic - (len(law) - 1)) / (2 * (len(law) - 1)) ** 0.5
+
+
+def law_of(prior):
+    grids = all_grids(prior.height, prior.width)
+    bits = prior.log_prob_bits(grids)
+    return {tuple(grid.ravel().tolist()): 2.0**b for grid, b in zip(grids, bits, strict=True) if b > -np.inf}
+
+
+def test_counts():
+    """There are as many squares, rectangles and stripes as counting says."""
+    assert len(squares().members) == sum((16 - side + 1) ** 2 for side in range(3, 13)) == 985
+    assert len(rectangles(32, 32).members) == (32 * 33 // 2) ** 2 == 278_784
+    assert len(rectangles(6, 5, smallest=2, largest=3).members) == (5 + 4) * (4 + 3)
+    in_four_directions = 4 * sum(period * (period - 1) for period in range(2, 9))
+    assert len(stripes().members) == in_four_directions - 2  # both diagonals have the two chessboards
+
+
+@pytest.mark.parametrize("outline", [False, True])
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("make", [squares, rectangles])
+def test_boxes_cell_by_cell(make, outline, inverted):
+    """Squares and rectangles are the grids that colouring cell by cell gives."""
+    expected = []
+    for top, left, tall, wide in product(range(5), range(6), range(2, 5), range(2, 5)):
+        if top + tall > 5 or left + wide > 6 or (make is squares and tall != wide):
+            continue
+        grid = np.full((5, 6), int(inverted))
+        for row, column in product(range(top, top + tall), range(left, left + wide)):
+            on_border = row in (top, top + tall - 1) or column in (left, left + wide - 1)
+            if on_border or not outline:
+                grid[row, column] = 1 - int(inverted)
+        expected.append(grid)
+    prior = make(5, 6, smallest=2, largest=4, outline=outline, inverted=inverted)
+    assert as_set(prior.members) == as_set(expected)
+    assert len(prior.members) == len(expected)
+
+
+def test_stripes_cell_by_cell():
+    """Each stripe image repeats along its direction with its period, and no image is missing or there twice."""
+    expected = set()
+    for down, right in ((1, 0), (0, 1), (1, 1), (1, -1)):
+        for period in range(2, 5):
+            for white, phase in product(range(1, period), range(period)):
+                cells = product(range(5), range(4))
+                expected.add(tuple(int((down * y + right * x + phase) % period < white) for y, x in cells))
+    members = stripes(5, 4, largest_period=4).members
+    assert as_set(members) == expected
+    assert len(members) == len(expected)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_probabilities_sum_to_one(name):
+    """The probabilities of all grids of a toy sum to one."""
+    prior = make_toy(name, **SMALL[name] | {"height": 4, "width": 4})
+    assert np.exp2(prior.log_prob_bits(all_grids(4, 4))).sum() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("prior", "other"),
+    [
+        (squares(3, 3, 1, 3), squares(3, 3, 2, 3)),
+        (rectangles(4, 3), rectangles(4, 3, smallest=2)),
+        (stripes(4, 4, 4), stripes(4, 4, 3)),
+        (Mirror(3, 4), Ising(3, 4, coupling=0.0)),
+        (Ising(2, 4, 0.4, -0.2), Ising(2, 4, 0.5, -0.2)),
+        (Ising(4, 2, 0.4, -0.2), Ising(4, 2, 0.4, -0.1)),
+        (FinitePrior(squares(2, 3, 1, 1).members, np.arange(1, 7) / 21), squares(2, 3, 1, 1)),
+    ],
+)
+def test_samples_follow_the_law(prior, other):
+    """Samples have the frequencies that the log-probabilities say, and samples of a slightly other prior have not."""
+    generator = np.random.default_rng(0)
+    law = law_of(prior)
+    assert abs(surprise(prior.sample(6000, generator), law)) < 4
+    assert surprise(other.sample(6000, generator), law) > 10
+
+
+def test_mirror_by_hand():
+    """A grid equal to its reflection costs a bit for each pair and for the centre; any other is impossible."""
+    prior = Mirror(2, 3)
+    cells = np.array([[[0, 1, 1], [1, 1, 0]], [[0, 1, 1], [1, 1, 1]], [[1, 0, 1], [1, 0, 1]]])
+    assert prior.log_prob_bits(cells).tolist() == [-3, -np.inf, -3]
+    assert Mirror(3, 3).log_prob_bits(np.zeros((1, 3, 3), dtype=int)).tolist() == [-5]
+
+
+@given(
+    size=st.sampled_from([(1, 1), (1, 4), (2, 3), (3, 2), (3, 3)]),
+    coupling=st.floats(-2, 2),
+    field=st.floats(-2, 2),
+)
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_ising_by_hand(size, coupling, field):
+    """The log-probability is that of the definition, summed in plain Python over all grids."""
+    height, width = size
+    grids = all_grids(height, width)
+    weights = [ising_weight(grid.tolist(), coupling, field) for grid in grids]
+    expected = [log2(weight / sum(weights)) for weight in weights]
+    np.testing.assert_allclose(Ising(height, width, coupling, field).log_prob_bits(grids), expected, atol=1e-9)
+
+
+def ising_weight(grid, coupling, field):
+    spins = {(y, x): 2 * cell - 1 for y, row in enumerate(grid) for x, cell in enumerate(row)}
+    bonds = sum(spin * spins.get((y + 1, x), 0) + spin * spins.get((y, x + 1), 0) for (y, x), spin in spins.items())
+    return exp(coupling * bonds + field * sum(spins.values()))
+
+
+@pytest.mark.parametrize("coupling", [-5.0, 5.0])
+def test_the_strongest_ising_stays_in_range(coupling):
+    """At the strongest coupling and field allowed, on the widest grid, nothing overflows or vanishes."""
+    prior = Ising(40, 10, coupling=coupling, field=5.0)
+    assert np.isfinite(prior.log_prob_bits(prior.sample(2, np.random.default_rng(0)))).all()
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("wrong", [-1, 2, 256, 257])
+def test_other_symbols_are_impossible(name, wrong):
+    """A grid that holds any number but 0 and 1 has probability zero."""
+    prior = make_toy(name, **SMALL[name])
+    cells = prior.sample(2, np.random.default_rng(0))
+    cells[0, 0, 0] = wrong
+    assert np.isneginf(prior.log_prob_bits(cells)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_a_toy_is_rebuilt_from_its_spec(name):
+    """A toy that went through JSON as its spec gives the same grids with the same probabilities."""
+    prior = make_toy(name, **SMALL[name])
+    again = make_toy(**json.loads(json.dumps(prior.spec)))
+    cells = prior.sample(50, np.random.default_rng(3))
+    assert (again.sample(50, np.random.default_rng(3)) == cells).all()
+    assert (again.log_prob_bits(cells) == prior.log_prob_bits(cells)).all()
+    assert again.spec == prior.spec == {"name": name} | prior.spec | SMALL[name]
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_default_sizes(name):
+    """Without options a toy is 16 by 16, the Ising model 16 by 8, and all know their law."""
+    prior = make_toy(name)
+    assert (prior.height, prior.width) == ((16, 8) if name == "ising" else (16, 16))
+    assert isinstance(prior, KnownPrior)
+    assert prior.sample(3, np.random.default_rng(0)).shape == (3, prior.height, prior.width)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("circles", {}, "no toy 'circles'; the toys are squares, rectangles, stripes, mirror, ising"),
+        ("mirror", {"colour": 1}, "mirror has no option 'colour'; its options are height, width"),
+        ("squares", {"smallest": 5, "largest": 4}, "not smallest 5 and largest 4"),
+        ("squares", {"smallest": 0}, "not smallest 0"),
+        ("squares", {"height": 8}, "a side of 12 cells does not fit a grid of 8 by 16"),
+        ("rectangles", {"height": 0}, "a grid of 0 by 16 has no cells"),
+        ("rectangles", {"smallest": 17}, "a side of 17 cells does not fit"),
+        ("rectangles", {"largest": 0}, "not smallest 1 and largest 0"),
+        ("stripes", {"largest_period": 1}, "largest_period must be 2…16"),
+        ("stripes", {"width": 7}, "largest_period must be 2…7 on 16 by 7 cells, not 8"),
+        ("mirror", {"width": -1}, "has no cells"),
+        ("ising", {"width": 11}, "a side of at most 10 cells, not 16 by 11"),
+        ("ising", {"coupling": 6.0}, "must lie within ±5"),
+        ("ising", {"field": float("nan")}, "must lie within ±5"),
+    ],
+)
+def test_toys_refuse(name, options, words):
+    """A toy that cannot be is refused in one line that says why."""
+    with pytest.raises(InputError) as refusal:
+        make_toy(name, **options)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("members", "probabilities", "words"),
+    [
+        (np.zeros((0, 2, 2)), None, "at least one member"),
+        (np.full((1, 2, 2), 2), None, "symbols 0…1 only"),
+        (np.zeros((2, 2, 2)), None, "must be distinct"),
+        (np.eye(2)[:, None], np.array([0.5, 0.6]), "2 positive probabilities that sum to 1"),
+        (np.eye(2)[:, None], np.array([1.0, 0.0]), "2 positive probabilities that sum to 1"),
+    ],
+)
+def test_finite_priors_refuse(members, probabilities, words):
+    """Members and probabilities that make no law are refused."""
+    with pytest.raises(InputError, match=words):
+        FinitePrior(members.astype(np.uint8), probabilities)
+
+
+def numbered_examples(n):
+    return Examples(np.arange(n)[:, None, None] % 200 * np.ones((1, 2, 3), dtype=int), Palette.default(200))
+
+
+@pytest.mark.parametrize(("n", "held_out"), [(1, 1), (2, 1), (19, 1), (20, 2), (100, 10), (6000, 512)])
+def test_examples_hold_out_the_last_tenth(n, held_out):
+    """The last tenth, at least one and at most 512, is held out, the rest is learned; a single example is both."""
+    examples = numbered_examples(n)
+    learned, scored = examples.split()
+    assert (scored.cells == examples.cells[-held_out:]).all()
+    assert (learned.cells == examples.cells[: max(n - held_out, 1)]).all()
+
+
+def test_examples_are_drawn_with_replacement():
+    """Every example is drawn about equally often, in more draws than there are examples."""
+    examples = numbered_examples(5)
+    draws = examples.sample(5000, np.random.default_rng(0))[:, 0, 0]
+    assert np.abs(np.bincount(draws, minlength=5) - 1000).max() < 150
+    assert isinstance(examples, Prior)
+    assert not isinstance(examples, KnownPrior)
+
+
+def test_examples_are_read(tmp_path):
+    """Examples come from a file with unknown cells as -1, and an empty array is refused."""
+    cells = np.array([[[0, 1], [2, -1]], [[2, 2], [1, 0]]])
+    np.save(tmp_path / "grids.npy", cells)
+    examples = Examples.read(tmp_path / "grids.npy")
+    assert (examples.cells == cells).all()
+    assert (examples.height, examples.width, examples.n_symbols) == (2, 2, 3)
+    with pytest.raises(InputError, match="no example"):
+        Examples(cells[:0], examples.palette)

@@ -1,0 +1,96 @@
+"""Scores, held against cases worked out by hand and against exact laws."""
+
+import numpy as np
+import pytest
+
+from gridcloze import scoring
+from gridcloze.baselines import Lookup
+from gridcloze.exact import WindowLimited, posterior
+from gridcloze.masking import test_law as hide
+from gridcloze.priors import rectangles, squares
+
+PRIOR = squares(6, 6, 2, 4)
+EXACT = posterior(PRIOR)
+GENERATOR = np.random.default_rng(0)
+CELLS = PRIOR.sample(400, GENERATOR)
+HIDDEN = hide(CELLS.shape, GENERATOR)
+TRUTH = EXACT.marginals(CELLS, HIDDEN)
+
+
+def test_bits_and_error_of_a_case_worked_out_by_hand():
+    """Probabilities 1/2, 1/8 and 1/4 of the truth cost 1, 3 and 2 bits; visible and unknown cells cost nothing."""
+    cells = np.array([[[0, 1, 0, 1, -1]]])
+    hidden = np.array([[[True, True, True, False, True]]])
+    marginals = np.array([[[[0.5, 0.5], [0.875, 0.125], [0.25, 0.75], [1.0, 0.0], [0.5, 0.5]]]])
+    assert scoring.bits_per_hidden_cell(marginals, cells, hidden) == pytest.approx(2.0)
+    assert scoring.error(marginals, cells, hidden) == pytest.approx(2 / 3)
+
+
+def test_excess_bits_of_a_case_worked_out_by_hand():
+    """The divergence of (1/2, 1/2) from (1, 0) is one bit, from itself none; visible cells do not count."""
+    exact = np.array([[[[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]]])
+    said = np.array([[[[0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]]])
+    hidden = np.array([[[True, True, False]]])
+    assert scoring.excess_bits(said, exact, hidden) == pytest.approx(0.5)
+
+
+def test_the_exact_answer_has_no_excess_and_no_wrong_cell():
+    """The exact answer scores 0 excess bits and no wrong determined cell; a wrong prior scores neither."""
+    right = scoring.score(TRUTH, CELLS, HIDDEN, TRUTH)
+    assert right["excess_bits"] == 0.0
+    assert right["determined_error"] == 0.0
+    assert right["grids_all_determined_right"] == 1.0
+    wrong = scoring.score(posterior(rectangles(6, 6)).marginals(CELLS, HIDDEN), CELLS, HIDDEN, TRUTH)
+    assert wrong["excess_bits"] > 0.02
+    assert wrong["bits_per_hidden_cell"] > right["bits_per_hidden_cell"] + 0.02
+
+
+def test_excess_bits_are_the_expected_difference_of_scores():
+    """Excess bits agree with the difference in bits per hidden cell to the exact answer, within its noise."""
+    window = WindowLimited(EXACT, 1).marginals(CELLS, HIDDEN)
+    differences = scoring.bits_per_hidden_cell(window, CELLS, HIDDEN) - scoring.bits_per_hidden_cell(
+        TRUTH, CELLS, HIDDEN
+    )
+    assert scoring.excess_bits(window, TRUTH, HIDDEN) == pytest.approx(differences, abs=0.02)
+
+
+def test_a_determined_cell_that_is_wrong_counts_its_grid():
+    """One wrong determined cell makes its grid wrong, and no other."""
+    marginals = TRUTH.copy()
+    grid, row, column = np.argwhere(scoring.determined(TRUTH, HIDDEN))[0]
+    marginals[grid, row, column] = marginals[grid, row, column][::-1]
+    assert scoring.score(marginals, CELLS, HIDDEN, TRUTH)["grids_all_determined_right"] == pytest.approx(1 - 1 / 400)
+
+
+def test_legal_samples_are_members_that_agree_with_the_visible_cells():
+    """Exact samples are all legal; members that do not agree, and grids that are no members, are not."""
+    drawn = EXACT.sample(CELLS, HIDDEN, 2, np.random.default_rng(1))
+    assert scoring.legal_fraction(drawn, CELLS, HIDDEN, PRIOR) == 1.0
+    assert scoring.legal_fraction(np.zeros_like(drawn), CELLS, HIDDEN, PRIOR) == 0.0
+    others = PRIOR.sample(800, np.random.default_rng(2)).reshape(drawn.shape)
+    agree = ((others == CELLS[:, None]) | HIDDEN[:, None]).all(axis=(2, 3)).mean()
+    assert scoring.legal_fraction(others, CELLS, HIDDEN, PRIOR) == agree < 0.5
+
+
+def test_total_variation_of_a_case_worked_out_by_hand():
+    """All samples on one of k equally likely answers are at distance 1 - 1/k."""
+    hidden = np.ones((6, 6), dtype=bool)
+    one = np.repeat(PRIOR.members[:1].astype(np.int64), 50, axis=0)
+    assert scoring.total_variation(one, EXACT, one[0], hidden) == pytest.approx(1 - 1 / len(PRIOR.members))
+
+
+def test_a_lookup_among_all_members_is_nearly_exact_and_among_others_is_not():
+    """A lookup that saw every member many times comes near the exact answer; one that saw the other half does not."""
+    everything = np.repeat(PRIOR.members.astype(np.int64), 50, axis=0)
+    assert scoring.excess_bits(Lookup(everything, 2).marginals(CELLS, HIDDEN), TRUTH, HIDDEN) < 0.02
+    shown, unseen = PRIOR.members[::2].astype(np.int64), PRIOR.members[1::2].astype(np.int64)
+    cells = unseen[np.random.default_rng(3).integers(0, len(unseen), 400)]
+    truth = EXACT.marginals(cells, HIDDEN)
+    assert scoring.excess_bits(Lookup(np.repeat(shown, 50, axis=0), 2).marginals(cells, HIDDEN), truth, HIDDEN) > 0.1
+
+
+def test_a_lookup_draws_the_nearest_example_and_keeps_known_cells():
+    """Samples of a lookup are the hidden part of a nearest example."""
+    lookup = Lookup(PRIOR.members.astype(np.int64), 2)
+    drawn = lookup.sample(CELLS, HIDDEN, 2, np.random.default_rng(0))
+    assert scoring.legal_fraction(drawn, CELLS, HIDDEN, PRIOR) == 1.0
