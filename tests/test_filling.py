@@ -47,7 +47,7 @@ def test_known_cells_come_back_untouched(n, seed):
 
 
 def test_one_at_a_time_samples_follow_the_exact_joint_law():
-    """Samples one cell at a time have the exact joint law when the conditionals are exact; independent ones have not."""
+    """One cell at a time from exact conditionals is the exact joint law; cells drawn on their own are not."""
     cells = PRIOR.sample(1, np.random.default_rng(3))
     hidden = np.ones_like(cells, dtype=bool)
     hidden[0, 2, 2] = False

@@ -21,6 +21,7 @@ from gridcloze.grids import (
     cells_from_array,
     check_writable,
     find_scale,
+    is_stack,
     read_examples,
     read_grid,
     write_grid,
@@ -374,8 +375,16 @@ def test_ambiguous_scale(folder):
     assert read_grid(path, size=(8, 8)).scale == 1
     assert read_grid(path, size=(4, 4)).scale == 2
     assert read_grid(path, size=(2, 2)).scale == 2, "a size whose cells are not of one colour is not believed"
-    assert read_grid(path, size=(3, 3)).scale == 2
+    for size in ((5, 5), (4, 8), (0, 0)):
+        assert read_grid(path, size=size).scale == 2, "nor is one that does not divide the picture"
     assert read_grid(path, scale=1).cells.shape == (8, 8)
+
+
+def test_scale_divides_the_sides():
+    """Where columns change at every second pixel only, an odd height still makes the scale 1."""
+    assert find_scale(np.array([[0, 0, 1, 1]] * 3)) == 1
+    assert find_scale(np.array([[0, 0, 1, 1]] * 4).T) == 2
+    assert find_scale(np.array([[0, 0, 1, 1]] * 3).T) == 1
 
 
 def test_scale_given_must_fit(folder):
@@ -461,6 +470,16 @@ def test_round_trip_of_stacks(cells):
             again, _, scale = read_examples(Path(folder, name), Palette.default(4))
             assert np.array_equal(again, cells)
             assert scale == 1
+
+
+def test_what_is_a_stack(folder):
+    """Only an array of three dimensions is a stack; a picture never is, and a file that is not there is an error."""
+    write_stack(folder / "stack.npz", np.array([[[0, 1]]]))
+    np.save(folder / "grid.npy", [[0, 1]])
+    assert is_stack(folder / "stack.npz")
+    assert not is_stack(folder / "grid.npy")
+    assert not is_stack(save(folder / "grid.png", [[0, 255]]))
+    refused("^[^:]*none.npy: no such file", is_stack, folder / "none.npy")
 
 
 def test_hidden_in_npz(folder):

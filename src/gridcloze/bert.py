@@ -52,7 +52,8 @@ class Bert(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
         self.before_output = nn.LayerNorm(config.embedding_size)
         self.embedding_to_patch = nn.Linear(config.embedding_size, cells * config.n_symbols)
-        nn.init.zeros_(self.embedding_to_patch.weight)
+        for parameter in self.embedding_to_patch.parameters():  # training starts from a uniform law
+            nn.init.zeros_(parameter)
 
     @property
     def n_symbols(self) -> int:

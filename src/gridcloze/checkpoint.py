@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 class Header:
     """What a model file says of its tensors."""
 
-    config: dict[str, int]
+    config: dict[str, Any]
     palette: Palette
     scale: int = 1  # pixels to the side of a cell in the examples
     training: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def save(
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     file_hash = _hash(text, {name: value.numpy() for name, value in tensors.items()})
     with atomic_write(Path(path)) as temporary:
-        save_file(tensors, temporary, {"gridcloze": text, "hash": file_hash})
+        save_file(tensors, temporary, {"gridcloze": json.dumps([text, file_hash])})  # one entry: their order is random
     return file_hash
 
 
@@ -96,10 +96,10 @@ def _read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
 
 
 def _header(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> Header:
-    text = metadata.get("gridcloze", "")
-    if not text:
+    if "gridcloze" not in metadata:
         raise InputError(f"{path} is a safetensors file, but not a model of gridcloze")
-    if metadata.get("hash") != _hash(text, tensors):
+    text, file_hash = json.loads(metadata["gridcloze"])
+    if file_hash != _hash(text, tensors):
         raise InputError(f"{path} was altered after it was written (its hash differs); take the original file")
     said = json.loads(text)
     if said["format_version"] != FORMAT_VERSION:
@@ -107,7 +107,7 @@ def _header(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]
             f"{path} has format version {said['format_version']}, this gridcloze reads {FORMAT_VERSION}: "
             "use the version that wrote it, or train again"
         )
-    return Header(said["config"], Palette.from_json(said["palette"]), said["scale"], said["training"], metadata["hash"])
+    return Header(said["config"], Palette.from_json(said["palette"]), said["scale"], said["training"], file_hash)
 
 
 def _hash(text: str, tensors: dict[str, np.ndarray]) -> str:

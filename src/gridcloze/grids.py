@@ -300,11 +300,9 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Stack,
 
 def is_stack(path: AnyPath) -> bool:
     """Whether a file holds an array of three dimensions. Raises InputError."""
-    path = Path(path)
-    if path.suffix.lower() not in ARRAYS:
-        return False
+    path = _existing_file(path)
     with _about(path):
-        return _read_array(_existing_file(path)).ndim == 3
+        return _kind(path) is ARRAYS and _read_array(path).ndim == 3
 
 
 def _existing_file(path: AnyPath, suffixes: Sequence[str] = SUFFIXES) -> Path:

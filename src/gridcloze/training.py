@@ -235,7 +235,7 @@ class Muon(Optimizer):
     """Momentum whose steps are made orthogonal, so that all directions of a matrix learn (Jordan et al. 2024).
 
     The rule of `torch.optim.Muon` with `match_rms_adamw` and no weight decay; matrices of one shape are treated
-    as one batch, which makes it three times as fast on small ones (LOG.md).
+    as one batch, which makes it 2.7 times as fast on small ones (LOG.md).
     Source: https://kellerjordan.github.io/posts/muon and arXiv:2502.16982, eq. 4.
     """
 

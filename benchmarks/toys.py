@@ -1,0 +1,139 @@
+"""The figures of the README on toy priors: `python benchmarks/toys.py [TASK …]` runs what has no result yet.
+
+Each task writes grids, trains with `gridcloze train`, scores with `gridcloze score` on fresh grids under the test
+law, and writes benchmarks/results/TASK-SEED.json with options, versions, hardware and commit. Run it alone on a
+machine: a second heavy process slows a training many times. `--table` prints the README's table from the results.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gridcloze import __version__, verbs
+from gridcloze.grids import write_stack
+from gridcloze.priors import FinitePrior, make_toy
+from gridcloze.training import Budget
+
+RESULTS = Path(__file__).parent / "results"
+WORK = RESULTS / "work"
+N_EXAMPLES, N_TEST, N_SAMPLED = 20_000, 2_000, 500
+TEST_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to learn and what to be asked; `train` and `test` are toy priors, of which `unseen` splits the members."""
+
+    train: dict[str, object]
+    test: dict[str, object] = field(default_factory=dict)
+    minutes: float = 5.0
+    seeds: tuple[int, ...] = (0,)
+    unseen: bool = False  # train on a random half of the members, test on the other half
+    model_of: str = ""  # the task whose model is used, instead of training one
+
+
+SQUARES = {"name": "squares", "height": 16, "width": 16}
+TASKS = {
+    "squares": Task(SQUARES, seeds=(0, 1, 2)),
+    "squares-unseen": Task(SQUARES, unseen=True),
+    "rectangles-32-unseen": Task({"name": "rectangles", "height": 32, "width": 32}, minutes=10),
+    "squares-25x19": Task({"name": "squares", "height": 25, "width": 19}),
+    "squares-20x20": Task(SQUARES, test={"name": "squares", "height": 20, "width": 20}, model_of="squares"),
+    "rectangles": Task({"name": "rectangles", "height": 16, "width": 16}),
+    "stripes": Task({"name": "stripes", "height": 16, "width": 16}),
+    "mirror": Task({"name": "mirror", "height": 16, "width": 16}),
+    "ising": Task({"name": "ising", "height": 16, "width": 8}),
+}
+
+
+def run(name: str, seed: int) -> dict[str, object]:
+    """Train and score one task with one seed."""
+    task = TASKS[name]
+    folder = WORK / f"{name}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_grids(task, folder, seed)
+    model = WORK / f"{task.model_of or name}-{seed}" / "model.safetensors"
+    if not task.model_of:
+        verbs.train(folder / "train.npy", model, Budget(minutes=task.minutes), seed, depth=4, resume=False)
+    report = verbs.score(model, folder / "test.npy", folder / "train.npy", None, N_SAMPLED, TEST_SEED)
+    return {"task": name, "seed": seed, "minutes": task.minutes, **report, **circumstances()}
+
+
+def write_grids(task: Task, folder: Path, seed: int) -> None:
+    """`train.npy`, and `test.npy` with its law; both through the code of `gridcloze toy`, but for split members."""
+    trained, tested = make_toy(**task.train), make_toy(**(task.test or task.train))
+    verbs.toy(trained, folder / "train.npy", N_EXAMPLES, 0, seed, 1)
+    verbs.toy(tested, folder / "test.npy", N_TEST, 0, TEST_SEED + seed, 1)
+    if task.unseen:
+        assert isinstance(trained, FinitePrior)
+        generator = np.random.default_rng(seed)
+        members = trained.members[generator.permutation(len(trained.members))].astype(np.int64)
+        half = len(members) // 2
+        write_stack(folder / "train.npy", members[generator.integers(0, half, N_EXAMPLES)])
+        write_stack(folder / "test.npy", members[generator.integers(half, len(members), N_TEST)])
+
+
+def circumstances() -> dict[str, object]:
+    """What a figure depends on beside its seed."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    return {
+        "version": __version__,
+        "commit": commit.strip(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
+    }
+
+
+def table() -> str:
+    """The results as a table in Markdown, a line for each answerer of each task."""
+    lines = [
+        "| task | who | excess bits per hidden cell | grids with all determined cells right | legal samples | TV |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in TASKS:
+        results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9].json"))]
+        for who in ("model", "lookup", "exact"):
+            scores = [result["scores"][who] for result in results]
+            if scores:
+                lines.append(f"| {name} | {who} | " + " | ".join(_mean(scores, key) for key in COLUMNS) + " |")
+    return "\n".join(lines)
+
+
+COLUMNS = ("excess_bits", "grids_all_determined_right", "legal_samples", "total_variation")
+
+
+def _mean(scores: list[dict[str, float]], key: str) -> str:
+    """Mean over seeds, with the range where there is more than one; a dash where nothing is determined."""
+    values = [score[key] for score in scores]
+    if np.isnan(values).any():
+        return "–"
+    spread = f" ({min(values):.4f}…{max(values):.4f})" if len(values) > 1 and max(values) > min(values) else ""
+    return f"{np.mean(values):.4f}{spread}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; all if none is named")
+    parser.add_argument("--table", action="store_true", help="print the table of what there is, and run nothing")
+    options = parser.parse_args()
+    if unknown := set(options.tasks) - set(TASKS):
+        parser.error(f"no such task: {', '.join(sorted(unknown))}")
+    for name in [] if options.table else options.tasks or TASKS:
+        for seed in TASKS[name].seeds:
+            path = RESULTS / f"{name}-{seed}.json"
+            if not path.exists():
+                print(f"{name}, seed {seed}", file=sys.stderr)
+                path.write_text(json.dumps(run(name, seed), indent=1) + "\n")
+    print(table())
+
+
+if __name__ == "__main__":
+    main()

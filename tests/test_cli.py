@@ -1,0 +1,235 @@
+"""The commands, from files to files."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gridcloze import checkpoint, verbs
+from gridcloze.cli import app, main
+from gridcloze.grids import Palette, read_examples, read_grid, write_stack
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Exit code, stdout and stderr of a command."""
+    monkeypatch.setattr(sys, "argv", ["gridcloze", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    return ended.value.code or 0, said.out, said.err
+
+
+@pytest.fixture
+def gridcloze(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def model(tmp_path, small_bert):
+    checkpoint.save(tmp_path / "model.safetensors", small_bert, Palette.default(2))
+    return "model.safetensors"
+
+
+def picture(path, cells):
+    Path(path).parent.mkdir(exist_ok=True)
+    Image.fromarray(np.array(cells, dtype=np.uint8)).save(path)
+
+
+def pixels(path):
+    """The pixels of a picture, and its file closed."""
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+SMALL = ("--height", 5, "--width", 5, "--largest", 4, "--scale", 2)
+PUZZLE = np.full((5, 5), 128)
+PUZZLE[0] = [0, 255, 255, 0, 255]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(command, gridcloze):
+    """--help of every command answers, and shows an example that starts with its name."""
+    code, out, _ = gridcloze(command, "--help")
+    assert code == 0
+    assert f"gridcloze {command}" in out.split("Example:")[1]
+
+
+def test_help_loads_neither_torch_nor_numpy():
+    """Help answers at once since it loads nothing heavy."""
+    script = (
+        "import sys; sys.argv = ['gridcloze', 'train', '--help']\nfrom gridcloze.cli import app\n"
+        "try: app()\nexcept SystemExit: pass\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'matplotlib')))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_from_toy_to_score(gridcloze):
+    """Toy, train, fill, score and info work on each other's files."""
+    code, _, _ = gridcloze("toy", "squares", "-o", "grids", "-n", 40, "--puzzles", 3, *SMALL)
+    assert code == 0
+    code, _, err = gridcloze("train", "grids", "-o", "model.safetensors", "--steps", 2)
+    assert code == 0
+    assert "100%" in err
+    code, out, _ = gridcloze("fill", "model.safetensors", "grids/puzzles", "-o", "out", "--json", "--samples", 1)
+    assert code == 0
+    assert [report["input"] for report in json.loads(out)] == ["00000.png", "00001.png", "00002.png"]
+    code, out, _ = gridcloze("score", "model.safetensors", "grids", "--examples", "grids", "--samples", 2, "--json")
+    scores = json.loads(out)["scores"]
+    assert list(scores) == ["model", "exact", "lookup"]
+    assert scores["exact"]["excess_bits"] == 0 < scores["model"]["excess_bits"]
+    assert scores["exact"]["legal_samples"] == 1
+    code, out, _ = gridcloze("info", "model.safetensors", "--json")
+    assert json.loads(out)["training"]["steps"] == 2
+
+
+def test_known_pixels_come_back_bit_for_bit(gridcloze, model):
+    """A filled picture has the puzzle's pixels wherever they were known, and no grey any more."""
+    picture("puzzle.png", PUZZLE)
+    code, _, _ = gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2)
+    assert code == 0
+    filled = pixels("out/puzzle.png")
+    assert np.array_equal(filled[0], PUZZLE[0])
+    assert set(np.unique(filled)) <= {0, 255}
+    with np.load("out/puzzle.npz") as results:
+        assert {name: results[name].shape for name in results} == {
+            "fill": (5, 5),
+            "samples": (2, 5, 5),
+            "marginals": (5, 5, 2),
+            "log_prob_bits": (),
+        }
+    assert pixels("out/puzzle-uncertainty.png").shape == (5, 5)
+    report = json.loads(Path("out/puzzle.json").read_text())
+    assert report["passes"] == 60
+    assert report["warnings"] == []
+
+
+def test_a_stack_is_filled_as_a_stack(gridcloze, model):
+    """A stack gives one npz with a leading axis and no pictures."""
+    cells = np.random.default_rng(0).integers(-1, 2, (4, 5, 5))
+    write_stack("stack.npy", cells)
+    code, _, _ = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 3)
+    assert code == 0
+    assert sorted(os.listdir("out")) == ["stack.json", "stack.npz"]
+    with np.load("out/stack.npz") as results:
+        assert results["samples"].shape == (4, 3, 5, 5)
+        assert np.array_equal(results["fill"][cells >= 0], cells[cells >= 0])
+
+
+def test_the_same_seed_writes_the_same_files(gridcloze, model):
+    """Filling twice with one seed gives the same samples, with another seed others."""
+    picture("puzzle.png", PUZZLE)
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        gridcloze("fill", model, "puzzle.png", "-o", folder, "--samples", 4, "--seed", seed)
+    a, b, c = (np.load(f"{folder}/puzzle.npz")["samples"] for folder in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_nothing_hidden_is_written_back(gridcloze, model):
+    """A picture without hidden cells comes back as it is, with a line that says so."""
+    picture("whole.png", np.where(PUZZLE == 128, 0, PUZZLE))
+    code, _, err = gridcloze("fill", model, "whole.png", "-o", "out")
+    assert code == 0
+    assert "no cell is hidden: nothing to fill" in err
+    assert np.array_equal(pixels("out/whole.png"), pixels("whole.png"))
+
+
+def test_everything_hidden_is_a_sample_of_the_prior(gridcloze, model):
+    """With everything hidden the fill is a draw that changes with the seed."""
+    picture("empty.png", np.full((5, 5), 128))
+    fills = set()
+    for seed in range(3):
+        code, _, err = gridcloze("fill", model, "empty.png", "-o", f"out{seed}", "--seed", seed)
+        assert code == 0
+        assert "every cell is hidden: the fill is a sample of the prior" in err
+        fills.add(np.load(f"out{seed}/empty.npz")["fill"].tobytes())
+    assert len(fills) > 1
+
+
+def test_a_grid_of_one_cell_is_filled(gridcloze, model):
+    """A 1×1 grid is a grid."""
+    picture("one.png", [[128]])
+    code, _, _ = gridcloze("fill", model, "one.png", "-o", "out")
+    assert code == 0
+    assert read_grid("out/one.png", Palette.default(2)).cells.shape == (1, 1)
+
+
+def test_toys_write_a_stack_with_its_law_beside_it(gridcloze):
+    """`toy -o grids.npy` writes one array, and the law beside it by which `score` knows the exact answer."""
+    code, _, _ = gridcloze("toy", "ising", "-o", "grids.npy", "-n", 7, "--height", 6, "--width", 4)
+    assert code == 0
+    assert read_examples("grids.npy")[0].shape == (7, 6, 4)
+    assert verbs._read_law(Path("grids.prior.json"), required=True).spec["name"] == "ising"
+
+
+BAD = {
+    "no model": (("fill", "none.safetensors", "puzzle.png", "-o", "out"), r"none.safetensors: no such file"),
+    "no puzzle": (("fill", "MODEL", "none.png", "-o", "out"), r"none.png: no such file"),
+    "not a model": (("fill", "puzzle.png", "puzzle.png", "-o", "out"), "is not a model file of gridcloze"),
+    "unknown colour": (("fill", "MODEL", "red.png", "-o", "out"), r"red.png: row 1, column 2"),
+    "unknown symbol": (("fill", "MODEL", "symbols.npy", "-o", "out"), r"symbols.npy: .*2 is not in the palette"),
+    "truncated": (("fill", "MODEL", "cut.png", "-o", "out"), r"cut.png: .*damaged or truncated"),
+    "huge": (("fill", "MODEL", "huge.png", "-o", "out"), r"huge.png: 30000 by 30000 pixels are more than"),
+    "own folder": (("fill", "MODEL", "puzzle.png", "-o", "."), r"would be overwritten"),
+    "output is a file": (("fill", "MODEL", "puzzle.png", "-o", "puzzle.png"), r"cannot be written"),
+    "empty folder": (("train", "empty", "-o", "new.safetensors"), r"empty: no examples"),
+    "no examples": (("train", "none", "-o", "new.safetensors"), r"none: no such file"),
+    "sizes": (("train", "sizes", "-o", "new.safetensors"), r"a.png is 5 by 5 and b.png is 4 by 5"),
+    "no place": (("train", "examples.npy", "-o", "puzzle.png/new"), r"cannot be written"),
+    "no time": (("train", "examples.npy", "-o", "new.safetensors", "--minutes", "0"), r"length of the training"),
+    "unknown toy": (("toy", "circles", "-o", "out"), r"there is no toy 'circles'"),
+    "wrong option": (("toy", "mirror", "-o", "out", "--largest", "3"), r"mirror has no option 'largest'"),
+    "too large": (("toy", "squares", "-o", "out", "--height", "8"), r"does not fit"),
+    "no law": (("score", "MODEL", "examples.npy", "--prior", "none.json"), r"none.json: no such file"),
+}
+
+
+def bad_files():
+    picture("puzzle.png", PUZZLE)
+    picture("sizes/a.png", PUZZLE)
+    picture("sizes/b.png", PUZZLE[:4])
+    red = np.zeros((5, 5, 3), dtype=np.uint8)
+    red[1, 2] = (255, 0, 0)
+    picture("red.png", red)
+    write_stack("examples.npy", np.zeros((3, 5, 5), dtype=np.int64))
+    np.save("symbols.npy", np.full((5, 5), 2))
+    Path("empty").mkdir()
+    whole = Path("puzzle.png").read_bytes()
+    Path("cut.png").write_bytes(whole[:60])
+    header = whole[12:16] + (30000).to_bytes(4, "big") * 2 + whole[24:29]
+    Path("huge.png").write_bytes(whole[:12] + header + zlib.crc32(header).to_bytes(4, "big") + whole[33:])
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_line_and_leaves_nothing(case, gridcloze, model):
+    """Bad input ends with exit code 2 and one line that says what is wrong; no result is left behind."""
+    bad_files()
+    arguments, words = BAD[case]
+    before = sorted(map(str, Path().rglob("*")))
+    code, out, err = gridcloze(*(model if argument == "MODEL" else argument for argument in arguments))
+    assert code == 2
+    assert re.search(words, err)
+    assert err.count("\n") == 1
+    assert out == ""
+    assert [path for path in sorted(map(str, Path().rglob("*"))) if path not in [*before, "out"]] == []
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_end_to_end(gridcloze):
+    """The demo writes its picture, its model and six filled puzzles, and prints its score beside the exact one."""
+    code, out, _ = gridcloze("demo", "-o", "demo", "--minutes", 0.2)
+    assert code == 0
+    assert "exact" in out
+    assert pixels("demo/demo.png").shape[1] > 600
+    assert len(list(Path("demo/filled").glob("*.npz"))) == 6
