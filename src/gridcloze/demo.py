@@ -44,7 +44,7 @@ def run(out: Path, minutes: float, seed: int) -> None:
         show(name, panels)
     write_panels(out / "demo.png", TITLES, list(truths), rows, PALETTE)
     verbs.toy(PRIOR, out / "held-out.npy", N_SCORED, 0, seed + 1, 1)
-    verbs.print_scores(verbs.score(model, out / "held-out.npy", out / "examples", None, 100, seed))
+    verbs.print_scores(verbs.score(model, out / "held-out.npy", out / "examples", None, 0, seed))
     console.print(f"the picture: {out / 'demo.png'}   the model: {model}   all that was filled: {out / 'filled'}")
 
 
@@ -139,8 +139,8 @@ def drawn(title: str, panel: np.ndarray) -> Text:
     return text
 
 
-def character(value: float) -> str:
+def character(value: np.generic) -> str:
     """A cell as in text files, a probability as its first digit."""
     if isinstance(value, np.integer):
         return "?" if value == HIDDEN else PALETTE.characters[value]
-    return str(min(int(10 * value), 9))
+    return str(min(int(10 * float(value)), 9))
