@@ -191,6 +191,8 @@ BAD = {
     "unknown toy": (("toy", "circles", "-o", "out"), r"there is no toy 'circles'"),
     "wrong option": (("toy", "mirror", "-o", "out", "--largest", "3"), r"mirror has no option 'largest'"),
     "too large": (("toy", "squares", "-o", "out", "--height", "8"), r"does not fit"),
+    "other sizes": (("score", "MODEL", "examples.npy", "--examples", "small.npy"), r"grids of another size"),
+    "mask of a stack": (("fill", "MODEL", "examples.npy", "-o", "out", "--hidden", "puzzle.png"), r"is a stack"),
     "no law": (("score", "MODEL", "examples.npy", "--prior", "none.json"), r"none.json: no such file"),
 }
 
@@ -203,6 +205,7 @@ def bad_files():
     red[1, 2] = (255, 0, 0)
     picture("red.png", red)
     write_stack("examples.npy", np.zeros((3, 5, 5), dtype=np.int64))
+    write_stack("small.npy", np.zeros((3, 4, 5), dtype=np.int64))
     np.save("symbols.npy", np.full((5, 5), 2))
     Path("empty").mkdir()
     whole = Path("puzzle.png").read_bytes()

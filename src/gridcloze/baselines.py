@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .exact import Samples, mismatches
+from .grids import InputError
 from .predictor import Cells, Hidden, Marginals, known_or
 
 QUERIES_AT_ONCE = 256
@@ -14,10 +15,13 @@ class Lookup:
     """A Predictor that remembers examples (n, height, width) and asks those nearest to the visible cells.
 
     Its marginal is the share of a symbol among the examples with the fewest mismatches, each symbol counted half
-    a time more (the Jeffreys prior), since a memory of few examples excludes nothing.
+    a time more (the Jeffreys prior), since a memory of few examples excludes nothing. Raises InputError for examples
+    with unknown cells.
     """
 
     def __init__(self, examples: Cells, n_symbols: int):
+        if (examples < 0).any():
+            raise InputError("a lookup needs examples without unknown cells")
         self.examples, self.counts = np.unique(examples.astype(np.uint8), axis=0, return_counts=True)
         self.n_symbols = n_symbols
 

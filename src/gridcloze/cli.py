@@ -79,7 +79,7 @@ def toy(
     largest_period: Annotated[int | None, typer.Option(help="Of stripes.")] = None,
     coupling: Annotated[float | None, typer.Option(help="Of neighbours in ising.")] = None,
     field: Annotated[float | None, typer.Option(help="Towards white in ising.")] = None,
-    scale: Annotated[int, typer.Option(help="Pixels to the side of a cell in PNG files.", min=1)] = 4,
+    scale: Annotated[int, typer.Option(help="Pixels to the side of a cell in PNG files.", min=1)] = 8,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -112,7 +112,7 @@ def toy(
 def train(
     examples: Annotated[Path, typer.Argument(help="A folder of grids, or a stack in a .npy or .npz file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
-    minutes: Annotated[float | None, typer.Option(help="Length of the training.  [default: 5]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length of the training; 5 if neither is given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps instead: can be repeated exactly.")] = None,
     depth: Annotated[int, typer.Option(help="Layers of the model; all its other sizes follow.", min=1)] = 4,
     seed: Seed = 0,

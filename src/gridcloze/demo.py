@@ -22,6 +22,7 @@ PRIOR = squares(height=16, width=16)
 N_EXAMPLES = 2000
 N_SCORED = 500
 PIXELS = 16  # to the side of a cell
+SMALLEST_AREA = 36  # of a square in a puzzle, in cells, so that no block hides all of it
 TITLES = ("puzzle", "fill", "white: model", "white: exact", "truth")
 PALETTE = Palette.default(2)
 
@@ -52,7 +53,8 @@ def write_puzzles(folder: Path, examples: Path, seed: int) -> dict[str, np.ndarr
     """A puzzle of each kind as a PNG file, made from squares that no example shows; returns the truths by name."""
     generator = np.random.default_rng([seed, 1])
     unseen = squares_not_in(examples)
-    truths = unseen[generator.permutation(len(unseen))[: len(HIDE)]]
+    large = unseen[unseen.sum(axis=(1, 2)) >= SMALLEST_AREA]
+    truths = large[generator.permutation(len(large))[: len(HIDE)]]
     for (name, hide), truth in zip(HIDE.items(), truths, strict=True):
         path = puzzle_file(folder, name)
         check_writable(path)
@@ -104,8 +106,8 @@ HIDE: dict[str, Hide] = {
     "half": scattered(0.5),
     "most": scattered(0.9),
     "block": block(8),
-    "large block": block(12),
-    "block and cells": lambda truth, generator: block(8)(truth, generator) | scattered(0.5)(truth, generator),
+    "large block": block(10),
+    "block and cells": lambda truth, generator: block(8)(truth, generator) | scattered(0.6)(truth, generator),
     "nearly empty": all_but(white=1, black=4),
 }
 

@@ -47,7 +47,7 @@ def write_panels(
 
     Panels of integers are cells; panels of floats are probabilities 0…1, NaN where there is none.
     """
-    figure = Figure(figsize=(1.5 * len(titles) + 0.6, 1.5 * len(rows) + 0.9), dpi=120, layout="constrained")
+    figure = Figure(figsize=(1.5 * len(titles) + 0.6, 1.5 * len(rows) + 0.6), dpi=120, layout="constrained")
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
     for name, panels, line in zip(names, rows, axes, strict=True):
         line[0].set_ylabel(name, fontsize=9)
@@ -56,7 +56,13 @@ def write_panels(
     for title, place in zip(titles, axes[0], strict=True):
         place.set_title(title, fontsize=10)
     bar = figure.colorbar(
-        ScalarMappable(cmap=PROBABILITY_COLOURS), ax=axes, location="bottom", fraction=0.02, aspect=60, shrink=0.6
+        ScalarMappable(cmap=PROBABILITY_COLOURS),
+        ax=axes,
+        location="bottom",
+        fraction=0.015,
+        aspect=60,
+        shrink=0.6,
+        pad=0.01,
     )
     bar.ax.tick_params(labelsize=8)
     with atomic_write(path) as temporary:

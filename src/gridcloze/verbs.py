@@ -21,6 +21,8 @@ from .baselines import Lookup
 from .bert import Bert, BertConfig
 from .exact import ExactPosterior, Samples, posterior
 from .grids import (
+    ARRAYS,
+    SUFFIXES,
     Grid,
     InputError,
     Palette,
@@ -37,9 +39,6 @@ from .pictures import entropy_bits, write_uncertainty
 from .predictor import Cells, Hidden, Predictor
 from .priors import Examples, KnownPrior, Toy, make_toy
 from .training import Budget, Progress, Training
-
-STACKS = (".npy", ".npz")
-GRIDS = (".png", ".npy", ".npz", ".txt")
 
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is drawn many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
@@ -65,7 +64,7 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
         raise InputError("the number of grids must be 1 or more, of puzzles 0 or more")
     generator = np.random.default_rng(seed)
     cells = prior.sample(n, generator)
-    if out.suffix in STACKS:
+    if out.suffix in ARRAYS:
         check_writable(out)
         write_stack(out, cells)
     else:
@@ -88,7 +87,7 @@ def _write_grids(folder: Path, cells: Cells, scale: int) -> None:
 
 def _law_file(examples: Path) -> Path:
     """Where the law of example grids is noted, if it is known."""
-    return examples.with_suffix(".prior.json") if examples.suffix in STACKS else examples / "prior.json"
+    return examples.with_suffix(".prior.json") if examples.suffix in ARRAYS else examples / "prior.json"
 
 
 # train
@@ -184,9 +183,9 @@ def puzzle_files(inputs: Sequence[Path]) -> list[Path]:
     """The files that are named, and those in the folders that are named."""
     files: list[Path] = []
     for path in inputs:
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in GRIDS) if path.is_dir() else [path]
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         if not inside:
-            raise InputError(f"{path} has no grids in it; they are files that end in {', '.join(GRIDS)}")
+            raise InputError(f"{path} has no grids in it; they are files that end in {', '.join(SUFFIXES)}")
         files += inside
     return files
 
@@ -195,6 +194,8 @@ def read_puzzles(path: Path, predictor: checkpoint.TrainedPredictor, hidden: str
     """One grid, or a stack from an array of three dimensions."""
     palette = predictor.header.palette
     if is_stack(path):
+        if hidden not in ("auto", "grey", "transparent"):
+            raise InputError(f"{path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids")
         return Puzzles(path, read_examples(path, palette)[0], None)
     grid = read_grid(path, palette, predictor.size, hidden=hidden)
     return Puzzles(path, grid.cells[None], grid)
@@ -278,7 +279,10 @@ def score(
     if prior is not None:
         predictors["exact"] = posterior(prior)
     if examples is not None:
-        predictors["lookup"] = Lookup(read_examples(examples, palette)[0], palette.n_symbols)
+        remembered = read_examples(examples, palette)[0]
+        if remembered.shape[1:] != cells.shape[1:]:
+            raise InputError(f"{examples} has grids of another size than {held_out}: a lookup cannot compare them")
+        predictors["lookup"] = Lookup(remembered, palette.n_symbols)
     marginals = {name: one.marginals(cells, hidden) for name, one in predictors.items()}
     scores: dict[str, dict[str, float]] = {
         name: scoring.score(law, cells, hidden, marginals.get("exact")) for name, law in marginals.items()
