@@ -104,3 +104,12 @@ def test_a_draw_does_not_depend_on_how_many_are_drawn():
     cells, hidden = puzzles(4, 10)
     few, many = filling.sample(EXACT, cells, hidden, 1, 7), filling.sample(EXACT, cells, hidden, 6, 7)
     assert np.array_equal(few.cells[:, 0], many.cells[:, 0])
+
+
+def test_greedy_ends_in_a_member_under_exact_conditionals():
+    """Under exact conditionals the greedy fill is always a grid of the prior; under independent ones it is not."""
+    cells, hidden = puzzles(40, 11)
+    assert scoring.legal_fraction(filling.most_likely(EXACT, cells, hidden).cells, cells, hidden, PRIOR) == 1
+    hidden[:1] = True
+    wrong = filling.most_likely(Independent(cells[:1], hidden[:1]), cells[:1], hidden[:1])
+    assert scoring.legal_fraction(wrong.cells, cells[:1], hidden[:1], PRIOR) == 0
