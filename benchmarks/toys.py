@@ -58,7 +58,7 @@ TASKS = {
 
 def run(name: str, seed: int) -> dict[str, object]:
     """Train and score one task with one seed."""
-    task = TASKS[name]
+    task, around = TASKS[name], circumstances()  # before the run: the commit is that of the code that is loaded
     folder = WORK / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     write_grids(task, folder, seed)
@@ -67,7 +67,7 @@ def run(name: str, seed: int) -> dict[str, object]:
     if examples:
         verbs.train(examples, model, Budget(minutes=task.minutes), seed, depth=4, resume=False)
     report = verbs.score(model, folder / "test.npy", examples, None, task.sampled, TEST_SEED)
-    return {"task": name, "seed": seed, "minutes": task.minutes, **report, **circumstances()}
+    return {"task": name, "seed": seed, "minutes": task.minutes, **report, **around}
 
 
 def write_grids(task: Task, folder: Path, seed: int) -> None:
