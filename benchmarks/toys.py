@@ -22,7 +22,7 @@ from gridcloze.priors import FinitePrior, make_toy
 from gridcloze.training import Budget
 
 RESULTS = Path(__file__).parent / "results"
-WORK = RESULTS / "work"
+RUNS = RESULTS / "runs"
 N_EXAMPLES, N_TEST = 20_000, 2_000
 TEST_SEED = 1000
 
@@ -59,10 +59,10 @@ TASKS = {
 def run(name: str, seed: int) -> dict[str, object]:
     """Train and score one task with one seed."""
     task, around = TASKS[name], circumstances()  # before the run: the commit is that of the code that is loaded
-    folder = WORK / f"{name}-{seed}"
+    folder = RUNS / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     write_grids(task, folder, seed)
-    model = WORK / f"{task.model_of or name}-{seed}" / "model.safetensors"
+    model = RUNS / f"{task.model_of or name}-{seed}" / "model.safetensors"
     examples = None if task.model_of else folder / "train.npy"
     if examples:
         verbs.train(examples, model, Budget(minutes=task.minutes), seed, depth=4, resume=False)
