@@ -65,7 +65,7 @@ def run(name: str, seed: int) -> dict[str, object]:
     model = RUNS / f"{task.model_of or name}-{seed}" / "model.safetensors"
     examples = None if task.model_of else folder / "train.npy"
     if examples:
-        verbs.train(examples, model, Budget(minutes=task.minutes), seed, depth=4, resume=False)
+        verbs.train(examples, model, Budget(minutes=task.minutes), seed)
     report = verbs.score(model, folder / "test.npy", examples, None, task.sampled, TEST_SEED)
     return {"task": name, "seed": seed, "minutes": task.minutes, **report, **around}
 

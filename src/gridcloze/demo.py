@@ -38,7 +38,7 @@ def run(out: Path, minutes: float, seed: int) -> None:
     verbs.toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
     truths = write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
-    verbs.train(out / "examples", model, budget, seed, depth=4, resume=False)
+    verbs.train(out / "examples", model, budget, seed)
     verbs.fill(model, [out / "puzzles"], out / "filled", 0, seed, "auto")
     rows = [answers(out, name, truth) for name, truth in truths.items()]
     for name, panels in zip(truths, rows, strict=True):
@@ -56,9 +56,9 @@ def write_puzzles(folder: Path, examples: Path, seed: int) -> dict[str, np.ndarr
     large = unseen[unseen.sum(axis=(1, 2)) >= SMALLEST_AREA]
     truths = large[generator.permutation(len(large))[: len(HIDE)]]
     for (name, hide), truth in zip(HIDE.items(), truths, strict=True):
-        path = puzzle_file(folder, name)
-        check_writable(path)
-        write_grid(path, Grid.from_cells(np.where(hide(truth, generator), HIDDEN, truth), PALETTE, PIXELS))
+        write_grid(
+            puzzle_file(folder, name), Grid.from_cells(np.where(hide(truth, generator), HIDDEN, truth), PALETTE, PIXELS)
+        )
     return dict(zip(HIDE, truths, strict=True))
 
 

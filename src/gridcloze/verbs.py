@@ -22,6 +22,7 @@ from .bert import Bert, BertConfig
 from .exact import ExactPosterior, Samples, posterior
 from .grids import (
     ARRAYS,
+    MARKERS,
     SUFFIXES,
     Grid,
     InputError,
@@ -65,7 +66,6 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
     generator = np.random.default_rng(seed)
     cells = prior.sample(n, generator)
     if out.suffix in ARRAYS:
-        check_writable(out)
         write_stack(out, cells)
     else:
         _write_grids(out, cells, scale)
@@ -79,10 +79,7 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
 
 def _write_grids(folder: Path, cells: Cells, scale: int) -> None:
     for number, grid in enumerate(cells):
-        path = folder / f"{number:05d}.png"
-        if number == 0:
-            check_writable(path)
-        write_grid(path, Grid.from_cells(grid, Palette.default(2), scale))
+        write_grid(folder / f"{number:05d}.png", Grid.from_cells(grid, Palette.default(2), scale))
 
 
 def _law_file(examples: Path) -> Path:
@@ -93,7 +90,9 @@ def _law_file(examples: Path) -> Path:
 # train
 
 
-def train(examples_path: Path, out: Path, budget: Budget, seed: int, depth: int, resume: bool) -> Report:
+def train(
+    examples_path: Path, out: Path, budget: Budget, seed: int, depth: int = BertConfig.depth, resume: bool = False
+) -> Report:
     """Train a model on example grids and write it to one file."""
     check_writable(out)
     cells, palette, scale = read_examples(examples_path)
@@ -194,7 +193,7 @@ def read_puzzles(path: Path, predictor: checkpoint.TrainedPredictor, hidden: str
     """One grid, or a stack from an array of three dimensions."""
     palette = predictor.header.palette
     if is_stack(path):
-        if hidden not in ("auto", "grey", "transparent"):
+        if hidden not in MARKERS:
             raise InputError(f"{path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids")
         return Puzzles(path, read_examples(path, palette)[0], None)
     grid = read_grid(path, palette, predictor.size, hidden=hidden)
