@@ -389,3 +389,78 @@ def test_the_strongest_ising_on_a_long_grid():
     assert np.isfinite(marginals).all()
     assert marginals.sum(axis=-1) == pytest.approx(1)
     assert np.isfinite(TransferMatrix(prior).log_prob_bits(cells, hidden)).all()
+
+
+def some_evidence(n, height, width, seed=0):
+    """Random evidence, with forbidden symbols among it."""
+    generator = np.random.default_rng(seed)
+    evidence = generator.random((n, height, width, 2))
+    evidence[generator.random((n, height, width)) < 0.1, generator.integers(0, 2)] = 0.0
+    return evidence
+
+
+def law_given(law, partial, evidence):
+    """The law of whole grids given visible cells and evidence, by the definition; empty if there is none."""
+    weights = {}
+    for grid, probability in law.items():
+        if all(q in (HIDDEN, c) for c, q in zip(grid, partial, strict=True)):
+            seen = [evidence[place][cell] for place, cell in enumerate(grid) if partial[place] == HIDDEN]
+            weights[grid] = probability * np.prod(seen)
+    return scaled({grid: weight for grid, weight in weights.items() if weight > 0}) if any(weights.values()) else {}
+
+
+EVIDENT = [
+    (squares(3, 3, 1, 2), uniform_law(squares(3, 3, 1, 2))),
+    (Mirror(3, 3), mirror_law(3, 3)),
+    (Mirror(2, 3), mirror_law(2, 3)),
+    (Ising(3, 2, 0.4, 0.2), ising_law(3, 2, 0.4, 0.2)),
+    (Ising(2, 3, -0.4, 0.2), ising_law(2, 3, -0.4, 0.2)),
+]
+
+
+@pytest.mark.parametrize(("prior", "law"), EVIDENT)
+def test_answers_given_evidence_are_bayes(prior, law):
+    """Marginals and log-probabilities given evidence are those of Bayes' rule, or a refusal where nothing is left."""
+    generator, answer = np.random.default_rng(1), posterior(prior)
+    evidence = some_evidence(40, prior.height, prior.width)
+    refused = 0
+    for number in range(40):
+        cells = prior.sample(1, generator)
+        hidden = generator.random(cells.shape) < 0.7
+        one = evidence[[number]]
+        partial = tuple(np.where(hidden, HIDDEN, cells).ravel().tolist())
+        truth = law_given(law, partial, one.reshape(-1, 2))
+        if not truth:
+            with pytest.raises(ContradictionError, match="what the evidence allows"):
+                answer.marginals(cells, hidden, one)
+            refused += 1
+            continue
+        white = sum(np.array(grid) * probability for grid, probability in truth.items()).reshape(cells.shape)
+        np.testing.assert_allclose(answer.marginals(cells, hidden, one)[..., 1], white, atol=1e-9)
+        for grid in list(law)[:: max(1, len(law) // 20)]:
+            fill = np.where(hidden, np.array(grid).reshape(cells.shape), cells)
+            expected = truth.get(tuple(fill.ravel().tolist()), 0.0)
+            assert 2.0 ** answer.log_prob_bits(fill, hidden, one)[0] == pytest.approx(expected, abs=1e-9)
+    assert refused < 40
+
+
+@pytest.mark.parametrize(("prior", "law"), EVIDENT)
+def test_samples_given_evidence_follow_the_joint_law(prior, law):
+    """Samples given evidence have the frequencies that Bayes says; those that ignore it have not."""
+    cells, hidden = np.zeros((1, prior.height, prior.width), dtype=int), np.ones((1, prior.height, prior.width), bool)
+    evidence = np.clip(some_evidence(1, prior.height, prior.width, seed=3), 0.1, 0.9)
+    truth = law_given(law, (HIDDEN,) * cells.size, evidence.reshape(-1, 2))
+    told, untold = (
+        posterior(prior).sample(cells, hidden, 6000, np.random.default_rng(2), some)[0] for some in (evidence, None)
+    )
+    assert abs(surprise(told, truth)) < 4
+    assert surprise(untold, truth) > 10
+
+
+def test_evidence_that_says_nothing_changes_nothing():
+    """Evidence that is the same for every symbol leaves the answer as it was."""
+    for prior, _ in EVIDENT:
+        cells, hidden = puzzles(prior, 10, seed=5)
+        evidence = np.full((*cells.shape, 2), 0.3)
+        told, untold = (posterior(prior).marginals(cells, hidden, some) for some in (evidence, None))
+        np.testing.assert_allclose(told, untold, atol=1e-12)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Float, Float32, Int, Integer, UInt8
 
 from .grids import InputError
-from .predictor import Cells, Hidden, Marginals, Predictor, tokens_of
+from .predictor import Cells, Evidence, Hidden, Marginals, Predictor, checked_evidence, tokens_of
 from .priors import FinitePrior, Ising, Mirror, Prior
 
 Samples = Int[np.ndarray, "batch n height width"]
@@ -21,29 +21,35 @@ MEMBERS_AT_ONCE = 128  # averaged together: few enough to stay in the processor'
 class ExactPosterior(Predictor, Protocol):
     """A Predictor that is right, and knows how hidden cells depend on each other.
 
-    All methods raise ContradictionError for a grid whose visible cells no grid of the prior agrees with, and InputError
-    for a grid of another size or with visible symbols that the prior does not have.
+    `evidence` is what was observed of hidden cells, as `predictor.checked_evidence` takes it. All methods raise
+    ContradictionError for a grid with whose visible cells and evidence no grid of the prior agrees, and InputError
+    for a grid of another size, with visible symbols that the prior does not have, or with evidence that is none.
     """
 
-    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+    def marginals(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Marginals:
+        """As of every Predictor, but given the evidence too."""
+        ...
+
+    def sample(
+        self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator, evidence: Evidence | None = None
+    ) -> Samples:
         """`n` independent grids from the joint law of the hidden cells given the visible ones, for each grid."""
         ...
 
-    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
-        """log2 P(hidden cells are as in `cells` | visible cells); -inf for what cannot be."""
+    def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
+        """log2 P(hidden cells are as in `cells` | visible cells, evidence); -inf for what cannot be."""
         ...
 
 
 class ContradictionError(InputError):
     """No grid of the prior agrees with the visible cells of `grid`, its index in the batch (from 0).
 
-    `cells` is the number of visible cells in which the nearest grid of the prior differs.
+    `cells` is the number of visible cells in which the nearest grid of the prior differs: 0 if only evidence forbids.
     """
 
     def __init__(self, grid: int, cells: int):
-        super().__init__(
-            f"grid {grid}: no grid of the prior agrees with the visible cells; the nearest differs in {cells} of them"
-        )
+        how = f"the visible cells; the nearest differs in {cells} of them" if cells else "what the evidence allows"
+        super().__init__(f"grid {grid}: no grid of the prior agrees with {how}")
         self.grid, self.cells = grid, cells
 
 
@@ -67,22 +73,28 @@ class Enumeration:
         if prior.members.size * (prior.n_symbols - 1) <= 2 * NUMBERS_AT_ONCE:
             self._features = _features(prior.members, prior.n_symbols)
 
-    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+    def marginals(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Marginals:
         result = np.empty((*cells.shape, self.n_symbols))
-        for grid, members in enumerate(self._consistent(cells, hidden)):
-            result[grid] = self._average(members)
+        for grid, (members, weights) in enumerate(self._consistent(cells, hidden, evidence)):
+            result[grid] = self._average(members, weights)
         return result
 
-    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+    def sample(
+        self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator, evidence: Evidence | None = None
+    ) -> Samples:
         result = np.empty((len(cells), n, *cells.shape[1:]), dtype=np.int64)
-        for grid, members in enumerate(self._consistent(cells, hidden)):
-            weights = self.prior.probabilities[members]
+        for grid, (members, weights) in enumerate(self._consistent(cells, hidden, evidence)):
             result[grid] = self.prior.members[generator.choice(members, n, p=weights / weights.sum())]
         return result
 
-    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
-        visible = [self.prior.probabilities[members].sum() for members in self._consistent(cells, hidden)]
-        return self.prior.log_prob_bits(cells) - np.log2(visible)
+    def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
+        given = np.array([weights.sum() for _, weights in self._consistent(cells, hidden, evidence)])
+        observed = 0.0
+        if evidence is not None:
+            likelihoods = _likelihood(checked_evidence(evidence, hidden, self.n_symbols), cells)
+            with np.errstate(divide="ignore"):  # what the evidence forbids has -inf bits
+                observed = np.log2(likelihoods).sum(axis=(1, 2))
+        return self.prior.log_prob_bits(cells) + observed - np.log2(given)
 
     def nearest(self, cells: Cells, hidden: Hidden, n: int = 1) -> tuple[Samples, Int[np.ndarray, "batch n"]]:
         """The `n` members (or all, if fewer) that differ in the fewest visible cells, and in how many they do.
@@ -105,22 +117,52 @@ class Enumeration:
             else:
                 yield from _compare(cells[part], hidden[part], self._features, self.n_symbols)
 
-    def _consistent(self, cells: np.ndarray, hidden: np.ndarray) -> Iterator[Int[np.ndarray, "consistent"]]:
-        """The indices of the members that agree with all visible cells, for one grid after the other."""
+    def _consistent(
+        self, cells: np.ndarray, hidden: np.ndarray, evidence: np.ndarray | None
+    ) -> Iterator[tuple[Int[np.ndarray, "consistent"], Float[np.ndarray, "consistent"]]]:
+        """For one grid after the other, the indices and weights of the members that agree with all that is known.
+
+        A weight is the member's probability times that of the evidence.
+        """
+        if evidence is not None:
+            evidence = checked_evidence(evidence, hidden, self.n_symbols)
         for grid, counts in enumerate(self._mismatches(cells, hidden)):
             members = np.flatnonzero(counts == 0)
-            if len(members) == 0:
+            weights = self.prior.probabilities[members]
+            if evidence is not None:
+                weights = weights * self._likelihoods(members, evidence[grid])
+            if not weights.any():
                 raise ContradictionError(grid, int(counts.min()))
-            yield members
+            yield members[weights > 0], weights[weights > 0]
 
-    def _average(self, members: Int[np.ndarray, "consistent"]) -> Float[np.ndarray, "height width symbol"]:
+    def _likelihoods(
+        self, members: Int[np.ndarray, "consistent"], evidence: Float[np.ndarray, "height width symbol"]
+    ) -> Float[np.ndarray, "consistent"]:
+        parts = _chunks(len(members), NUMBERS_AT_ONCE // evidence[..., 0].size)
+        observed = [_likelihood(evidence[None], self.prior.members[members[part]]).prod(axis=(1, 2)) for part in parts]
+        return np.concatenate([np.empty(0), *observed])
+
+    def _average(
+        self, members: Int[np.ndarray, "consistent"], probabilities: Float[np.ndarray, "consistent"]
+    ) -> Float[np.ndarray, "height width symbol"]:
         weights = np.zeros((self.n_symbols, *self.prior.members.shape[1:]))
         for part in _chunks(len(members), MEMBERS_AT_ONCE):
             chosen = self.prior.members[members[part]]
             for symbol in range(self.n_symbols):
-                weights[symbol] += np.tensordot(self.prior.probabilities[members[part]], chosen == symbol, axes=1)
+                weights[symbol] += np.tensordot(probabilities[part], chosen == symbol, axes=1)
         marginals = weights / weights.sum(axis=0)  # by their own sum: where all members agree it is exactly 1 and 0
         return np.moveaxis(marginals, 0, -1)
+
+
+def _likelihood(
+    evidence: Float[np.ndarray, "#batch height width symbol"], cells: Integer[np.ndarray, "batch height width"]
+) -> Float[np.ndarray, "batch height width"]:
+    """Of each cell's symbol the probability of what was observed there; 0 for what is no symbol."""
+    n_symbols = evidence.shape[-1]
+    legal = (cells >= 0) & (cells < n_symbols)
+    symbols = np.where(legal, cells, 0)[..., None].astype(np.int64)
+    shape = (*cells.shape, n_symbols)
+    return np.where(legal, np.take_along_axis(np.broadcast_to(evidence, shape), symbols, axis=-1)[..., 0], 0.0)
 
 
 def mismatches(
@@ -161,29 +203,57 @@ class MirrorPosterior:
     def __init__(self, prior: Mirror):
         self.prior, self.n_symbols = prior, prior.n_symbols
 
-    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        known, free = self._resolve(cells, hidden)
-        return np.where(free[..., None], 1 / self.n_symbols, _one_hot(known, self.n_symbols))
+    def marginals(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Marginals:
+        known, free, law = self._resolve(cells, hidden, evidence)
+        return np.where(free[..., None], law, _one_hot(known, self.n_symbols))
 
-    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
-        known, free = self._resolve(cells, hidden)
-        drawn = self.prior.sample(len(cells) * n, generator).reshape(len(cells), n, *cells.shape[1:])
-        return np.where(free[:, None], drawn, known[:, None])
+    def sample(
+        self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator, evidence: Evidence | None = None
+    ) -> Samples:
+        known, free, law = self._resolve(cells, hidden, evidence)
+        half = generator.random((len(cells), n, (cells[0].size + 1) // 2))  # one number decides for both partners
+        both = np.concatenate((half, half[..., : cells[0].size // 2][..., ::-1]), axis=-1)
+        uniform = both.reshape(len(cells), n, *cells.shape[1:])
+        return np.where(free[:, None], (uniform >= law[:, None, ..., 0]).astype(np.int64), known[:, None])
 
-    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
-        _, free = self._resolve(cells, hidden)
-        known_pairs = ((~free).sum(axis=(1, 2)) + 1) // 2  # rounded up: a cell in the centre is a pair of its own
-        return self.prior.log_prob_bits(cells) + known_pairs
+    def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
+        known, free, law = self._resolve(cells, hidden, evidence)
+        with np.errstate(divide="ignore"):  # what the evidence forbids has -inf bits
+            bits = np.where(free, np.log2(_likelihood(law, cells)), 0.0)
+        agrees = (self.prior.log_prob_bits(cells) > -np.inf) & ((cells == known) | free).all(axis=(1, 2))
+        return np.where(agrees, (bits * self._share_of_pair()).sum(axis=(1, 2)), -np.inf)
 
-    def _resolve(self, cells: Cells, hidden: Hidden) -> tuple[Cells, Hidden]:
-        """Each cell as far as it or its partner is visible, and which cells are free as neither is."""
+    def _share_of_pair(self) -> Float[np.ndarray, "height width"]:
+        """1/2 for each of two partners, and 1 for a cell in the centre, which is its own."""
+        height, width = self.prior.height, self.prior.width
+        share = np.full((height, width), 0.5)
+        if height * width % 2:
+            share[height // 2, width // 2] = 1.0
+        return share
+
+    def _resolve(
+        self, cells: Cells, hidden: Hidden, evidence: Evidence | None
+    ) -> tuple[Cells, Hidden, Float[np.ndarray, "batch height width symbol"]]:
+        """Each cell as far as it or its partner is visible, which are free as neither is, and the law of these."""
         _check_query(cells, hidden, self.prior)
         partner, partner_hidden = cells[:, ::-1, ::-1], hidden[:, ::-1, ::-1]
         conflicts = ((cells != partner) & ~hidden & ~partner_hidden).sum(axis=(1, 2)) // 2
         if conflicts.any():
             grid = int(np.flatnonzero(conflicts)[0])
             raise ContradictionError(grid, int(conflicts[grid]))
-        return np.where(hidden, partner, cells), hidden & partner_hidden
+        known, free = np.where(hidden, partner, cells), hidden & partner_hidden
+        return known, free, self._law(known, free, hidden, evidence)
+
+    def _law(self, known: Cells, free: Hidden, hidden: Hidden, evidence: Evidence | None) -> Marginals:
+        weights = np.ones((*hidden.shape, self.n_symbols))
+        if evidence is not None:
+            observed = checked_evidence(evidence, hidden, self.n_symbols)
+            alone = self._share_of_pair()[..., None] == 1.0
+            weights = observed * np.where(alone, 1.0, observed[:, ::-1, ::-1])
+            impossible = np.where(free, weights.sum(-1) == 0, _likelihood(observed, known) == 0)
+            if impossible.any():
+                raise ContradictionError(int(np.argwhere(impossible)[0, 0]), 0)
+        return weights / np.maximum(weights.sum(-1, keepdims=True), np.finfo(float).tiny)
 
 
 class TransferMatrix:
@@ -192,36 +262,48 @@ class TransferMatrix:
     def __init__(self, prior: Ising):
         self.prior, self.n_symbols = prior, prior.n_symbols
 
-    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+    def marginals(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Marginals:
         white = np.empty(cells.shape)
-        for part, allowed in self._allowed(cells, hidden):
-            weights = self.prior.forward(allowed)[0] * self.prior.backward(allowed)
+        for part, observed in self._observed(cells, hidden, evidence):
+            weights = self.prior.forward(observed)[0] * self.prior.backward(observed)
             white[part] = self.prior.turned(weights / weights.sum(axis=2, keepdims=True) @ self.prior.states)
         white = np.where(hidden, white.clip(0, 1), cells)
         return np.stack([1 - white, white], axis=-1)
 
-    def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
+    def sample(
+        self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator, evidence: Evidence | None = None
+    ) -> Samples:
         result = np.empty((len(cells), n, *cells.shape[1:]), dtype=np.int64)
-        for part, allowed in self._allowed(cells, hidden):
-            for grid, laws in enumerate(self.prior.forward(allowed)[0], start=part.start):
+        for part, observed in self._observed(cells, hidden, evidence):
+            for grid, laws in enumerate(self.prior.forward(observed)[0], start=part.start):
                 result[grid] = self.prior.turned(self.prior.draw_backward(laws, n, generator))
         return result
 
-    def log_prob_bits(self, cells: Cells, hidden: Hidden) -> Bits:
-        log_weights = np.empty(len(cells))
-        for part, allowed in self._allowed(cells, hidden):
-            log_weights[part] = self.prior.forward(allowed)[1]
-        return self.prior.log_prob_bits(cells) + (self.prior.log_partition - log_weights) / np.log(2)
+    def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
+        log_weights, log_observed = np.empty(len(cells)), np.zeros(len(cells))
+        for part, observed in self._observed(cells, hidden, evidence):
+            log_weights[part] = self.prior.forward(observed)[1]
+        if evidence is not None:
+            likelihoods = _likelihood(checked_evidence(evidence, hidden, self.n_symbols), cells)
+            with np.errstate(divide="ignore"):  # what the evidence forbids has -inf bits
+                log_observed = np.log(likelihoods).sum(axis=(1, 2))
+        return self.prior.log_prob_bits(cells) + (self.prior.log_partition + log_observed - log_weights) / np.log(2)
 
-    def _allowed(
-        self, cells: np.ndarray, hidden: np.ndarray
-    ) -> Iterator[tuple[slice, Bool[np.ndarray, "batch line state"]]]:
-        """The states that agree with the visible cells of each line, for one chunk of the batch after the other."""
+    def _observed(
+        self, cells: np.ndarray, hidden: np.ndarray, evidence: np.ndarray | None
+    ) -> Iterator[tuple[slice, Float[np.ndarray, "batch line state"]]]:
+        """The probability under each state of what is known of each line, one chunk of the batch after the other."""
         _check_query(cells, hidden, self.prior)
-        white, black = (self.prior.turned(~hidden & (cells == symbol)).astype(np.float64) for symbol in (1, 0))
+        of_symbol = np.where(hidden[..., None], 1.0, _one_hot(cells, self.n_symbols))
+        if evidence is not None:
+            of_symbol = of_symbol * checked_evidence(evidence, hidden, self.n_symbols)
+        black, white = (self.prior.turned(of_symbol[..., symbol]) for symbol in (0, 1))
         states = self.prior.states
         for part in _chunks(len(cells), NUMBERS_AT_ONCE // (8 * white[0].shape[0] * len(states))):
-            yield part, white[part] @ (1 - states).T + black[part] @ states.T == 0
+            observed = np.ones((part.stop - part.start, white.shape[1], len(states)))
+            for place in range(states.shape[1]):
+                observed *= np.where(states[:, place], white[part, :, place, None], black[part, :, place, None])
+            yield part, observed
 
 
 class WindowLimited:

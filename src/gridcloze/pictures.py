@@ -9,19 +9,18 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .grids import Palette, atomic_write
+from .grids import HIDDEN, Palette, atomic_write
+from .predictor import entropy_bits
+from .scoring import Reliability
 
 HIDDEN_COLOUR = (128, 128, 128, 255)
 PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
+WARNING_COLOUR = "#D55E00"
+CURVES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "v"))
 VISIBLE_COLOUR = (255, 255, 255, 255)  # of a cell in a panel of probabilities that was no question
-
-
-def entropy_bits(marginals: Float[np.ndarray, "*grids symbol"]) -> Float[np.ndarray, "*grids"]:
-    """The entropy of each cell's law, in bits."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return -np.where(marginals > 0, marginals * np.log2(marginals), 0.0).sum(-1)
 
 
 def write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width symbol"], scale: int) -> None:
@@ -38,6 +37,49 @@ def colours_of(panel: np.ndarray, palette: Palette) -> np.ndarray:
         mapped = PROBABILITY_COLOURS(np.nan_to_num(panel), bytes=True)
         return np.where(np.isnan(panel)[..., None], np.array(VISIBLE_COLOUR, np.uint8), mapped)
     return np.array([*palette.colours, HIDDEN_COLOUR], dtype=np.uint8)[panel]  # HIDDEN is -1: the last
+
+
+def write_reliability(path: Path, curves: dict[str, Reliability]) -> None:
+    """A PNG of reliability curves: of what was said with probability p, the share that was so, against p."""
+    figure = Figure(figsize=(4.8, 4.8), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="dashed", label="calibrated")
+    for (name, curve), (colour, marker) in zip(curves.items(), CURVES, strict=False):
+        error = curve.expected_calibration_error
+        label = f"{name} (expected error {error:.4f})"
+        axes.plot(curve.said, curve.seen, marker=marker, markersize=4, linewidth=1, color=colour, label=label)
+    axes.set(xlabel="probability said", ylabel="share that was so", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(fontsize=8, loc="upper left", frameon=False)
+    _save(figure, path)
+
+
+def write_check(
+    path: Path,
+    cells: np.ndarray,
+    surprises: Sequence[tuple[int, int]],
+    telling: Float[np.ndarray, "height width"],
+    palette: Palette,
+) -> None:
+    """A PNG of a grid with its surprising cells framed; if cells are hidden, beside it how much each would tell."""
+    panels = 1 + bool((cells == HIDDEN).any())
+    figure = Figure(figsize=(4.2 * panels, 4.4), dpi=120, layout="constrained")
+    places = figure.subplots(1, panels, squeeze=False)[0]
+    _draw(places[0], cells, palette)
+    for row, column in surprises:
+        frame = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=WARNING_COLOUR, linewidth=2.5)
+        places[0].add_patch(frame)
+    places[0].set_title(f"{len(surprises)} surprising cell{'s' * (len(surprises) != 1)}", fontsize=10)
+    if panels == 2:
+        image = places[1].imshow(telling, cmap=PROBABILITY_COLOURS, vmin=0)
+        places[1].set_title("bits its value would tell about the others", fontsize=10)
+        places[1].tick_params(length=0, labelbottom=False, labelleft=False)
+        figure.colorbar(image, ax=places[1], shrink=0.8).ax.tick_params(labelsize=8)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def write_panels(
@@ -65,8 +107,7 @@ def write_panels(
         pad=0.01,
     )
     bar.ax.tick_params(labelsize=8)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    _save(figure, path)
 
 
 def _draw(place: Axes, panel: np.ndarray, palette: Palette) -> None:

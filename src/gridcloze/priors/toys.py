@@ -223,7 +223,7 @@ class Ising:
         self._line_weight = np.exp(self._log_weight(self.states[:, None, :]))
         spins = 2 * self.states - 1
         self.transfer = np.exp(coupling * (spins @ spins.T))
-        everything = np.ones((1, max(height, width), len(self.states)), dtype=bool)
+        everything = np.ones((1, max(height, width), len(self.states)))
         laws, log_weights = self.forward(everything)
         self._laws, self.log_partition = laws[0], float(log_weights[0])
 
@@ -247,27 +247,27 @@ class Ising:
         return grids.swapaxes(1, 2) if self.width > self.height else grids
 
     def forward(
-        self, allowed: Bool[np.ndarray, "batch line state"]
+        self, observed: Float[np.ndarray, "batch line state"]
     ) -> tuple[Float[np.ndarray, "batch line state"], Float[np.ndarray, "batch"]]:
-        """The law of each line given what is allowed up to it, and the log (base e) of the weight of all allowed grids.
+        """The law of each line given what was observed up to it, and the log (base e) of the weight of all grids.
 
-        Every line must allow at least one state.
+        `observed` is the probability of what was observed of a line under each of its states, above 0 for one at least.
         """
-        laws, log_weights = [], np.zeros(len(allowed))
-        predicted = np.ones((len(allowed), len(self.states)))
-        for line_allowed in allowed.swapaxes(0, 1):
-            weights = predicted * self._line_weight * line_allowed
+        laws, log_weights = [], np.zeros(len(observed))
+        predicted = np.ones((len(observed), len(self.states)))
+        for of_line in observed.swapaxes(0, 1):
+            weights = predicted * self._line_weight * of_line
             total = weights.sum(axis=1)
             log_weights += np.log(total)
             laws.append(weights / total[:, None])  # scaled at every line, or long grids would overflow
             predicted = laws[-1] @ self.transfer
         return np.stack(laws, axis=1), log_weights
 
-    def backward(self, allowed: Bool[np.ndarray, "batch line state"]) -> Float[np.ndarray, "batch line state"]:
-        """The weight of all that is allowed after each line, given its state, scaled to a sum of 1."""
-        messages = [np.full((len(allowed), len(self.states)), 1 / len(self.states))]
-        for line_allowed in allowed.swapaxes(0, 1)[:0:-1]:
-            weights = (messages[-1] * self._line_weight * line_allowed) @ self.transfer
+    def backward(self, observed: Float[np.ndarray, "batch line state"]) -> Float[np.ndarray, "batch line state"]:
+        """The probability of what was observed after each line, given its state, scaled to a sum of 1."""
+        messages = [np.full((len(observed), len(self.states)), 1 / len(self.states))]
+        for of_line in observed.swapaxes(0, 1)[:0:-1]:
+            weights = (messages[-1] * self._line_weight * of_line) @ self.transfer
             messages.append(weights / weights.sum(axis=1, keepdims=True))
         return np.stack(messages[::-1], axis=1)
 
