@@ -1,23 +1,58 @@
 """Decoders, held against exact laws."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcloze import filling, scoring
+from gridcloze.baselines import Lookup
 from gridcloze.exact import Enumeration, posterior
+from gridcloze.filling import ONE_AT_A_TIME, ORDERS, Decoder
+from gridcloze.grids import InputError
 from gridcloze.masking import test_law as hide
-from gridcloze.priors import FinitePrior, squares
+from gridcloze.priors import FinitePrior, Mirror, squares
+from test_priors import surprise
 
 PRIOR = squares(5, 5, 2, 4)
 EXACT = posterior(PRIOR)
+DECODERS = [
+    ONE_AT_A_TIME,
+    *(Decoder(order, 0.001) for order in ORDERS),
+    Decoder("uncertain", 0.001, several=4),
+    Decoder("random", None, several=2),
+]
 
 
 def puzzles(n, seed):
     generator = np.random.default_rng(seed)
     cells = PRIOR.sample(n, generator)
     return cells, hide(cells.shape, generator)
+
+
+def one_puzzle():
+    """One white cell is visible: many squares are possible."""
+    cells = np.ones((1, 5, 5), dtype=np.int64)
+    hidden = np.ones_like(cells, dtype=bool)
+    hidden[0, 2, 2] = False
+    return cells, hidden
+
+
+def exact_law(cells, hidden, evidence=None):
+    """The exact joint law of a puzzle, as {grid: probability}."""
+    members = PRIOR.members.astype(np.int64)
+    agree = ((members == cells[0]) | hidden[0]).all(axis=(1, 2))
+    weights = agree.astype(float)
+    if evidence is not None:
+        chosen = np.take_along_axis(np.broadcast_to(evidence, (len(members), 5, 5, 2)), members[..., None], -1)[..., 0]
+        weights *= np.where(hidden, chosen, 1.0).prod(axis=(1, 2))
+    return {
+        tuple(member.ravel().tolist()): weight / weights.sum()
+        for member, weight in zip(members, weights, strict=True)
+        if weight > 0
+    }
 
 
 class Independent:
@@ -33,58 +68,125 @@ class Independent:
         return np.where(hidden[..., None], self.law, certain)
 
 
-@settings(max_examples=25)
-@given(st.integers(1, 6), st.integers(0, 10_000))
-def test_known_cells_come_back_untouched(n, seed):
+class Inconsistent:
+    """A predictor whose conditionals are those of no joint law: it trusts a neighbour on the left only."""
+
+    n_symbols = 2
+
+    def marginals(self, cells, hidden):
+        law = np.full((*cells.shape, 2), 0.5)
+        known = ~hidden[..., :-1]
+        white = np.where(known, np.where(cells[..., :-1] == 1, 0.9, 0.1), 0.5)
+        law[..., 1:, 1], law[..., 1:, 0] = white, 1 - white
+        return np.where(hidden[..., None], law, np.eye(2)[np.where(hidden, 0, cells)])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 10_000), st.sampled_from(DECODERS))
+def test_known_cells_come_back_untouched(n, seed, decoder):
     """Known cells come back untouched from every decoder, and hidden ones hold a symbol."""
     cells, hidden = puzzles(n, seed)
     given_cells = np.where(hidden, -1, cells)
-    for fills in (filling.sample(EXACT, given_cells, hidden, 2, seed), filling.most_likely(EXACT, given_cells, hidden)):
+    drawn = filling.sample(EXACT, given_cells, hidden, 2, seed, decoder)
+    for fills in (drawn, filling.most_likely(EXACT, given_cells, hidden, 2, seed, decoder)):
         assert np.array_equal(
             np.where(hidden[:, None], -1, fills.cells), np.broadcast_to(given_cells[:, None], fills.cells.shape)
         )
         assert ((fills.cells >= 0) & (fills.cells < 2)).all()
 
 
-def test_one_at_a_time_samples_follow_the_exact_joint_law():
-    """One cell at a time from exact conditionals is the exact joint law; cells drawn on their own are not."""
-    cells = PRIOR.sample(1, np.random.default_rng(3))
-    hidden = np.ones_like(cells, dtype=bool)
-    hidden[0, 2, 2] = False
-    drawn = filling.sample(EXACT, cells, hidden, 2000, seed=1).cells[0]
-    truly = EXACT.sample(cells, hidden, 2000, np.random.default_rng(2))[0]
-    wrongly = filling.sample(Independent(cells, hidden), cells, hidden, 2000, seed=1).cells[0]
-    distance = [scoring.total_variation(some, EXACT, cells[0], hidden[0]) for some in (drawn, truly, wrongly)]
-    assert distance[0] < 1.5 * distance[1]
-    assert distance[2] > 0.5
+@pytest.mark.parametrize("decoder", DECODERS, ids=str)
+def test_every_decoder_gives_the_exact_law_of_exact_conditionals(decoder):
+    """Drawn from exact conditionals, whole grids have the frequencies of the exact joint law, whatever the decoder."""
+    cells, hidden = one_puzzle()
+    drawn = filling.sample(EXACT, cells, hidden, 2000, seed=1, decoder=decoder).cells[0]
+    assert abs(surprise(drawn, exact_law(cells, hidden))) < 4
 
 
-def test_the_log_probability_of_a_sample_is_that_of_the_exact_joint_law():
+def test_cells_drawn_on_their_own_do_not_give_the_exact_law():
+    """The test above rejects a predictor that ignores what is revealed, and a budget that reveals too much at once."""
+    cells, hidden = one_puzzle()
+    law = exact_law(cells, hidden)
+    assert surprise(filling.sample(Independent(cells, hidden), cells, hidden, 2000, seed=1).cells[0], law) > 10
+    forgiving = Lookup(PRIOR.members.astype(np.int64), 2)
+    forgiving.counts *= 10_000
+    assert surprise(filling.sample(forgiving, cells, hidden, 2000, 1, Decoder("certain", 6.0)).cells[0], law) > 10
+
+
+def test_cells_that_depend_are_not_revealed_together():
+    """Of the mirror's cells, each of which depends on its partner alone, a pass reveals many, and never a pair."""
+    exact = posterior(Mirror(12, 12))
+    cells, hidden = np.zeros((20, 12, 12), dtype=np.int64), np.ones((20, 12, 12), dtype=bool)
+    fills = filling.sample(exact, cells, hidden, 1, 0, Decoder("random", 0.0, several=4))
+    assert np.isfinite(exact.log_prob_bits(fills.cells[:, 0], hidden)).all()
+    assert fills.passes.mean() < 65 < filling.sample(exact, cells, hidden, 1, 0, Decoder("random", 0.0)).passes.min()
+
+
+def test_the_log_probability_of_a_fill_is_that_of_the_exact_joint_law():
     """The conditionals met on the way multiply to the exact joint probability, whatever the order."""
     cells, hidden = puzzles(20, 5)
-    for fills in (filling.sample(EXACT, cells, hidden, 3, 0), filling.most_likely(EXACT, cells, hidden)):
-        for number in range(fills.cells.shape[1]):
-            exact = EXACT.log_prob_bits(fills.cells[:, number], hidden)
-            assert fills.log_prob_bits[:, number] == pytest.approx(exact, abs=1e-9)
+    for decoder in (ONE_AT_A_TIME, Decoder("uncertain", 0.0)):
+        drawn = filling.sample(EXACT, cells, hidden, 3, 0, decoder)
+        for fills in (drawn, filling.most_likely(EXACT, cells, hidden, 3, 0, decoder)):
+            for number in range(fills.cells.shape[1]):
+                exact = EXACT.log_prob_bits(fills.cells[:, number], hidden)
+                assert fills.log_prob_bits[:, number] == pytest.approx(exact, abs=1e-9)
 
 
-def test_greedy_takes_the_most_certain_cell_first():
-    """With one cell nearly sure, greedy follows it, though another order would end elsewhere."""
-    members = np.array([[[0, 0]], [[1, 0]], [[1, 1]]], dtype=np.uint8)
-    exact = Enumeration(FinitePrior(members, np.array([0.4, 0.25, 0.35])))
-    hidden = np.ones((1, 1, 2), dtype=bool)
-    fills = filling.most_likely(exact, np.zeros((1, 1, 2), dtype=np.int64), hidden)
-    assert fills.cells[0, 0].tolist() == [[0, 0]]  # the right cell is 0 with 0.65, the left 1 with 0.6 only
-    assert fills.log_prob_bits[0, 0] == pytest.approx(np.log2(0.4))
+def three_cells(weights):
+    """A law on grids of three cells in a row."""
+    members = np.array(list(product((0, 1), repeat=3)), dtype=np.uint8)[:, None, :]
+    chosen = np.array(weights) > 0
+    return Enumeration(FinitePrior(members[chosen], np.array(weights)[chosen] / np.sum(weights)))
 
 
-def test_passes_are_the_hidden_cells():
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=8, max_size=8).filter(any))
+def test_the_most_likely_fill_is_the_mode(weights):
+    """With draws enough the most likely fill is the mode, never less likely than the greedy one, and knows its bits."""
+    exact = three_cells(weights)
+    cells, hidden = np.zeros((1, 1, 3), dtype=np.int64), np.ones((1, 1, 3), dtype=bool)
+    best = filling.most_likely(exact, cells, hidden, n=100, decoder=Decoder("random", 0.0))
+    assert best.log_prob_bits[0, 0] == pytest.approx(np.log2(max(weights) / sum(weights)), abs=1e-9)
+    greedy = filling.most_likely(exact, cells, hidden, n=0, decoder=Decoder("random", 0.0))
+    assert best.log_prob_bits[0, 0] >= greedy.log_prob_bits[0, 0] - 1e-9
+
+
+def test_greedy_alone_can_miss_the_mode():
+    """Where the most certain cells lead astray, greedy fills alone end below the mode: draws are needed."""
+    exact = three_cells([0, 10, 10, 10, 15, 0, 0, 0])  # 100 is the mode; the first cell alone is most likely 0
+    cells, hidden = np.zeros((1, 1, 3), dtype=np.int64), np.ones((1, 1, 3), dtype=bool)
+    greedy, best = (filling.most_likely(exact, cells, hidden, n, decoder=Decoder("certain")) for n in (0, 30))
+    assert greedy.cells.ravel().tolist() != [1, 0, 0]
+    assert best.cells.ravel().tolist() == [1, 0, 0]
+
+
+def test_passes_of_one_cell_each_are_the_hidden_cells():
     """One cell a pass: a fill takes as many passes as cells are hidden, and none where nothing is."""
     cells, hidden = puzzles(6, 8)
     hidden[2] = False
-    fills = filling.sample(EXACT, cells, hidden, 1, 0)
+    fills = filling.sample(EXACT, cells, hidden, 1, 0, ONE_AT_A_TIME)
     assert fills.passes[:, 0].tolist() == hidden.sum(axis=(1, 2)).tolist()
     assert np.array_equal(fills.cells[2, 0], cells[2])
+
+
+def test_the_most_uncertain_cell_decides_most():
+    """Most uncertain first, with what it decides for free, takes fewer passes than any other order."""
+    cells, hidden = puzzles(200, 3)
+    passes = {
+        order: filling.sample(EXACT, cells, hidden, 1, 0, Decoder(order, 0.001)).passes.mean() for order in ORDERS
+    }
+    assert min(passes, key=passes.get) == "uncertain"
+    assert passes["uncertain"] < 0.2 * hidden.sum(axis=(1, 2)).mean()
+
+
+def test_the_budget_bounds_what_a_pass_reveals():
+    """The cells that the budget pays for have together at most so much entropy, and no other would fit in."""
+    law = np.array([[[0.99, 0.01], [0.5, 0.5], [1.0, 0.0], [0.9, 0.1], [0.8, 0.2]]])
+    hidden = np.array([[True, True, True, True, False]])
+    assert Decoder("random", 0.6).free(law, hidden).tolist() == [[True, False, True, True, False]]
+    assert Decoder("random", 0.5).free(law, hidden).tolist() == [[True, False, True, False, False]]
+    assert Decoder("random", None).free(law, hidden).sum() == 0
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
@@ -99,17 +201,126 @@ def test_the_same_seed_gives_the_same_fill_for_every_batch_size(batch_size, smal
     assert not np.array_equal(other.cells, filling.sample(predictor, cells, hidden, 3, seed=5).cells)
 
 
-def test_a_draw_does_not_depend_on_how_many_are_drawn():
-    """Sample 0 of a grid is the same whether one or many samples are drawn."""
+def test_a_draw_depends_neither_on_the_others_nor_on_its_place():
+    """A grid's draws are the same alone, among others and at any place; those of its double in a stack are others."""
     cells, hidden = puzzles(4, 10)
-    few, many = filling.sample(EXACT, cells, hidden, 1, 7), filling.sample(EXACT, cells, hidden, 6, 7)
-    assert np.array_equal(few.cells[:, 0], many.cells[:, 0])
+    hidden[3] = True
+    few, many = filling.sample(EXACT, cells, hidden, 1, 7), filling.sample(EXACT, cells[::-1], hidden[::-1], 6, 7)
+    alone = filling.sample(EXACT, cells[3:], hidden[3:], 6, 7)
+    assert np.array_equal(few.cells[::-1, 0], many.cells[:, 0])
+    assert np.array_equal(alone.cells[0], many.cells[0])
+    doubled = filling.sample(EXACT, cells[[3, 3]], hidden[[3, 3]], 6, 7)
+    assert np.array_equal(doubled.cells[0], alone.cells[0])
+    assert not np.array_equal(doubled.cells[0], doubled.cells[1])
 
 
 def test_greedy_ends_in_a_member_under_exact_conditionals():
     """Under exact conditionals the greedy fill is always a grid of the prior; under independent ones it is not."""
     cells, hidden = puzzles(40, 11)
-    assert scoring.legal_fraction(filling.most_likely(EXACT, cells, hidden).cells, cells, hidden, PRIOR) == 1
+    assert scoring.legal_fraction(filling.most_likely(EXACT, cells, hidden, 0).cells, cells, hidden, PRIOR) == 1
     hidden[:1] = True
-    wrong = filling.most_likely(Independent(cells[:1], hidden[:1]), cells[:1], hidden[:1])
+    wrong = filling.most_likely(Independent(cells[:1], hidden[:1]), cells[:1], hidden[:1], 0)
     assert scoring.legal_fraction(wrong.cells, cells[:1], hidden[:1], PRIOR) == 0
+
+
+def test_log_probabilities_of_exact_conditionals_are_exact_in_every_order():
+    """The log-probability of given cells is the exact one, without error or gap between orders."""
+    cells, hidden = puzzles(12, 6)
+    said = filling.log_prob_bits(EXACT, cells, hidden, orders=3)
+    assert said.bits == pytest.approx(EXACT.log_prob_bits(cells, hidden), abs=1e-9)
+    assert said.order_gap == pytest.approx(np.zeros(12), abs=1e-9)
+    assert said.standard_error == pytest.approx(np.zeros(12), abs=1e-9)
+
+
+def test_the_order_gap_shows_conditionals_of_no_joint_law():
+    """Orders disagree about conditionals that belong together in no joint law; one order alone cannot tell."""
+    cells = np.random.default_rng(0).integers(0, 2, (5, 3, 3))
+    hidden = np.ones(cells.shape, dtype=bool)
+    assert (filling.log_prob_bits(Inconsistent(), cells, hidden, orders=6).order_gap > 0.05).all()
+    assert np.isnan(filling.log_prob_bits(Inconsistent(), cells, hidden, orders=1).order_gap).all()
+    with pytest.raises(InputError, match="1 order or more"):
+        filling.log_prob_bits(EXACT, cells, hidden, orders=0)
+
+
+def soft_evidence():
+    """A blurred look at a large square, at most of the hidden cells."""
+    cells, hidden = one_puzzle()
+    seen = np.full((1, 5, 5), 0.5)
+    seen[0, 1:, 1:4] = 0.8
+    seen[0, 0] = 0.15
+    return cells, hidden, np.stack([1 - seen, seen], axis=-1)
+
+
+def test_draws_under_evidence_follow_the_exact_law(monkeypatch):
+    """Weighted particles on plain conditionals give the law that Bayes gives; a single particle does not."""
+    cells, hidden, evidence = soft_evidence()
+    law, decoder = exact_law(cells, hidden, evidence), Decoder("uncertain", 0.001)
+    assert abs(surprise(EXACT.sample(cells, hidden, 1000, np.random.default_rng(0), evidence)[0], law)) < 4
+    drawn = filling.sample(EXACT, cells, hidden, 500, 3, decoder, evidence)
+    assert surprise(drawn.cells[0], law) < 5
+    monkeypatch.setattr(filling, "PARTICLES", 1)
+    assert surprise(filling.sample(EXACT, cells, hidden, 500, 3, decoder, evidence).cells[0], law) > 10
+
+
+def test_marginals_under_evidence_are_near_the_exact_ones():
+    """Marginals under evidence agree with Bayes within the noise of the particles; those without evidence do not."""
+    cells, hidden, evidence = soft_evidence()
+    truth = EXACT.marginals(cells, hidden, evidence)
+    said = filling.marginals(EXACT, cells, hidden, evidence, seed=1)
+    assert np.abs(said - truth).max() < 0.06
+    assert np.abs(EXACT.marginals(cells, hidden) - truth).max() > 0.2
+    assert said.sum(-1) == pytest.approx(np.ones((1, 5, 5)))
+    assert np.array_equal(filling.marginals(EXACT, cells, hidden), EXACT.marginals(cells, hidden))
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=str)
+def test_what_is_not_allowed_is_never_filled_in(decoder):
+    """Every decoder keeps to the allowed symbols, and under exact conditionals to the prior as well."""
+    cells, hidden = one_puzzle()
+    allowed = np.ones((1, 5, 5, 2), dtype=bool)
+    allowed[0, 0, :, 1] = allowed[0, :, 4, 1] = False  # the square reaches neither the top nor the right
+    allowed[0, 3, 3, 0] = False
+    drawn = filling.sample(EXACT, cells, hidden, 20, 0, decoder, allowed)
+    best = filling.most_likely(EXACT, cells, hidden, 4, 0, decoder, allowed)
+    for fills in (drawn, best):
+        assert (fills.cells[0, :, 0] == 0).all()
+        assert (fills.cells[0, :, :, 4] == 0).all()
+        assert (fills.cells[0, :, 3, 3] == 1).all()
+    assert scoring.legal_fraction(drawn.cells, cells, hidden, PRIOR) == 1
+    exact = EXACT.log_prob_bits(drawn.cells[0], np.repeat(hidden, 20, axis=0), np.repeat(allowed, 20, axis=0))
+    assert np.isfinite(exact).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"order": "sideways"}, "no order 'sideways'"),
+        ({"budget_bits": -1.0}, "0 or more"),
+        ({"several": 0}, "1 or more"),
+    ],
+)
+def test_decoders_that_make_no_sense_are_refused(options, words):
+    """An unknown order and numbers out of range are refused in one line."""
+    with pytest.raises(InputError, match=words):
+        Decoder(**options)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda evidence: evidence[..., :1], "does not fit"),
+        (lambda evidence: np.full_like(evidence, 1.5), "is no probability"),
+        (lambda evidence: np.full_like(evidence, np.nan), "is no probability"),
+        (lambda evidence: np.zeros_like(evidence), "allows no symbol"),
+    ],
+)
+def test_evidence_that_is_none_is_refused(change, words):
+    """Evidence of another shape, out of 0…1, or that leaves a cell nothing, is refused by all that take it."""
+    cells, hidden, evidence = soft_evidence()
+    for ask in (
+        lambda wrong: filling.sample(EXACT, cells, hidden, 1, 0, evidence=wrong),
+        lambda wrong: filling.marginals(EXACT, cells, hidden, wrong),
+        lambda wrong: EXACT.marginals(cells, hidden, wrong),
+    ):
+        with pytest.raises(InputError, match=words):
+            ask(change(evidence))
