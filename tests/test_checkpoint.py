@@ -1,6 +1,7 @@
 """One file in, one file out."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,14 +10,24 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gridcloze import checkpoint, load
+from gridcloze.bert import BertPredictor
+from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.grids import InputError, Palette
+from gridcloze.predictor import Calibration
 
 PALETTE = Palette.default(2)
 
 
+CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
+
+
+def with_header(model):
+    return TrainedPredictor(model, Header(asdict(model.config), PALETTE, 3, {"seed": 5}, CALIBRATION))
+
+
 @pytest.fixture
 def path(tmp_path, small_bert):
-    checkpoint.save(tmp_path / "model.safetensors", small_bert, PALETTE, 3, {"seed": 5})
+    checkpoint.save(tmp_path / "model.safetensors", with_header(small_bert))
     return tmp_path / "model.safetensors"
 
 
@@ -31,11 +42,13 @@ def rewritten(path, change):
     save_file(tensors, path, {"gridcloze": json.dumps([text, checkpoint._hash(text, arrays)])})
 
 
-def test_what_is_saved_is_loaded(path, small_predictor):
+def test_what_is_saved_is_loaded(path, small_bert):
     """A loaded model gives the same marginals to the last bit, and its header says what was saved."""
     loaded = load(path)
     cells, hidden = np.zeros((2, 5, 5), dtype=np.int64), np.ones((2, 5, 5), dtype=bool)
-    assert np.array_equal(loaded.marginals(cells, hidden), small_predictor.marginals(cells, hidden))
+    assert np.array_equal(loaded.marginals(cells, hidden), with_header(small_bert).marginals(cells, hidden))
+    assert not np.array_equal(loaded.marginals(cells, hidden), BertPredictor(small_bert).marginals(cells, hidden))
+    assert loaded.header.calibration == CALIBRATION
     assert (loaded.header.palette, loaded.header.scale, loaded.header.training) == (PALETTE, 3, {"seed": 5})
     assert loaded.size == (5, 5)
     assert len(checkpoint.read_header(path).hash) == 64
@@ -44,7 +57,7 @@ def test_what_is_saved_is_loaded(path, small_predictor):
 def test_the_same_model_gives_the_same_bytes(path, small_bert):
     """Saving a model twice writes the same bytes."""
     before = path.read_bytes()
-    checkpoint.save(path, small_bert, PALETTE, 3, {"seed": 5})
+    checkpoint.save(path, with_header(small_bert))
     assert path.read_bytes() == before
 
 
@@ -68,7 +81,7 @@ def test_an_altered_file_is_refused(path):
 def test_another_format_version_is_refused(path):
     """A file of another format version says which it has and which is read."""
     rewritten(path, lambda tensors, said: said.update(format_version=99))
-    with pytest.raises(InputError, match="format version 99, this gridcloze reads 1"):
+    with pytest.raises(InputError, match="format version 99, this gridcloze reads 2"):
         load(path)
 
 
@@ -82,6 +95,8 @@ def test_another_format_version_is_refused(path):
         lambda tensors, said: tensors.update(position=torch.zeros(3, 3, 16)),
         lambda tensors, said: said["config"].update(flavour=1),
         lambda tensors, said: said["config"].update(depth="2"),
+        lambda tensors, said: said["calibration"].update(temperatures=[0.5, 0.0]),
+        lambda tensors, said: said["calibration"].update(hidden_fractions=[0.5]),
     ],
 )
 def test_a_config_that_does_not_fit_its_tensors_is_refused(path, change):

@@ -94,3 +94,27 @@ def test_a_lookup_draws_the_nearest_example_and_keeps_known_cells():
     lookup = Lookup(PRIOR.members.astype(np.int64), 2)
     drawn = lookup.sample(CELLS, HIDDEN, 2, np.random.default_rng(0))
     assert scoring.legal_fraction(drawn, CELLS, HIDDEN, PRIOR) == 1.0
+
+
+def test_reliability_of_a_case_worked_out_by_hand():
+    """Of four cells called white with 0.9, three are: 0.15 off; the other symbol is off as much. Visible cells do not
+    count, and unknown ones do not."""
+    cells = np.array([[[1, 1, 1, 0, 0, -1]]])
+    hidden = np.array([[[True, True, True, True, False, True]]])
+    marginals = np.broadcast_to(np.array([0.1, 0.9]), (1, 1, 6, 2))
+    white = scoring.reliability(marginals, cells, hidden, symbol=1)
+    assert white.count.sum() == white.count[13] == 4
+    assert (white.said[13], white.seen[13]) == pytest.approx((0.9, 0.75))
+    assert scoring.reliability(marginals, cells, hidden).expected_calibration_error == pytest.approx(0.15)
+    assert scoring.brier(marginals, cells, hidden) == pytest.approx((3 * 0.02 + 1.62) / 4)
+
+
+def test_the_exact_answer_is_calibrated_and_an_overconfident_one_is_not():
+    """What the exact answer says comes true as often as it says, by symbol and hidden fraction; squared it does not."""
+    said = scoring.calibration(TRUTH, CELLS, HIDDEN)
+    assert said["expected_calibration_error"] < 0.01
+    assert max(said["by_symbol"]) < 0.02
+    assert set(said["by_hidden_fraction"]) == {"0…0.25", "0.25…0.5", "0.5…0.75", "0.75…1"}
+    sure = TRUTH**3 / (TRUTH**3).sum(-1, keepdims=True)
+    assert scoring.calibration(sure, CELLS, HIDDEN)["expected_calibration_error"] > 0.02
+    assert scoring.calibration(sure, CELLS, HIDDEN)["brier"] > said["brier"]

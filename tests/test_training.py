@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gridcloze import checkpoint, scoring
 from gridcloze.bert import Bert, BertConfig, BertPredictor
@@ -16,7 +17,7 @@ from gridcloze.exact import posterior
 from gridcloze.grids import InputError, Palette, write_stack
 from gridcloze.masking import test_law as hide
 from gridcloze.priors import Examples, squares
-from gridcloze.training import Budget, Training, cross_entropy, orthogonalised, training_batch
+from gridcloze.training import Budget, Training, calibrate, cross_entropy, orthogonalised, training_batch
 
 PRIOR = squares(4, 4, 2, 3)
 HELD_OUT = PRIOR.sample(64, np.random.default_rng(1))
@@ -132,6 +133,37 @@ def test_a_budget_is_minutes_or_steps(options):
     """A budget of neither, both, or nothing is refused."""
     with pytest.raises(InputError, match="length of the training"):
         Budget(**options)
+
+
+class Sharpened(nn.Module):
+    """The exact answer with all log-probabilities multiplied: too sure of itself, or not enough."""
+
+    n_symbols = 2
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, tokens):
+        exact = posterior(PRIOR).marginals(tokens.numpy() % 2, tokens.numpy() == 2)
+        return torch.from_numpy(np.log(np.clip(exact, 1e-6, 1))) * self.factor
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_calibration_finds_the_temperature(factor):
+    """A model that is too sure by a factor gets that temperature where much is hidden; one that is right gets 1."""
+    found = calibrate(Sharpened(factor), HELD_OUT)
+    assert len(found.temperatures) > 1
+    assert found.temperatures[-1] == pytest.approx(factor, rel=0.15)  # where little is, nearly all cells are determined
+    assert list(found.hidden_fractions) == sorted(found.hidden_fractions)
+
+
+def test_calibration_of_next_to_nothing():
+    """A few cells get one temperature, and unknown cells are not scored."""
+    cells = HELD_OUT[:1].copy()
+    cells[:, 1:] = -1
+    assert len(calibrate(fresh(), cells).temperatures) == 1
+    assert calibrate(fresh(), np.full_like(cells, -1)).temperatures == (1.0,)
 
 
 @pytest.mark.slow

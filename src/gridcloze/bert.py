@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from .grids import InputError
-from .predictor import known_or, tokens_of
+from .predictor import Calibration, known_or, tokens_of
 
 MOST_PATCHES = 256
 PASS_CELLS, MOST_GRIDS = 4096, 64  # that a pass reads: enough to be fast in bulk, few enough to answer one grid at once
@@ -24,14 +24,14 @@ class BertConfig:
     height: int  # cells of the grids it is trained on; it fills any other size too
     width: int
     n_symbols: int
-    depth: int = 4
+    depth: int = 6
     embedding_size: int = 0
     heads: int = 0
     patch: int = 0  # cells to the side of a patch; follows from the size of the grids
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", self.patch or smallest_patch(self.height, self.width))
-        object.__setattr__(self, "embedding_size", self.embedding_size or 16 * self.depth)
+        object.__setattr__(self, "embedding_size", self.embedding_size or width_of(self.depth))
         object.__setattr__(self, "heads", self.heads or max(1, self.embedding_size // 16))
         if min(asdict(self).values()) < 1:
             raise InputError(f"every number of a BertConfig is at least 1, got {asdict(self)}")
@@ -154,6 +154,11 @@ def rotary_positions(rows: int, columns: int, size: int) -> Float[Tensor, "patch
     return torch.cat((torch.cat((cosine, sine), dim=2), torch.cat((-sine, cosine), dim=2)), dim=1)
 
 
+def width_of(depth: int) -> int:
+    """Numbers to a patch: 16 a layer up to 64, which then does for 8 layers, and 8 a layer from there."""
+    return max(16 * min(depth, 4), 16 * math.ceil(depth / 2))
+
+
 def smallest_patch(height: int, width: int) -> int:
     """2 cells to the side, doubled until there are not too many patches: attention costs their number squared."""
     patch = 2
@@ -187,8 +192,8 @@ def join(
 class BertPredictor:
     """A trained `Bert` as a Predictor: NumPy in, NumPy out."""
 
-    def __init__(self, model: Bert):
-        self.model = model.eval()
+    def __init__(self, model: Bert, calibration: Calibration | None = None):
+        self.model, self.calibration = model.eval(), calibration or Calibration()
         self.n_symbols = model.n_symbols
 
     @torch.inference_mode()
@@ -203,7 +208,8 @@ class BertPredictor:
         chunk = max(1, min(MOST_GRIDS, PASS_CELLS // max(1, tokens[0].size))) if len(tokens) else 1
         passes = [self._one_pass(tokens[start : start + chunk], chunk) for start in range(0, len(tokens), chunk)]
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
-        return known_or(softmax(logits), cells, hidden)
+        temperature = self.calibration.temperature(hidden)[:, None, None, None]
+        return known_or(softmax(logits / temperature), cells, hidden)
 
     def _one_pass(self, tokens: np.ndarray, chunk: int) -> np.ndarray:
         full = np.full((chunk, *tokens.shape[1:]), self.n_symbols)

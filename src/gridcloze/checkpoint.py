@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 from .bert import Bert, BertPredictor, config_from_json
 from .grids import InputError, Palette, atomic_write
+from .predictor import Calibration
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Header:
     palette: Palette
     scale: int = 1  # pixels to the side of a cell in the examples
     training: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
     hash: str = ""  # SHA-256 of everything in the file, in hexadecimal digits
 
 
@@ -32,7 +34,7 @@ class TrainedPredictor(BertPredictor):
     """The Predictor of a model file, with its `header`."""
 
     def __init__(self, model: Bert, header: Header):
-        super().__init__(model)
+        super().__init__(model, header.calibration)
         self.header = header
 
     @property
@@ -41,20 +43,20 @@ class TrainedPredictor(BertPredictor):
         return self.model.config.height, self.model.config.width
 
 
-def save(
-    path: Path | str, model: Bert, palette: Palette, scale: int = 1, training: dict[str, Any] | None = None
-) -> str:
+def save(path: Path | str, predictor: TrainedPredictor) -> str:
     """Write a model file at once or not at all, and return its hash."""
+    header = predictor.header
     said = {
         "format": "gridcloze",
         "format_version": FORMAT_VERSION,
-        "config": asdict(model.config),
-        "palette": palette.to_json(),
-        "scale": scale,
-        "training": training or {},
+        "config": header.config,
+        "palette": header.palette.to_json(),
+        "scale": header.scale,
+        "training": header.training,
+        "calibration": asdict(header.calibration),
     }
     text = json.dumps(said, sort_keys=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in predictor.model.state_dict().items()}
     file_hash = _hash(text, {name: value.numpy() for name, value in tensors.items()})
     with atomic_write(Path(path)) as temporary:
         save_file(tensors, temporary, {"gridcloze": json.dumps([text, file_hash])})  # one entry: their order is random
@@ -107,7 +109,15 @@ def _header(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]
             f"{path} has format version {said['format_version']}, this gridcloze reads {FORMAT_VERSION}: "
             "use the version that wrote it, or train again"
         )
-    return Header(said["config"], Palette.from_json(said["palette"]), said["scale"], said["training"], file_hash)
+    palette, calibration = Palette.from_json(said["palette"]), _calibration(path, said["calibration"])
+    return Header(said["config"], palette, said["scale"], said["training"], calibration, file_hash)
+
+
+def _calibration(path: Path, said: dict[str, Any]) -> Calibration:
+    fractions, temperatures = said["hidden_fractions"], said["temperatures"]
+    if not len(fractions) == len(temperatures) > 0 or sorted(fractions) != fractions or min(temperatures) <= 0:
+        raise InputError(f"{path}: the calibration in the file does not fit; train the model again")
+    return Calibration(tuple(fractions), tuple(temperatures))
 
 
 def _hash(text: str, tensors: dict[str, np.ndarray]) -> str:

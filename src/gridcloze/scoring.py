@@ -1,11 +1,16 @@
 """How good: bits per hidden cell, distance from the exact answer, whole-grid rates."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from .exact import ExactPosterior, Samples
 from .predictor import Cells, Hidden, Marginals
 from .priors import KnownPrior
+
+RELIABILITY_BINS = 15
 
 
 def bits_per_hidden_cell(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
@@ -19,6 +24,59 @@ def bits_per_hidden_cell(marginals: Marginals, cells: Cells, hidden: Hidden) -> 
 def error(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
     """Share of hidden cells whose most likely symbol is not the true one; unknown cells (-1) do not count."""
     return float((marginals.argmax(-1) != cells)[hidden & (cells >= 0)].mean())
+
+
+def brier(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
+    """Mean over hidden cells of the squared distance of the law from certainty of the true symbol (Brier 1950): 0…2."""
+    scored = hidden & (cells >= 0)
+    true = cells[scored][:, None] == np.arange(marginals.shape[-1])
+    return float(((marginals[scored] - true) ** 2).sum(-1).mean())
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What was said of hidden cells, beside what was seen, by bins of probability of equal width."""
+
+    said: Float[np.ndarray, "bin"]  # mean probability, NaN in an empty bin
+    seen: Float[np.ndarray, "bin"]  # share of cells that had the symbol
+    count: Int[np.ndarray, "bin"]
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean over all that was said of the distance between the two in its bin (Naeini et al. 2015)."""
+        full = self.count > 0
+        return float(np.average(np.abs(self.said - self.seen)[full], weights=self.count[full]))
+
+
+def reliability(marginals: Marginals, cells: Cells, hidden: Hidden, symbol: int | None = None) -> Reliability:
+    """Of one symbol, or of all of them; unknown cells (-1) do not count."""
+    scored = hidden & (cells >= 0)
+    symbols = np.arange(marginals.shape[-1]) if symbol is None else np.array([symbol])
+    said = marginals[scored][:, symbols].ravel()
+    seen = (cells[scored][:, None] == symbols).ravel()
+    place = np.minimum((said * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    count = np.bincount(place, minlength=RELIABILITY_BINS)
+    sums = [np.bincount(place, values, RELIABILITY_BINS) for values in (said, seen)]
+    with np.errstate(invalid="ignore"):
+        return Reliability(sums[0] / count, sums[1] / count, count)
+
+
+def calibration(marginals: Marginals, cells: Cells, hidden: Hidden) -> dict[str, Any]:
+    """Expected calibration error and Brier score: of all, by symbol, and by quarters of the hidden fraction."""
+    quarter = np.minimum((4 * hidden.mean(axis=(1, 2))).astype(np.int64), 3)
+    by_symbol = [reliability(marginals, cells, hidden, symbol) for symbol in range(marginals.shape[-1])]
+    by_quarter = {
+        f"{number / 4:g}…{(number + 1) / 4:g}": reliability(
+            marginals[quarter == number], cells[quarter == number], hidden[quarter == number]
+        )
+        for number in np.unique(quarter[(hidden & (cells >= 0)).any(axis=(1, 2))]).tolist()
+    }
+    return {
+        "expected_calibration_error": reliability(marginals, cells, hidden).expected_calibration_error,
+        "brier": brier(marginals, cells, hidden),
+        "by_symbol": [one.expected_calibration_error for one in by_symbol],
+        "by_hidden_fraction": {name: one.expected_calibration_error for name, one in by_quarter.items()},
+    }
 
 
 def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float:

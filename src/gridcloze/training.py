@@ -15,12 +15,13 @@ import torch.nn.functional as F  # noqa: N812, the name that the field uses
 from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from .grids import InputError, atomic_write
 from .masking import test_law, training_law
-from .predictor import Cells, Hidden, tokens_of
+from .predictor import Calibration, Cells, Hidden, tokens_of
 from .priors import Prior
 
 BATCH_SIZE = 64
@@ -31,6 +32,9 @@ LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
 HELD_OUT_SCORES = 10  # in a whole run
 SECONDS_BETWEEN_SAVES = 30.0
+CALIBRATION_GRIDS = 2048  # held-out grids, drawn with replacement, each with other cells hidden
+MOST_TEMPERATURES, LEAST_CELLS = 5, 5000  # and of how many scored cells each temperature is
+MOST_LOG_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,39 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, device: torch.
     scored = torch.from_numpy(hidden & ~unknown).to(device)
     symbols = torch.from_numpy(cells.astype(np.int64)).to(device)[scored]
     return F.cross_entropy(logits[scored].float(), symbols, reduction="sum") / max(1, len(symbols))
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, held_out: Cells) -> Calibration:
+    """The temperatures with the fewest bits per hidden cell on held-out grids (n, height, width) under the test law.
+
+    As many, from little hidden to much, as there are cells to tell them apart.
+    """
+    generator = np.random.default_rng(1)
+    cells = held_out[generator.integers(0, len(held_out), CALIBRATION_GRIDS)]
+    hidden = test_law(cells.shape, generator) | (cells < 0)
+    fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
+    logits = _logits(model, cells, hidden)
+    groups = np.array_split(np.argsort(fractions), max(1, min(MOST_TEMPERATURES, int(scored.sum()) // LEAST_CELLS)))
+    temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
+    return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
+
+
+def _logits(model: nn.Module, cells: Cells, hidden: Hidden) -> np.ndarray:
+    tokens = torch.from_numpy(tokens_of(cells, hidden, cast(int, model.n_symbols)))
+    device = next(model.parameters()).device
+    return np.concatenate([model(part.to(device)).float().cpu().numpy() for part in tokens.split(BATCH_SIZE)])
+
+
+def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: np.ndarray) -> float:
+    said, true = torch.from_numpy(logits[group][scored[group]]), torch.from_numpy(cells[group][scored[group]])
+    if len(true) == 0:
+        return 1.0
+    bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
+    found = minimize_scalar(
+        lambda log: F.cross_entropy(said / np.exp(log), true).item(), bounds=bounds, method="bounded"
+    )
+    return float(np.exp(found.x))
 
 
 @torch.no_grad()
