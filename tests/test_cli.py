@@ -6,13 +6,15 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gridcloze import checkpoint, verbs
+from gridcloze import bulk, checking, checkpoint, filling, verbs
+from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app, main
 from gridcloze.grids import Palette, read_examples, read_grid, write_stack
 
@@ -36,7 +38,8 @@ def gridcloze(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def model(tmp_path, small_bert):
-    checkpoint.save(tmp_path / "model.safetensors", small_bert, Palette.default(2))
+    header = Header(asdict(small_bert.config), Palette.default(2))
+    checkpoint.save(tmp_path / "model.safetensors", TrainedPredictor(small_bert, header))
     return "model.safetensors"
 
 
@@ -86,7 +89,8 @@ def test_from_toy_to_score(gridcloze):
     assert [report["input"] for report in json.loads(out)] == ["00000.png", "00001.png", "00002.png"]
     code, out, _ = gridcloze("score", "model.safetensors", "grids", "--examples", "grids", "--samples", 2, "--json")
     scores = json.loads(out)["scores"]
-    assert list(scores) == ["model", "exact", "lookup"]
+    assert list(scores) == ["model", "uncalibrated", "exact", "lookup"]
+    assert scores["exact"]["brier"] < scores["model"]["brier"]
     assert scores["exact"]["excess_bits"] == 0 < scores["model"]["excess_bits"]
     assert scores["exact"]["legal_samples"] == 1
     code, out, _ = gridcloze("info", "model.safetensors", "--json")
@@ -110,7 +114,7 @@ def test_known_pixels_come_back_bit_for_bit(gridcloze, model):
         }
     assert pixels("out/puzzle-uncertainty.png").shape == (5, 5)
     report = json.loads(Path("out/puzzle.json").read_text())
-    assert report["passes"] == 60
+    assert 1 <= report["passes_per_sample"] <= 20
     assert report["warnings"] == []
 
 
@@ -124,6 +128,134 @@ def test_a_stack_is_filled_as_a_stack(gridcloze, model):
     with np.load("out/stack.npz") as results:
         assert results["samples"].shape == (4, 3, 5, 5)
         assert np.array_equal(results["fill"][cells >= 0], cells[cells >= 0])
+
+
+def test_a_grid_has_the_same_fill_alone_in_a_folder_and_in_a_stack(gridcloze, model):
+    """The same seed gives a grid the same draws and marginals wherever it is filled."""
+    cells = np.random.default_rng(0).integers(-1, 2, (3, 5, 5))
+    write_stack("stack.npy", cells)
+    Path("folder").mkdir()
+    for number, grid in enumerate(cells):
+        np.save(f"folder/{number}.npy", grid)
+    for inputs, out in (("stack.npy", "a"), ("folder", "b"), ("folder/1.npy", "c")):
+        code, _, _ = gridcloze("fill", model, inputs, "-o", out, "--samples", 3)
+        assert code == 0
+    stack, folder, alone = np.load("a/stack.npz"), np.load("b/1.npz"), np.load("c/1.npz")
+    for name in ("fill", "samples", "marginals", "log_prob_bits"):
+        assert np.array_equal(stack[name][1], folder[name])
+        assert np.array_equal(alone[name], folder[name])
+
+
+def test_what_is_filled_is_not_filled_again(gridcloze, model):
+    """A second run leaves finished files alone, refuses them for another seed, and redoes them with --overwrite."""
+    picture("in/a.png", PUZZLE)
+    gridcloze("fill", model, "in", "-o", "out", "--samples", 2)
+    before = Path("out/a.npz").stat().st_mtime_ns
+    picture("in/b.png", PUZZLE)
+    code, out, _ = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--json")
+    assert code == 0
+    assert [report["input"] for report in json.loads(out)] == ["a.png", "b.png"]
+    assert Path("out/a.npz").stat().st_mtime_ns == before
+    code, _, err = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--seed", 1)
+    assert code == 2
+    assert "out/a.json is of another model or other options" in err
+    code, _, _ = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--seed", 1, "--overwrite")
+    assert code == 0
+    assert Path("out/a.npz").stat().st_mtime_ns > before
+
+
+def test_a_stopped_fill_of_a_stack_goes_on_where_it_was(gridcloze, model, monkeypatch):
+    """Stopped within a stack, a run leaves no result; the next fills the rest only, and ends with the same result."""
+    monkeypatch.setattr(bulk, "GRIDS_AT_ONCE", 2)
+    write_stack("stack.npy", np.random.default_rng(0).integers(-1, 2, (7, 5, 5)))
+    gridcloze("fill", model, "stack.npy", "-o", "whole", "--samples", 2)
+    calls, fill_cells = [], bulk.fill_cells
+
+    def stops(run, cells):
+        calls.append(len(cells))
+        if len(calls) == 3:
+            raise OSError("the power went out")
+        return fill_cells(run, cells)
+
+    monkeypatch.setattr(bulk, "fill_cells", stops)
+    code, _, err = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 2)
+    assert (code, os.listdir("out")) == (2, [".stack.partial"])
+    assert "the power went out" in err
+    code, _, _ = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 2)
+    assert (code, calls, sorted(os.listdir("out"))) == (0, [2, 2, 2, 2, 1], ["stack.json", "stack.npz"])
+    with np.load("out/stack.npz") as one, np.load("whole/stack.npz") as other:
+        assert all(np.array_equal(one[name], other[name]) for name in other)
+    assert Path("out/stack.json").read_text() == Path("whole/stack.json").read_text()
+
+
+def test_cells_that_contradict_are_named_and_left(gridcloze, model, monkeypatch):
+    """Where visible cells contradict what was learned, fill names them, leaves them as they are, and fills the rest."""
+    monkeypatch.setattr(checking, "CONTRADICTION", 0.7)
+    picture("puzzle.png", PUZZLE)
+    code, _, err = gridcloze("fill", model, "puzzle.png", "-o", "out")
+    assert code == 0
+    assert re.search(r"contradicts what was learned at \(row 0, column \d\)", err)
+    assert np.array_equal(pixels("out/puzzle.png")[0], PUZZLE[0])
+
+
+def test_only_allowed_symbols_are_filled_in(gridcloze, model):
+    """--allow takes a picture whose pixels show what a cell may be, grey for any, and every sample keeps to it."""
+    picture("puzzle.png", PUZZLE)
+    allowed = np.full((10, 10), 128)
+    allowed[2:4] = 255
+    allowed[4:6:2], allowed[5:6] = 0, 255  # both colours: black or white
+    allowed[8:] = 0
+    picture("allowed.png", allowed)
+    code, _, _ = gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 6, "--allow", "allowed.png")
+    assert code == 0
+    with np.load("out/puzzle.npz") as results:
+        for filled in (results["fill"], *results["samples"]):
+            assert (filled[1] == 1).all()
+            assert (filled[4] == 0).all()
+        assert (results["marginals"][4, :, 1] == 0).all()
+        assert (results["marginals"][2].min(axis=-1) > 0).all()
+
+
+def test_the_decoder_can_be_chosen(gridcloze, model):
+    """--order and --budget-bits choose the decoder, which the report names; a large budget takes fewer passes."""
+    picture("puzzle.png", PUZZLE)
+    passes = []
+    for budget in (0.0, 9.0):
+        options = ("--order", "uncertain", "--budget-bits", budget, "--samples", 2)
+        _, out, _ = gridcloze("fill", model, "puzzle.png", "-o", f"out{budget}", *options, "--json")
+        [report] = json.loads(out)
+        assert report["decoder"] == asdict(filling.Decoder("uncertain", budget))
+        passes.append(report["passes_per_sample"])
+    assert passes[1] < passes[0]
+
+
+def test_check_says_what_surprises_by_its_exit_code(gridcloze, model):
+    """`check` ends with 1 and a line for each surprising cell, or with 0; its picture shows them, and where to look."""
+    picture("puzzle.png", PUZZLE)
+    code, out, _ = gridcloze("check", model, "puzzle.png", "--threshold", 1, "-o", "look.png")
+    assert code == 1
+    assert re.search(r"row 0, column \d: [.#] has probability", out)
+    assert re.search(r"look next at row [1-4], column \d: its value would tell", out)
+    assert pixels("look.png").shape[1] > 800
+    code, out, _ = gridcloze("check", model, "puzzle.png", "--threshold", 0, "--json")
+    assert (code, json.loads(out)["surprises"]) == (0, [])
+    picture("whole.png", np.where(PUZZLE == 128, 0, PUZZLE))
+    code, out, _ = gridcloze("check", model, "whole.png", "--threshold", 0)
+    assert (code, out) == (0, "no visible cell has a probability below 0 given the rest\n")
+
+
+def test_score_draws_reliability(gridcloze, model):
+    """`score --picture` draws the reliability curves, before and after calibration."""
+    write_stack("grids.npy", np.random.default_rng(0).integers(0, 2, (10, 5, 5)))
+    code, out, _ = gridcloze("score", model, "grids.npy", "--picture", "reliability.png", "--json")
+    assert code == 0
+    assert set(json.loads(out)["calibration"]["model"]["by_hidden_fraction"]) <= {
+        "0…0.25",
+        "0.25…0.5",
+        "0.5…0.75",
+        "0.75…1",
+    }
+    assert pixels("reliability.png").shape[0] > 400
 
 
 def test_the_same_seed_writes_the_same_files(gridcloze, model):
@@ -193,6 +325,14 @@ BAD = {
     "too large": (("toy", "squares", "-o", "out", "--height", "8"), r"does not fit"),
     "other sizes": (("score", "MODEL", "examples.npy", "--examples", "small.npy"), r"grids of another size"),
     "mask of a stack": (("fill", "MODEL", "examples.npy", "-o", "out", "--hidden", "puzzle.png"), r"is a stack"),
+    "unknown order": (("fill", "MODEL", "puzzle.png", "-o", "out", "--order", "up"), r"there is no order 'up'"),
+    "bad budget": (("fill", "MODEL", "puzzle.png", "-o", "out", "--budget-bits", "-1"), r"must be 0 or more"),
+    "allow nothing": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "none.npy"), r"allows no symbol"),
+    "allow 2": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "two.npy"), r"is no probability"),
+    "allow size": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "small.npy"), r"does not fit"),
+    "allow colour": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "red.png"), r"red.png: row 1, column 2"),
+    "threshold": (("check", "MODEL", "puzzle.png", "--threshold", "2"), r"a probability 0 … 1, not 2"),
+    "check a stack": (("check", "MODEL", "examples.npy"), r"shape \(3, 5, 5\) is not"),
     "no law": (("score", "MODEL", "examples.npy", "--prior", "none.json"), r"none.json: no such file"),
 }
 
@@ -207,6 +347,8 @@ def bad_files():
     write_stack("examples.npy", np.zeros((3, 5, 5), dtype=np.int64))
     write_stack("small.npy", np.zeros((3, 4, 5), dtype=np.int64))
     np.save("symbols.npy", np.full((5, 5), 2))
+    np.save("none.npy", np.zeros((5, 5, 2), dtype=bool))
+    np.save("two.npy", np.full((5, 5, 2), 2.0))
     Path("empty").mkdir()
     whole = Path("puzzle.png").read_bytes()
     Path("cut.png").write_bytes(whole[:60])

@@ -1,6 +1,9 @@
 """Learn from example grids, fill the hidden cells of new ones, and check the probabilities."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .inpainter import Inpainter
 
 __version__ = "0.1.0"
 
@@ -15,4 +18,12 @@ def load(path: Any) -> Any:
     return load_model(path)
 
 
-__all__ = ["HIDDEN", "__version__", "load"]
+def __getattr__(name: str) -> Any:
+    if name == "Inpainter":
+        from .inpainter import Inpainter  # scikit-learn and torch are slow to import
+
+        return Inpainter
+    raise AttributeError(f"module 'gridcloze' has no attribute {name!r}")
+
+
+__all__ = ["HIDDEN", "Inpainter", "__version__", "load"]

@@ -21,6 +21,9 @@ app = typer.Typer(
 
 Model = Annotated[Path, typer.Argument(help="A model file that `gridcloze train` wrote.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="Random numbers follow from it: same seed, same result.", min=0)]
+Hidden = Annotated[
+    str, typer.Option(help="What is hidden: auto (grey 128 or transparent), grey, transparent, or a file.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
 
@@ -114,7 +117,7 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
     minutes: Annotated[float | None, typer.Option(help="Length of the training; 5 if neither is given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps instead: can be repeated exactly.")] = None,
-    depth: Annotated[int, typer.Option(help="Layers of the model; all its other sizes follow.", min=1)] = 4,
+    depth: Annotated[int, typer.Option(help="Layers of the model; all its other sizes follow.", min=1)] = 6,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training saved its state.")] = False,
     as_json: Json = False,
@@ -137,23 +140,70 @@ def train(
 )
 def fill(
     model: Model,
-    puzzles: Annotated[list[Path], typer.Argument(help="Grids with hidden cells: files, or folders of them.")],
+    puzzles: Annotated[list[Path], typer.Argument(help="Grids with hidden cells: files, stacks, or folders of files.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
     samples: Annotated[int, typer.Option(help="Joint draws of each grid, beside the most likely fill.", min=0)] = 0,
-    hidden: Annotated[
-        str, typer.Option(help="What is hidden: auto (grey 128 or transparent), grey, transparent, or a file.")
-    ] = "auto",
+    hidden: Hidden = "auto",
+    allow: Annotated[
+        Path | None,
+        typer.Option(
+            help="What each cell may be: a picture (the colours its pixels show; grey: any) or an array "
+            "(height, width, symbol) of bools or probabilities.",
+            show_default=False,
+        ),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(help="Which cells come first: random, uncertain, certain, margin or spread.", show_default=False),
+    ] = None,
+    budget_bits: Annotated[
+        float | None, typer.Option(help="What may be lost by revealing cells together, a pass.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Fill again what is already filled.")] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Fill the hidden cells; known cells come back untouched. Every input gets a picture, an .npz and a .json file."""
-    from . import verbs
+    """Fill the hidden cells; known cells come back untouched. Every input gets a picture, an .npz and a .json file.
 
-    reports = verbs.fill(model, puzzles, out, samples, seed, hidden)
+    A run that was stopped goes on where it was: what is in the folder already is not filled again.
+    """
+    from . import verbs
+    from .bulk import Request
+    from .filling import DECODER, Decoder
+
+    decoder = Decoder(order or DECODER.order, DECODER.budget_bits if budget_bits is None else budget_bits)
+    reports = verbs.fill(model, puzzles, out, Request(samples, seed, decoder, hidden, allow), overwrite)
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
     _say(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
+
+
+@app.command(
+    epilog=example(
+        "gridcloze check squares.safetensors grid.png",
+        "gridcloze check squares.safetensors puzzle.png -o look.png --threshold 0.001",
+    )
+)
+def check(
+    model: Model,
+    grid: Annotated[Path, typer.Argument(help="A grid, with or without hidden cells.", show_default=False)],
+    picture: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Also draw it, as a PNG file.", show_default=False)
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Probability below which a visible cell is surprising.")] = 0.01,
+    hidden: Hidden = "auto",
+    as_json: Json = False,
+) -> None:
+    """Which visible cells contradict the rest, and which hidden cell would tell most. Exit code 1 if any surprises."""
+    from . import verbs
+
+    report, characters = verbs.check(model, grid, threshold, hidden, picture)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        verbs.print_check(report, characters)
+    raise typer.Exit(1 if report["surprises"] else 0)
 
 
 @app.command(epilog=example("gridcloze score squares.safetensors held-out --examples examples"))
@@ -165,13 +215,16 @@ def score(
         Path | None, typer.Option(help="The law of the grids, if not prior.json beside them.", show_default=False)
     ] = None,
     samples: Annotated[int, typer.Option(help="Of so many grids one draw each, if their law is known.", min=0)] = 200,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw reliability curves, as a PNG file.", show_default=False)
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """How good: hides cells of held-out grids and scores what is said of them, beside the exact answer if known."""
     from . import verbs
 
-    report = verbs.score(model, held_out, examples, prior, samples, seed)
+    report = verbs.score(model, held_out, examples, prior, samples, seed, picture)
     if as_json:
         print(json.dumps(report))
     else:

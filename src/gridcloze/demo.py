@@ -11,6 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 from . import verbs
+from .bulk import Request
 from .exact import posterior
 from .grids import HIDDEN, Grid, Palette, check_writable, read_examples, read_grid, write_grid
 from .pictures import colours_of, write_panels
@@ -21,6 +22,7 @@ from .training import Budget
 PRIOR = squares(height=16, width=16)
 N_EXAMPLES = 2000
 N_SCORED = 500
+DEPTH = 4  # a small model learns more in so little time
 PIXELS = 16  # to the side of a cell
 SMALLEST_AREA = 36  # of a square in a puzzle, in cells, so that no block hides all of it
 TITLES = ("puzzle", "fill", "white: model", "white: exact", "truth")
@@ -38,8 +40,8 @@ def run(out: Path, minutes: float, seed: int) -> None:
     verbs.toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
     truths = write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
-    verbs.train(out / "examples", model, budget, seed)
-    verbs.fill(model, [out / "puzzles"], out / "filled", 0, seed, "auto")
+    verbs.train(out / "examples", model, budget, seed, DEPTH)
+    verbs.fill(model, [out / "puzzles"], out / "filled", Request(seed=seed), overwrite=True)
     rows = [answers(out, name, truth) for name, truth in truths.items()]
     for name, panels in zip(truths, rows, strict=True):
         show(name, panels)

@@ -28,7 +28,7 @@ from . import HIDDEN
 AnyPath = str | Path
 Colour = tuple[int, int, int, int]
 Cells = Int[np.ndarray, "*grids height width"]
-Stack = Int[np.ndarray, "n height width"]
+Grids = Int[np.ndarray, "n height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
 
@@ -285,7 +285,7 @@ def read_grid(
         return Grid(cells, palette)
 
 
-def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Stack, Palette, int]:
+def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Grids, Palette, int]:
     """The cells, palette and scale of a folder of grids of one kind and size, or of a stack in one npy or npz file.
 
     The symbols are the colours of all files together, and the scale the largest that suits all. Raises InputError.
@@ -298,11 +298,64 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Stack,
         return *_look_up_symbols(_checked(_read_array(path), STACK_AXES), palette), 1
 
 
+class Stack:
+    """The grids (n, height, width) of an npy or npz file, read by parts; an npy file is never in memory as a whole."""
+
+    def __init__(self, path: Path, array: np.ndarray, palette: Palette):
+        self.path, self.array, self.palette = path, array, palette
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, part: slice) -> Cells:
+        """The cells of some grids; InputError names the first one that does not fit."""
+        with _about(self.path):
+            cells = _checked(np.asarray(self.array[part]), STACK_AXES)
+            names = [f"grid {number}" for number in range(part.start, part.stop)]
+            return _look_up_symbols(cells, self.palette, names)[0]
+
+
+def open_stack(path: AnyPath, palette: Palette) -> Stack:
+    """A stack to be read by parts. Raises InputError."""
+    path = _existing_file(path, ARRAYS)
+    with _about(path):
+        array = _read_array(path, in_parts=True)
+        if array.ndim != 3:
+            raise InputError(f"shape {array.shape} is not ({STACK_AXES}), as needed here")
+        return Stack(path, array, palette)
+
+
+def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
+    """What is allowed where, for grids of `size` (height, width): bools, or probabilities of what was observed.
+
+    An array file has them as they are. In a picture a cell may have the colours that its pixels show; where one of
+    these is grey or transparent, it may have any. Raises InputError, naming the file and the place in it.
+    """
+    path = _existing_file(path, PICTURES + ARRAYS)
+    with _about(path):
+        evidence = (
+            _read_array(path) if _kind(path) is ARRAYS else _allowed_by(_read_picture(path).colours, palette, size)
+        )
+        if evidence.shape != (*size, palette.n_symbols):
+            raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
+        return evidence
+
+
+def _allowed_by(pixels: Codes, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
+    scale = pixels.shape[0] // size[0]
+    if scale < 1 or pixels.shape != (scale * size[0], scale * size[1]):
+        raise InputError(f"it is {_size(pixels)} pixels, which are no cells of a grid of {size[0]} by {size[1]}")
+    anything = _marked_for_palette(pixels, palette)
+    symbols = _look_up_colours(pixels, anything, palette, None)[0]
+    shown = (symbols[..., None] == np.arange(palette.n_symbols)) | anything[..., None]
+    return shown.reshape(size[0], scale, size[1], scale, -1).any(axis=(1, 3))
+
+
 def is_stack(path: AnyPath) -> bool:
     """Whether a file holds an array of three dimensions. Raises InputError."""
     path = _existing_file(path)
     with _about(path):
-        return _kind(path) is ARRAYS and _read_array(path).ndim == 3
+        return _kind(path) is ARRAYS and _read_array(path, in_parts=True).ndim == 3
 
 
 def _existing_file(path: AnyPath, suffixes: Sequence[str] = SUFFIXES) -> Path:
@@ -324,7 +377,7 @@ def _kind(path: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[str, ...]:
     return next(kind for kind in (PICTURES, TEXTS, ARRAYS) if suffix in kind)
 
 
-def _read_folder(folder: Path, palette: Palette | None) -> tuple[Stack, Palette, int]:
+def _read_folder(folder: Path, palette: Palette | None) -> tuple[Grids, Palette, int]:
     files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     names = [path.name for path in paths]
@@ -383,8 +436,10 @@ def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
     return np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
 
 
-def _read_array(path: Path) -> np.ndarray:
+def _read_array(path: Path, in_parts: bool = False) -> np.ndarray:
     try:
+        if in_parts and path.suffix.lower() == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else _array_of_npz(dict(loaded))
@@ -424,7 +479,7 @@ def _picture_grid(
 
 def _picture_stack(
     pictures: Sequence[Picture], palette: Palette | None, names: Sequence[str]
-) -> tuple[Stack, Palette, int]:
+) -> tuple[Grids, Palette, int]:
     if palette is None:
         _refuse_different_tables(pictures, names)
     pixels = _stacked([picture.colours for picture in pictures], names)

@@ -1,45 +1,32 @@
 """What each command does, from files to files; `cli` only names the options, so that --help need not load torch."""
 
 import contextlib
-import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-import torch
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from . import HIDDEN, __version__, checkpoint, filling, scoring
+from . import bulk, checking, checkpoint, filling, scoring
 from .baselines import Lookup
-from .bert import Bert, BertConfig
+from .bert import BertConfig, BertPredictor
+from .bulk import write_json
 from .exact import ExactPosterior, Samples, posterior
-from .grids import (
-    ARRAYS,
-    MARKERS,
-    SUFFIXES,
-    Grid,
-    InputError,
-    Palette,
-    atomic_write,
-    check_writable,
-    is_stack,
-    read_examples,
-    read_grid,
-    write_grid,
-    write_stack,
-)
+from .grids import ARRAYS, Grid, InputError, Palette, check_writable, read_examples, read_grid, write_grid, write_stack
+from .inpainter import learn
 from .masking import test_law
-from .pictures import entropy_bits, write_uncertainty
-from .predictor import Cells, Hidden, Predictor
+from .pictures import write_check, write_reliability
+from .predictor import Cells, Hidden, Predictor, entropy_bits
 from .priors import Examples, KnownPrior, Toy, make_toy
-from .training import Budget, Progress, Training
+from .training import Budget, Progress
 
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is drawn many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
@@ -73,7 +60,7 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
         hidden = test_law(truth.shape, generator)
         _write_grids(out / "truth", truth, scale)
         _write_grids(out / "puzzles", np.where(hidden, -1, truth), scale)
-    _write_json(_law_file(out), prior.spec)
+    write_json(_law_file(out), prior.spec)
     return {"grids": n, "prior": prior.spec, "path": str(out)}
 
 
@@ -96,47 +83,12 @@ def train(
     """Train a model on example grids and write it to one file."""
     check_writable(out)
     cells, palette, scale = read_examples(examples_path)
-    config = BertConfig(cells.shape[1], cells.shape[2], palette.n_symbols, depth)
-    data_hash = hashlib.sha256(cells.tobytes()).hexdigest()
-    record = {"data": data_hash, "grids": len(cells), "seed": seed, **asdict(budget), "version": __version__}
-    learned, held_out = Examples(cells, palette).split()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Bert(config)
     state_path = out.with_name(f"{out.name}.resume")
-    settings = json.dumps({**record, **asdict(config)}, sort_keys=True)
-    with _training_display() as report:
-        training = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings)
-        progress = training.run(resume)
-    record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
-    record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
-    file_hash = checkpoint.save(out, model, palette, scale, record)
-    return {"model": str(out), "hash": file_hash, **record}
-
-
-@contextlib.contextmanager
-def _training_display() -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal; elsewhere a line for each tenth of the way."""
-    if not console.is_terminal:
-        yield _line_each_tenth()
-        return
-    columns = (BarColumn(), "{task.percentage:3.0f} %", TimeRemainingColumn(), TextColumn("{task.fields[news]}"))
-    with ProgressBar(*columns, console=console) as bar:
-        task = bar.add_task("training", total=1.0, news="")
-        yield lambda progress: bar.update(task, completed=progress.share, news=_news(progress))
-
-
-def _line_each_tenth() -> Callable[[Progress], None]:
-    shown = 0
-
-    def report(progress: Progress) -> None:
-        nonlocal shown
-        if int(10 * progress.share) > shown:
-            shown = int(10 * progress.share)
-            left = progress.seconds * (1 / progress.share - 1)
-            console.print(f"{progress.share:4.0%}, {max(left, 0):.0f} s left, {_news(progress)}", highlight=False)
-
-    return report
+    with _display("training") as show:
+        predictor = learn(
+            Examples(cells, palette), budget, seed, depth, scale, lambda p: show(p.share, _news(p)), state_path, resume
+        )
+    return {"model": str(out), "hash": checkpoint.save(out, predictor), **predictor.header.training}
 
 
 def _news(progress: Progress) -> str:
@@ -146,122 +98,100 @@ def _news(progress: Progress) -> str:
     )
 
 
-# fill
+@contextlib.contextmanager
+def _display(title: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar on a terminal, elsewhere a line for each tenth of the way; to be told the share that is done, and news."""
+    if not console.is_terminal:
+        yield _line_each_tenth()
+        return
+    columns = (BarColumn(), "{task.percentage:3.0f} %", TimeRemainingColumn(), TextColumn("{task.fields[news]}"))
+    with ProgressBar(TextColumn("{task.description}"), *columns, console=console) as bar:
+        task = bar.add_task(title, total=1.0, news="")
+        yield lambda share, news: bar.update(task, completed=share, news=news)
 
 
-@dataclass(frozen=True)
-class Puzzles:
-    """What is filled at once: a grid with its drawing, or a stack of cells (grids, height, width)."""
+def _line_each_tenth() -> Callable[[float, str], None]:
+    shown, began = 0, time.monotonic()
 
-    path: Path
-    cells: Cells
-    drawing: Grid | None
+    def report(share: float, news: str) -> None:
+        nonlocal shown
+        if int(10 * share) > shown:
+            shown = int(10 * share)
+            left = (time.monotonic() - began) * (1 / share - 1)
+            console.print(f"{share:4.0%}, {max(left, 0):.0f} s left, {news}", highlight=False)
 
-    @property
-    def hidden(self) -> Hidden:
-        return self.cells == HIDDEN
-
-
-def fill(model_path: Path, inputs: Sequence[Path], out: Path, samples: int, seed: int, hidden: str) -> list[Report]:
-    """Fill grids with a trained model and write each result into the folder `out`; one report for each input."""
-    if samples < 0 or seed < 0:
-        raise InputError("the number of samples and the seed must be 0 or more")
-    predictor = checkpoint.load(model_path)
-    all_puzzles = [read_puzzles(path, predictor, hidden) for path in puzzle_files(inputs)]
-    stems = [puzzles.path.stem for puzzles in all_puzzles]
-    for puzzles in all_puzzles:
-        if stems.count(puzzles.path.stem) > 1:
-            raise InputError(f"two inputs are named {puzzles.path.stem}: their results would overwrite each other")
-        if puzzles.path.resolve().parent == out.resolve():
-            raise InputError(f"{out} is the folder of {puzzles.path.name}, which would be overwritten: choose another")
-        check_writable(out / f"{puzzles.path.stem}.npz")
-    return [fill_one(predictor, puzzles, out, samples, seed) for puzzles in all_puzzles]
-
-
-def puzzle_files(inputs: Sequence[Path]) -> list[Path]:
-    """The files that are named, and those in the folders that are named."""
-    files: list[Path] = []
-    for path in inputs:
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"{path} has no grids in it; they are files that end in {', '.join(SUFFIXES)}")
-        files += inside
-    return files
-
-
-def read_puzzles(path: Path, predictor: checkpoint.TrainedPredictor, hidden: str = "auto") -> Puzzles:
-    """One grid, or a stack from an array of three dimensions."""
-    palette = predictor.header.palette
-    if is_stack(path):
-        if hidden not in MARKERS:
-            raise InputError(f"{path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids")
-        return Puzzles(path, read_examples(path, palette)[0], None)
-    grid = read_grid(path, palette, predictor.size, hidden=hidden)
-    return Puzzles(path, grid.cells[None], grid)
-
-
-def fill_one(predictor: checkpoint.TrainedPredictor, puzzles: Puzzles, out: Path, samples: int, seed: int) -> Report:
-    """Fill one input and write what came out of it."""
-    cells, hidden = puzzles.cells, puzzles.hidden
-    best = filling.most_likely(predictor, cells, hidden)
-    drawn = filling.sample(predictor, cells, hidden, samples, seed)
-    fills, log_prob_bits = best.cells[:, 0], best.log_prob_bits[:, 0]
-    everything = hidden.all(axis=(1, 2))
-    if everything.any():  # the most likely grid of a prior is no answer to "show me one"
-        of_prior = filling.sample(predictor, cells, hidden, 1, seed)
-        fills[everything] = of_prior.cells[everything, 0]
-        log_prob_bits[everything] = of_prior.log_prob_bits[everything, 0]
-    results = {
-        "fill": fills,
-        "samples": drawn.cells,
-        "marginals": predictor.marginals(cells, hidden),
-        "log_prob_bits": log_prob_bits,
-    }
-    report = {
-        "input": puzzles.path.name,
-        "model": predictor.header.hash,
-        "version": __version__,
-        "seed": seed,
-        "samples": samples,
-        "hidden_cells": int(hidden.sum()),
-        "passes": int(best.passes.sum() + drawn.passes.sum()),
-        "log_prob_bits": [round(float(bits), 6) for bits in log_prob_bits],
-        "warnings": _warnings(hidden),
-    }
-    _write_results(out / puzzles.path.stem, puzzles, results, report)
     return report
 
 
-def _warnings(hidden: Hidden) -> list[str]:
-    visible, everything = ~hidden.any(axis=(1, 2)), hidden.all(axis=(1, 2))
-    said = (
-        (visible, "no cell is hidden: nothing to fill, written back as it came"),
-        (everything, "every cell is hidden: the fill is a sample of the prior"),
-    )
-    return [f"grid {number}: {text}" for which, text in said for number in np.flatnonzero(which)]
+# fill
 
 
-def _write_results(stem: Path, puzzles: Puzzles, results: dict[str, np.ndarray], report: Report) -> None:
-    drawing, suffix = puzzles.drawing, puzzles.path.suffix
-    if drawing is not None:
-        results = {name: value[0] for name, value in results.items()}
-        write_grid(stem.with_name(f"{stem.name}{suffix}"), drawing.with_cells(results["fill"]))
-        write_uncertainty(stem.with_name(f"{stem.name}-uncertainty.png"), results["marginals"], drawing.scale)
-    with atomic_write(stem.with_name(f"{stem.name}.npz")) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **results)
-    _write_json(stem.with_name(f"{stem.name}.json"), report)
+def fill(model_path: Path, inputs: Sequence[Path], out: Path, request: bulk.Request, overwrite: bool) -> list[Report]:
+    """Fill grids with a trained model and write each result into the folder `out`; one report for each input."""
+    predictor = checkpoint.load(model_path)
+    with _display("filling") as show:
+        return bulk.fill_files(
+            predictor,
+            inputs,
+            out,
+            request,
+            overwrite,
+            lambda done, total: show(done / total, f"{done} of {total} grids"),
+        )
 
 
-def _write_json(path: Path, content: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+# check
+
+
+def check(model_path: Path, path: Path, threshold: float, hidden: str, picture: Path | None) -> tuple[Report, str]:
+    """Which visible cells of a grid the rest speaks against and, if cells are hidden, which would tell most of it.
+
+    Returns the report, and the characters of the model's symbols.
+    """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"the threshold is a probability 0 … 1, not {threshold}")
+    predictor = checkpoint.load(model_path)
+    if picture is not None:
+        check_writable(picture)
+    grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
+    cells, is_hidden = grid.cells, grid.hidden
+    found = checking.surprises(predictor, cells, is_hidden, threshold)
+    telling = checking.information_bits(predictor, cells[None], is_hidden[None])[0]
+    report: Report = {"input": path.name, "model": predictor.header.hash, "threshold": threshold}
+    report["surprises"] = [asdict(one) for one in found]
+    if is_hidden.any():
+        row, column = np.unravel_index(np.nanargmax(telling), telling.shape)
+        report["look_next"] = {"row": int(row), "column": int(column), "bits": float(telling[row, column])}
+    if picture is not None:
+        write_check(picture, cells, [(one.row, one.column) for one in found], telling, predictor.header.palette)
+    return report, predictor.header.palette.characters
+
+
+def print_check(report: Report, characters: str) -> None:
+    """A line on stdout for each surprising cell, and one for the hidden cell that would tell most."""
+    for one in report["surprises"]:
+        symbol, likely = characters[one["symbol"]], characters[one["likely_symbol"]]
+        place = f"row {one['row']}, column {one['column']}"
+        print(f"{place}: {symbol} has probability {one['probability']:.2g} given the rest; {likely} is most likely")
+    if not report["surprises"]:
+        print(f"no visible cell has a probability below {report['threshold']:g} given the rest")
+    if "look_next" in report:
+        cell = report["look_next"]
+        told = f"its value would tell {cell['bits']:.2f} bits about the other hidden cells"
+        print(f"look next at row {cell['row']}, column {cell['column']}: {told}")
 
 
 # score
 
 
 def score(
-    model_path: Path, held_out: Path, examples: Path | None, prior_file: Path | None, samples: int, seed: int
+    model_path: Path,
+    held_out: Path,
+    examples: Path | None,
+    prior_file: Path | None,
+    samples: int,
+    seed: int,
+    picture: Path | None = None,
 ) -> Report:
     """Hide cells of held-out grids under the test law, and hold what is said of them against what was there.
 
@@ -274,7 +204,7 @@ def score(
     generator = np.random.default_rng(seed)
     hidden = test_law(cells.shape, generator) | (cells < 0)
     prior = _read_law(prior_file or _law_file(held_out), required=prior_file is not None)
-    predictors: dict[str, Predictor] = {"model": predictor}
+    predictors: dict[str, Predictor] = {"model": predictor, "uncalibrated": BertPredictor(predictor.model)}
     if prior is not None:
         predictors["exact"] = posterior(prior)
     if examples is not None:
@@ -286,6 +216,11 @@ def score(
     scores: dict[str, dict[str, float]] = {
         name: scoring.score(law, cells, hidden, marginals.get("exact")) for name, law in marginals.items()
     }
+    calibration = {name: scoring.calibration(law, cells, hidden) for name, law in marginals.items()}
+    for name, line in scores.items():
+        line |= {key: calibration[name][key] for key in ("expected_calibration_error", "brier")}
+    if picture is not None:
+        write_reliability(picture, {name: scoring.reliability(law, cells, hidden) for name, law in marginals.items()})
     if prior is not None and samples:
         _score_samples(scores, predictors, prior, cells[:samples], hidden[:samples], seed)
     return {
@@ -295,6 +230,7 @@ def score(
         "grids": len(cells),
         "hidden_fraction": float(hidden.mean()),
         "scores": scores,
+        "calibration": calibration,
     }
 
 
@@ -324,14 +260,19 @@ def _score_samples(
     entropies = entropy_bits(exact.marginals(cells, hidden)).sum(axis=(1, 2))
     one = int(np.abs(entropies - OPEN_PUZZLE_BITS).argmin())
     for name, predictor in predictors.items():
+        if name == "uncalibrated":
+            continue
         drawn = _draw(predictor, cells, hidden, 1, seed)
         scores[name]["legal_samples"] = scoring.legal_fraction(drawn, cells, hidden, prior)
+        if name == "model":
+            slowly = filling.sample(predictor, cells, hidden, 1, seed, filling.ONE_AT_A_TIME).cells
+            scores[name]["legal_one_at_a_time"] = scoring.legal_fraction(slowly, cells, hidden, prior)
         many = _draw(predictor, cells[one : one + 1], hidden[one : one + 1], OPEN_PUZZLE_SAMPLES, seed)[0]
         scores[name]["total_variation"] = scoring.total_variation(many, exact, cells[one], hidden[one])
 
 
 def _draw(predictor: Predictor, cells: Cells, hidden: Hidden, n: int, seed: int) -> Samples:
-    """Joint draws: by a predictor's own method if it has one, or one cell at a time."""
+    """Joint draws: by a predictor's own method if it has one, or by the default decoder."""
     if isinstance(predictor, Sampler):
         return predictor.sample(cells, hidden, n, np.random.default_rng(seed))
     return filling.sample(predictor, cells, hidden, n, seed).cells
@@ -362,4 +303,5 @@ def info(model_path: Path) -> Report:
         "characters": header.palette.characters,
         "scale": header.scale,
         "training": header.training,
+        "calibration": asdict(header.calibration),
     }

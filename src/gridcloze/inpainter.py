@@ -1,0 +1,256 @@
+"""The front door in Python, with the conventions of scikit-learn."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, no_type_check
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import __version__, checking, checkpoint, filling, scoring
+from .bert import Bert, BertConfig
+from .checkpoint import Header, TrainedPredictor
+from .grids import HIDDEN, AnyPath, InputError, Palette
+from .masking import test_law
+from .priors import Examples
+from .training import Budget, Progress, Training, calibrate
+
+
+def learn(
+    examples: Examples,
+    budget: Budget,
+    seed: int = 0,
+    depth: int = BertConfig.depth,
+    scale: int = 1,
+    report: Callable[[Progress], None] = lambda progress: None,
+    state_path: Path | None = None,
+    resume: bool = False,
+) -> TrainedPredictor:
+    """Train a model on examples and calibrate it on those held out; see `training.Training` for what it raises."""
+    config = BertConfig(examples.height, examples.width, examples.n_symbols, depth)
+    data_hash = hashlib.sha256(examples.cells.tobytes()).hexdigest()
+    record = {"data": data_hash, "grids": len(examples.cells), "seed": seed, **asdict(budget), "version": __version__}
+    learned, held_out = examples.split()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Bert(config)
+    settings = json.dumps({**record, **asdict(config)}, sort_keys=True)
+    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings).run(resume)
+    record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
+    record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
+    calibration = calibrate(model, held_out.cells)
+    return TrainedPredictor(model, Header(asdict(config), examples.palette, scale, record, calibration))
+
+
+class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Learns from example grids, fills the hidden cells of others, and says how probable everything is.
+
+    Grids are integers (n, height, width); -1, NaN and masked are hidden cells. Any integers from 0 can be symbols:
+    those of the examples are learned. A single grid (height, width) is answered without the leading axis. For
+    pipelines and tables an estimator fitted on an array of two dimensions takes each row as one grid, of shape
+    `grid_shape` (height, width), or (1, columns).
+
+    Parameters: `minutes` of training, or `steps` instead, which can be repeated exactly; `depth`, the layers, from
+    which all other sizes follow; `random_state`, from which all random numbers follow. Fitted attributes: `symbols_`,
+    `grid_shape_`, `predictor_` (a `Predictor`) and `n_features_in_` (cells of a grid). All methods raise ValueError
+    (`InputError`) for what are no grids and for symbols that no example has, and NotFittedError before `fit`.
+    """
+
+    @no_type_check  # by convention anything can be set, and fit complains
+    def __init__(
+        self,
+        minutes: float = 5.0,
+        steps: int | None = None,
+        depth: int = BertConfig.depth,
+        grid_shape: tuple[int, int] | None = None,
+        random_state: int = 0,
+    ):
+        self.minutes = minutes
+        self.steps = steps
+        self.depth = depth
+        self.grid_shape = grid_shape
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []  # what is filled has no NaN any more: integers
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> "Inpainter":  # noqa: N803, the name that scikit-learn uses
+        """Learn what the grids `X` (n, height, width) have in common; their hidden cells are unknown."""
+        values = self._values(X, reset=True)
+        self.symbols_ = np.unique(values[values != HIDDEN])
+        cells = self._encoded(values)
+        budget = Budget(None, self.steps) if self.steps else Budget(float(self.minutes))
+        examples = Examples(cells, Palette.default(len(self.symbols_)))
+        self.predictor_ = learn(examples, budget, self.random_state, self.depth)
+        self.predictor_.header.training["symbols"] = self.symbols_.tolist()
+        return self
+
+    def fill(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803
+        """The most likely grid for each of `X`, of the same shape; known cells come back untouched.
+
+        `evidence` (…, height, width, symbol): which symbols are allowed, or probabilities of what was observed.
+        """
+        cells, hidden, finish = self._read(X)
+        fills = filling.most_likely(
+            self.predictor_, cells, hidden, seed=self.random_state, evidence=self._evidence(evidence, hidden)
+        )
+        return finish(self.symbols_[fills.cells[:, 0]], 1)
+
+    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+        """`fill`, under the name that pipelines use."""
+        return self.fill(X)
+
+    def sample(self, X: Any, n: int = 1, seed: int | None = None, evidence: Any = None) -> np.ndarray:  # noqa: N803
+        """`n` joint draws of each grid: (n, height, width) for one, (grids, n, height, width) for several."""
+        cells, hidden, finish = self._read(X)
+        seed = self.random_state if seed is None else seed
+        drawn = filling.sample(self.predictor_, cells, hidden, n, seed, evidence=self._evidence(evidence, hidden)).cells
+        return finish(self.symbols_[drawn], 2)
+
+    def predict_proba(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803
+        """The probability of each of `symbols_` at each cell, certain at visible ones: a last axis more than `X`."""
+        cells, hidden, finish = self._read(X)
+        observed = self._evidence(evidence, hidden)
+        return finish(filling.marginals(self.predictor_, cells, hidden, observed, self.random_state), 1)
+
+    def log_prob(self, X: Any, hidden: Any = None) -> Any:  # noqa: N803
+        """log2 P of whole grids, or of what they have at `hidden` (a bool for each cell) given the other cells."""
+        cells, unknown, finish = self._read(X)
+        if unknown.any():
+            raise InputError(
+                "a grid with hidden cells has no log-probability: give the cells, and `hidden` beside them"
+            )
+        hidden = np.ones(cells.shape, dtype=bool) if hidden is None else np.asarray(hidden, bool).reshape(cells.shape)
+        return finish(filling.log_prob_bits(self.predictor_, cells, hidden, seed=self.random_state).bits)
+
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+        """Minus the bits per hidden cell of whole grids under the test law: higher is better, 0 the best."""
+        cells, unknown, _ = self._read(X)
+        hidden = test_law(cells.shape, np.random.default_rng(self.random_state))
+        given = np.where(unknown, HIDDEN, cells)
+        marginals = self.predictor_.marginals(given, hidden | unknown)
+        return -scoring.bits_per_hidden_cell(marginals, given, hidden)
+
+    def check(self, X: Any, threshold: float = checking.THRESHOLD) -> Any:  # noqa: N803
+        """The visible cells that the rest speaks against: a list of `checking.Surprise` for each grid."""
+        cells, hidden, finish = self._read(X)
+        found = np.empty(len(cells), dtype=object)
+        for number, (grid, grid_hidden) in enumerate(zip(cells, hidden, strict=True)):
+            found[number] = [
+                checking.Surprise(
+                    one.row, one.column, int(self.symbols_[one.symbol]), one.probability,
+                    int(self.symbols_[one.likely_symbol]),
+                )
+                for one in checking.surprises(self.predictor_, grid, grid_hidden, threshold)
+            ]  # fmt: skip
+        return finish(found)
+
+    def save(self, path: AnyPath) -> None:
+        """Write a model file, which `load` and the command line read."""
+        check_is_fitted(self)
+        checkpoint.save(path, self.predictor_)
+
+    @classmethod
+    def load(cls, path: AnyPath) -> "Inpainter":
+        """The fitted Inpainter in a model file, also in one that `gridcloze train` wrote."""
+        predictor = checkpoint.load(path)
+        config, record = predictor.model.config, predictor.header.training
+        minutes = record.get("minutes")
+        model = cls(minutes or 5.0, None if minutes else record.get("steps"), config.depth)
+        model.predictor_, model.grid_shape_ = predictor, predictor.size
+        model.symbols_ = np.array(record.get("symbols", range(config.n_symbols)))
+        model.n_features_in_, model._rows = config.height * config.width, False
+        return model
+
+    def _read(self, X: Any) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:  # noqa: N803
+        """Cells and hidden, with a leading axis, and what brings an answer into the shape of the question."""
+        check_is_fitted(self)
+        values = self._values(X, reset=False)
+        cells = self._encoded(values)
+        single = _dimensions(X) == 2 and not self._rows
+
+        def finish(answer: np.ndarray, height_axis: int = 0) -> Any:
+            if self._rows and height_axis:
+                shape = answer.shape
+                return answer.reshape(*shape[:height_axis], -1, *shape[height_axis + 2 :])
+            return answer[0] if single else answer
+
+        return cells, cells == HIDDEN, finish
+
+    def _values(self, X: Any, reset: bool) -> np.ndarray:  # noqa: N803
+        """The grids as they are named by the user, (n, height, width) with HIDDEN where they are hidden."""
+        if np.ma.isMaskedArray(X):
+            X = np.ma.filled(X.astype(np.float64), np.nan)  # noqa: N806
+        if reset:
+            self._rows = _dimensions(X) == 2
+        if self._rows:
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")  # noqa: N806
+            if reset:
+                self.grid_shape_ = self.grid_shape or (1, X.shape[1])
+            X = _rows_as_grids(X, (self.grid_shape_[0], self.grid_shape_[1]))  # noqa: N806
+        grids = np.asarray(X)
+        if grids.ndim == 2 and not reset:
+            grids = grids[None]
+        values = _integers(grids)
+        if reset:
+            self.grid_shape_, self.n_features_in_ = values.shape[1:], values[0].size
+        return values
+
+    def _encoded(self, values: np.ndarray) -> np.ndarray:
+        """The symbols' places among `symbols_`, HIDDEN where hidden."""
+        if len(self.symbols_) == 0:
+            raise InputError("every cell of the examples is hidden: nothing can be learned from them")
+        place = np.minimum(np.searchsorted(self.symbols_, values), len(self.symbols_) - 1)
+        unknown = (self.symbols_[place] != values) & (values != HIDDEN)
+        if unknown.any():
+            grid, row, column = np.argwhere(unknown)[0]
+            raise InputError(
+                f"grid {grid}, row {row}, column {column}: {values[grid, row, column]} is in none of the examples, "
+                f"whose symbols are {self.symbols_.tolist()}"
+            )
+        return np.where(values == HIDDEN, HIDDEN, place).astype(np.int64)
+
+    def _evidence(self, evidence: Any, hidden: np.ndarray) -> np.ndarray | None:
+        """With a leading axis, and the axes of rows as those of grids."""
+        if evidence is None:
+            return None
+        given = np.asarray(evidence)
+        if given.size != hidden.size * len(self.symbols_):
+            raise InputError(
+                f"evidence of shape {given.shape} does not fit: it is (…, height, width, {len(self.symbols_)})"
+            )
+        return given.reshape(*hidden.shape, len(self.symbols_))
+
+
+def _dimensions(array: Any) -> int:
+    return len(array.shape) if hasattr(array, "shape") else np.asarray(array).ndim
+
+
+def _rows_as_grids(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if rows.shape[1] != shape[0] * shape[1]:
+        raise InputError(f"rows of {rows.shape[1]} columns are no grids of {shape[0]} by {shape[1]} cells")
+    return rows.reshape(len(rows), *shape)
+
+
+def _integers(grids: np.ndarray) -> np.ndarray:
+    """Integers from 0, HIDDEN for -1 and NaN."""
+    if grids.ndim != 3 or grids.size == 0:
+        raise InputError(f"shape {grids.shape} is no stack of grids (n, height, width) with cells")
+    if grids.dtype.kind not in "biuf":
+        raise InputError(
+            f"values of type {grids.dtype} are no symbols; they are integers from 0, hidden cells -1 or NaN"
+        )
+    values = np.nan_to_num(grids.astype(np.float64), nan=HIDDEN)
+    if (values < HIDDEN).any() or (values != np.floor(values)).any():
+        raise InputError("symbols are integers from 0, hidden cells are -1 or NaN")
+    return values.astype(np.int64)
