@@ -32,9 +32,9 @@ LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
 HELD_OUT_SCORES = 10  # in a whole run
 SECONDS_BETWEEN_SAVES = 30.0
-CALIBRATION_GRIDS = 2048  # held-out grids, drawn with replacement, each with other cells hidden
+CALIBRATION_GRIDS = 8192  # held-out grids, drawn with replacement, each with other cells hidden
 MOST_TEMPERATURES, LEAST_CELLS = 5, 5000  # and of how many scored cells each temperature is
-MOST_LOG_TEMPERATURE = 1.0
+MOST_LOG_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
@@ -196,17 +196,17 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, device: torch.
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, held_out: Cells) -> Calibration:
+def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) -> Calibration:
     """The temperatures with the fewest bits per hidden cell on held-out grids (n, height, width) under the test law.
 
-    As many, from little hidden to much, as there are cells to tell them apart.
+    As many, from little hidden to much, as there are cells to tell them apart, and `most` at the most.
     """
     generator = np.random.default_rng(1)
     cells = held_out[generator.integers(0, len(held_out), CALIBRATION_GRIDS)]
     hidden = test_law(cells.shape, generator) | (cells < 0)
     fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
     logits = _logits(model, cells, hidden)
-    groups = np.array_split(np.argsort(fractions), max(1, min(MOST_TEMPERATURES, int(scored.sum()) // LEAST_CELLS)))
+    groups = np.array_split(np.argsort(fractions), max(1, min(most, int(scored.sum()) // LEAST_CELLS)))
     temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
     return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
 

@@ -111,14 +111,15 @@ def _display(title: str) -> Iterator[Callable[[float, str], None]]:
 
 
 def _line_each_tenth() -> Callable[[float, str], None]:
-    shown, began = 0, time.monotonic()
+    shown, began, first = 0, time.monotonic(), -1.0
 
     def report(share: float, news: str) -> None:
-        nonlocal shown
+        nonlocal shown, first
+        first = share if first < 0 else first  # a resumed run starts in the middle
         if int(10 * share) > shown:
             shown = int(10 * share)
-            left = (time.monotonic() - began) * (1 / share - 1)
-            console.print(f"{share:4.0%}, {max(left, 0):.0f} s left, {news}", highlight=False)
+            left = (time.monotonic() - began) * max(1 - share, 0) / max(share - first, 1e-9)
+            console.print(f"{share:4.0%}, {left:.0f} s left, {news}", highlight=False)
 
     return report
 

@@ -1,0 +1,42 @@
+"""The README, run as a new user would, with less of everything."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from gridcloze.cli import main
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for _, block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("gridcloze ")
+]
+LESS = {"2000": "30", "16": "2", "--minutes": "--steps", "5": "2"}
+
+
+def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypatch):
+    """The commands of the README, in their order and in one folder, all end well, and `check` with 0 or 1."""
+    monkeypatch.chdir(tmp_path)
+    assert [command[1] for command in COMMANDS] == ["toy", "train", "fill", "toy", "score", "check", "info"]
+    for command in COMMANDS:
+        monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in ((0, 1) if command[1] == "check" else (0, None)), command
+
+
+def test_the_python_of_the_readme_works():
+    """The Python example of the README runs, and its last lines give what the comments say."""
+    [code] = [block for language, block in BLOCKS if language == "python"]
+    names = {}
+    exec(code.replace("20_000", "40").replace("minutes=5", "steps=2"), names)
+    assert names["model"].fill(names["puzzle"]).shape == (16, 16)
+    assert names["model"].sample(names["puzzle"], n=16).shape == (16, 16, 16)
+    assert names["model"].predict_proba(names["puzzle"]).shape == (16, 16, 2)
+    assert names["model"].log_prob(names["grids"][0]) < 0
