@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gridcloze import checkpoint, filling, scoring
+from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.exact import ExactPosterior, posterior
 from gridcloze.filling import DECODER, ONE_AT_A_TIME, Decoder
 from gridcloze.masking import test_law
@@ -110,19 +111,27 @@ def page(result: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def run(predictor: TrainedPredictor, path: Path) -> None:
+    """Write the figures of every decoder to `path`, but for those that it has of the same model."""
+    result = {"model": predictor.header.hash, "seed": SEED, **circumstances(), "decoders": {}}
+    if path.is_file() and (before := json.loads(path.read_text()))["model"] == result["model"]:
+        result["decoders"] = before["decoders"]
+    measure = Measure(predictor)
+    result["open_puzzles"] = len(measure.chosen)
+    for name, decoder in {"exact draws": None, **decoders()}.items():
+        if name not in result["decoders"]:
+            result["decoders"][name] = measure.figures(decoder)
+            print(name, result["decoders"][name], file=sys.stderr, flush=True)
+            path.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, nargs="?", help="without it the page is written from the last result")
     options = parser.parse_args()
     path = RESULTS / "decoders.json"
     if options.model:
-        around, measure = circumstances(), Measure(checkpoint.load(options.model))
-        found = {}
-        for name, decoder in {"exact draws": None, **decoders()}.items():
-            found[name] = measure.figures(decoder)
-            print(name, found[name], file=sys.stderr, flush=True)
-        result = {"decoders": found, "open_puzzles": len(measure.chosen), "seed": SEED, **around}
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        run(checkpoint.load(options.model), path)
     PAGE.write_text(page(json.loads(path.read_text())))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gridcloze import verbs
 from gridcloze.cli import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -17,12 +18,14 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("gridcloze ")
 ]
-LESS = {"2000": "30", "16": "2", "--minutes": "--steps", "5": "2"}
+LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2"}
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypatch):
     """The commands of the README, in their order and in one folder, all end well, and `check` with 0 or 1."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verbs, "OPEN_PUZZLE_SAMPLES", 2)
     assert [command[1] for command in COMMANDS] == ["toy", "train", "fill", "toy", "score", "check", "info"]
     for command in COMMANDS:
         monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])
@@ -31,6 +34,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypat
         assert ended.value.code in ((0, 1) if command[1] == "check" else (0, None)), command
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_works():
     """The Python example of the README runs, and its last lines give what the comments say."""
     [code] = [block for language, block in BLOCKS if language == "python"]

@@ -33,7 +33,7 @@ LARGEST_GRADIENT_NORM = 1.0
 HELD_OUT_SCORES = 10  # in a whole run
 SECONDS_BETWEEN_SAVES = 30.0
 CALIBRATION_GRIDS = 8192  # held-out grids, drawn with replacement, each with other cells hidden
-MOST_TEMPERATURES, LEAST_CELLS = 5, 5000  # and of how many scored cells each temperature is
+MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # and how many held-out cells there must be for each
 MOST_LOG_TEMPERATURE = 2.0
 
 
@@ -206,7 +206,7 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
     hidden = test_law(cells.shape, generator) | (cells < 0)
     fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
     logits = _logits(model, cells, hidden)
-    groups = np.array_split(np.argsort(fractions), max(1, min(most, int(scored.sum()) // LEAST_CELLS)))
+    groups = np.array_split(np.argsort(fractions), max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
     temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
     return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
 
