@@ -23,7 +23,7 @@ from toys import RESULTS, circumstances
 SEED = 2000
 GRIDS, OPEN_PUZZLES, DRAWS = 1000, 10, 500
 OPEN_BITS = (2.0, 6.0)
-BUDGETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+BUDGETS = (0.01, 0.05, 0.1, 0.3, 1.0, 3.0)
 PAGE = Path(__file__).parent.parent / "docs" / "decoders.md"
 
 

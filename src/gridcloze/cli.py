@@ -154,7 +154,9 @@ def fill(
     ] = None,
     order: Annotated[
         str | None,
-        typer.Option(help="Which cells come first: random, uncertain, certain, margin or spread.", show_default=False),
+        typer.Option(
+            help="Which cells come first: weighted, random, uncertain, certain, margin or spread.", show_default=False
+        ),
     ] = None,
     budget_bits: Annotated[
         float | None, typer.Option(help="What may be lost by revealing cells together, a pass.", show_default=False)
