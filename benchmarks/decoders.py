@@ -29,10 +29,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "decoders.md"
 
 def decoders() -> dict[str, Decoder]:
     """By the name that the table shows."""
-    named = {"one random cell": ONE_AT_A_TIME, "one cell, most certain first": Decoder("certain", None)}
+    named = {"one random cell": ONE_AT_A_TIME}
     for order in filling.ORDERS:
         named |= {f"{order}, {budget:g} bits": Decoder(order, budget) for budget in BUDGETS}
-    return named | {f"uncertain, 0.1 bits, {n} at once": Decoder("uncertain", 0.1, n) for n in (2, 4, 8)}
+    named |= {f"uncertain, 0.1 bits, {n} at once": Decoder("uncertain", 0.1, n) for n in (2, 4, 8)}
+    return named | {"one cell, most certain first": Decoder("certain", None)}
 
 
 def open_puzzles(exact: ExactPosterior, cells: Cells, hidden: Hidden) -> np.ndarray:
