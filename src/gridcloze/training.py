@@ -32,7 +32,8 @@ LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
 HELD_OUT_SCORES = 10  # in a whole run
 SECONDS_BETWEEN_SAVES = 30.0
-CALIBRATION_GRIDS = 8192  # held-out grids, drawn with replacement, each with other cells hidden
+CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
+LEAST_GRIDS, MOST_GRIDS = 64, 8192
 MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # and how many held-out cells there must be for each
 MOST_LOG_TEMPERATURE = 2.0
 
@@ -202,7 +203,9 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
     As many, from little hidden to much, as there are cells to tell them apart, and `most` at the most.
     """
     generator = np.random.default_rng(1)
-    cells = held_out[generator.integers(0, len(held_out), CALIBRATION_GRIDS)]
+    n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
+    n = min(max(n, LEAST_GRIDS), MOST_GRIDS)
+    cells = held_out[generator.integers(0, len(held_out), n)]
     hidden = test_law(cells.shape, generator) | (cells < 0)
     fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
     logits = _logits(model, cells, hidden)
