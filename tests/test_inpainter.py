@@ -80,7 +80,7 @@ def test_symbols_are_those_of_the_examples(puzzle):
     with pytest.raises(InputError, match=r"row 0, column 0: 1 is in none of the examples"):
         model.fill(np.ones((5, 5)))
     for wrong in (np.full((5, 5), 0.5), np.full((5, 5), -2), np.full((5, 5), "a"), np.zeros(5)):
-        with pytest.raises(ValueError, match=r"symbols|grids"):
+        with pytest.raises(ValueError, match=r"symbol|shape"):
             model.fill(wrong)
 
 

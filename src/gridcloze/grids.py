@@ -163,10 +163,11 @@ class Grid:
         return replace(self, cells=cells_from_array(cells))
 
 
-def cells_from_array(array: np.ndarray, axes: str = "") -> Cells:
+def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = ()) -> Cells:
     """Symbols from integers, or floats with whole values; -1, NaN and masked are hidden. One grid or a stack.
 
-    Raises InputError for other values, for no cells at all, and for dimensions other than 2 or 3, or than `axes`.
+    Raises InputError for other values, for no cells at all, and for dimensions other than 2 or 3, or than `axes`. It
+    names the place, in a stack by `names` or the number of the grid.
     """
     if axes and array.ndim != len(axes.split()):
         raise InputError(f"shape {array.shape} is not ({axes}), as needed here")
@@ -177,7 +178,7 @@ def cells_from_array(array: np.ndarray, axes: str = "") -> Cells:
     values = np.ma.filled(array.astype(np.float64), HIDDEN)  # exact for every value that can be a symbol
     values = np.where(np.isnan(values), HIDDEN, values)
     is_symbol = (values >= HIDDEN) & (values < MAX_SYMBOLS) & (values == np.floor(values))
-    _refuse_first(~is_symbol, lambda cell: f"{values[cell]:g} is no symbol (0 … {MAX_SYMBOLS - 1}); {RENUMBER}")
+    _refuse_first(~is_symbol, lambda cell: f"{values[cell]:g} is no symbol (0 … {MAX_SYMBOLS - 1}); {RENUMBER}", names)
     return values.astype(np.int64)
 
 
@@ -335,8 +336,8 @@ class Stack:
     def read(self, part: slice) -> Cells:
         """The cells of some grids; InputError names the first one that does not fit."""
         with _about(self.path):
-            cells = cells_from_array(np.asarray(self.array[part]), STACK_AXES)
             names = [f"grid {number}" for number in range(part.start, part.stop)]
+            cells = cells_from_array(self.array[part], STACK_AXES, names)
             return _look_up(Content(ARRAYS, cells), self.palette, names=names)[0]
 
 

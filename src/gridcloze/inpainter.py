@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import __version__, checking, checkpoint, filling, scoring
 from .bert import Bert, BertConfig
 from .checkpoint import Header, TrainedPredictor
-from .grids import HIDDEN, AnyPath, InputError, Palette
+from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
 from .masking import test_law
 from .priors import Examples
 from .training import Budget, Progress, Training, calibrate
@@ -50,8 +50,8 @@ def learn(
 class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Learns from example grids, fills the hidden cells of others, and says how probable everything is.
 
-    Grids are integers (n, height, width); -1, NaN and masked are hidden cells. Any integers from 0 can be symbols:
-    those of the examples are learned. A single grid (height, width) is answered without the leading axis. For
+    Grids are integers (n, height, width); -1, NaN and masked are hidden cells. Any of 0 … 255 can be symbols: those of
+    the examples are learned. A single grid (height, width) is answered without the leading axis. For
     pipelines and tables an estimator fitted on an array of two dimensions takes each row as one grid, of shape
     `grid_shape` (height, width), or (1, columns).
 
@@ -177,7 +177,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         values = self._values(X, reset=False)
         cells = self._encoded(values)
-        single = _dimensions(X) == 2 and not self._rows
+        single = not self._rows and len(np.shape(X)) == 2
 
         def finish(answer: np.ndarray, height_axis: int = 0) -> Any:
             if self._rows and height_axis:
@@ -188,20 +188,19 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return cells, cells == HIDDEN, finish
 
     def _values(self, X: Any, reset: bool) -> np.ndarray:  # noqa: N803
-        """The grids as they are named by the user, (n, height, width) with HIDDEN where they are hidden."""
-        if np.ma.isMaskedArray(X):
-            X = np.ma.filled(X.astype(np.float64), np.nan)  # noqa: N806
+        """The grids with the symbols that the user gives them, (n, height, width) with HIDDEN where they are hidden."""
+        dimensions = len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
         if reset:
-            self._rows = _dimensions(X) == 2
+            self._rows = dimensions == 2
         if self._rows:
+            X = np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X  # noqa: N806
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")  # noqa: N806
-            if reset:
-                self.grid_shape_ = self.grid_shape or (1, X.shape[1])
-            X = _rows_as_grids(X, (self.grid_shape_[0], self.grid_shape_[1]))  # noqa: N806
-        grids = np.asarray(X)
-        if grids.ndim == 2 and not reset:
-            grids = grids[None]
-        values = _integers(grids)
+            height, width = self.grid_shape or (1, X.shape[1]) if reset else self.grid_shape_
+            if X.shape[1] != height * width:
+                raise InputError(f"rows of {X.shape[1]} columns are no grids of {height} by {width} cells")
+            X = X.reshape(len(X), height, width)  # noqa: N806
+        grids = X if isinstance(X, np.ndarray) else np.asarray(X)
+        values = cells_from_array(grids[None] if dimensions == 2 and not self._rows else grids, STACK_AXES)
         if reset:
             self.grid_shape_, self.n_features_in_ = values.shape[1:], values[0].size
         return values
@@ -230,27 +229,3 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"evidence of shape {given.shape} does not fit: it is (…, height, width, {len(self.symbols_)})"
             )
         return given.reshape(*hidden.shape, len(self.symbols_))
-
-
-def _dimensions(array: Any) -> int:
-    return len(array.shape) if hasattr(array, "shape") else np.asarray(array).ndim
-
-
-def _rows_as_grids(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    if rows.shape[1] != shape[0] * shape[1]:
-        raise InputError(f"rows of {rows.shape[1]} columns are no grids of {shape[0]} by {shape[1]} cells")
-    return rows.reshape(len(rows), *shape)
-
-
-def _integers(grids: np.ndarray) -> np.ndarray:
-    """Integers from 0, HIDDEN for -1 and NaN."""
-    if grids.ndim != 3 or grids.size == 0:
-        raise InputError(f"shape {grids.shape} is no stack of grids (n, height, width) with cells")
-    if grids.dtype.kind not in "biuf":
-        raise InputError(
-            f"values of type {grids.dtype} are no symbols; they are integers from 0, hidden cells -1 or NaN"
-        )
-    values = np.nan_to_num(grids.astype(np.float64), nan=HIDDEN)
-    if (values < HIDDEN).any() or (values != np.floor(values)).any():
-        raise InputError("symbols are integers from 0, hidden cells are -1 or NaN")
-    return values.astype(np.int64)

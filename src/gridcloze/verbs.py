@@ -236,15 +236,15 @@ def score(
 
 
 def print_scores(report: Report) -> None:
-    """A table on stdout: a line for each who answered, a column for each score."""
+    """A table on stdout: a line for each score, a column for each who answered."""
     scores = report["scores"]
-    columns = list(dict.fromkeys(name for line in scores.values() for name in line))
     table = Table(title=f"{report['grids']} grids, {report['hidden_fraction']:.0%} of the cells hidden", box=box.SIMPLE)
     table.add_column("")
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right", max_width=12)
-    for name, line in scores.items():
-        table.add_row(name, *(f"{line[column]:.4f}" if column in line else "" for column in columns))
+    for name in scores:
+        table.add_column(name, justify="right")
+    for score in dict.fromkeys(score for line in scores.values() for score in line):
+        figures = (f"{line[score]:.4f}" if score in line else "" for line in scores.values())
+        table.add_row(score.replace("_", " "), *figures)
     Console().print(table)
 
 
