@@ -147,7 +147,8 @@ def test_a_grid_has_the_same_fill_alone_in_a_folder_and_in_a_stack(gridcloze, mo
 
 
 def test_what_is_filled_is_not_filled_again(gridcloze, model):
-    """A second run leaves finished files alone, refuses them for another seed, and redoes them with --overwrite."""
+    """A second run leaves finished files alone, unless the input changed; it refuses them for another seed, and redoes
+    them with --overwrite."""
     picture("in/a.png", PUZZLE)
     gridcloze("fill", model, "in", "-o", "out", "--samples", 2)
     before = Path("out/a.npz").stat().st_mtime_ns
@@ -155,6 +156,10 @@ def test_what_is_filled_is_not_filled_again(gridcloze, model):
     code, out, _ = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--json")
     assert code == 0
     assert [report["input"] for report in json.loads(out)] == ["a.png", "b.png"]
+    assert Path("out/a.npz").stat().st_mtime_ns == before
+    picture("in/b.png", np.where(PUZZLE == 0, 255, PUZZLE))
+    gridcloze("fill", model, "in", "-o", "out", "--samples", 2)
+    assert (pixels("out/b.png")[0] == 255).all()
     assert Path("out/a.npz").stat().st_mtime_ns == before
     code, _, err = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--seed", 1)
     assert code == 2

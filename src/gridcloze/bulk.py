@@ -1,5 +1,6 @@
 """Fills files: single grids and stacks, as many as there are; a run that was stopped goes on where it was."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -60,9 +61,15 @@ class _Run:
 
     @property
     def identity(self) -> Report:
-        """What a result depends on beside its input."""
+        """What results depend on beside their inputs."""
         said = asdict(self.request) | {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
         return {"model": self.predictor.header.hash, "version": __version__, **said}
+
+    def of_input(self, path: Path) -> Report:
+        """The beginning of a report: the input and all else that a result depends on."""
+        with path.open("rb") as file:
+            file_hash = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"input": path.name, "input_hash": file_hash, **self.identity}
 
     def result(self, path: Path, suffix: str) -> Path:
         return self.out / f"{path.stem}{suffix}"
@@ -81,8 +88,8 @@ def fill_files(
 ) -> list[Report]:
     """Fill files, and those in folders, and write the results into `out`; one report for each file.
 
-    Results that are there already, of the same model and request, stay as they are unless `overwrite`. All inputs
-    are read once before any is filled, so that a bad one is found at once. Raises InputError.
+    Results that are there already, of the same input, model and request, stay as they are unless `overwrite`. All
+    inputs are read once before any is filled, so that a bad one is found at once. Raises InputError.
     """
     run, paths = _Run(predictor, request, out), grid_files(inputs)
     _refuse_clashes(paths, out)
@@ -135,7 +142,7 @@ def _finished(run: _Run, path: Path) -> Report | None:
         report = {}
     if not isinstance(report, dict) or any(report.get(name) != value for name, value in run.identity.items()):
         raise InputError(f"{report_path} is of another model or other options: choose another folder, or --overwrite")
-    return report
+    return report if report.get("input_hash") == run.of_input(path)["input_hash"] else None
 
 
 def _size(run: _Run, path: Path) -> int:
@@ -233,8 +240,7 @@ ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
 def _write_report(run: _Run, path: Path, hidden: np.ndarray, results: Results, notes: Sequence[str]) -> Report:
     report = {
-        "input": path.name,
-        **run.identity,
+        **run.of_input(path),
         "hidden_cells": int(hidden.sum()),
         "passes_per_sample": round(float(results["passes"].mean()), 3),
         "log_prob_bits": np.round(results["log_prob_bits"], 6).tolist(),
@@ -253,7 +259,7 @@ def _fill_stack(run: _Run, path: Path, watch: Callable[[int], None]) -> Report:
     """A stack part by part into files that grow, so that memory stays flat; then all of them into one npz."""
     stack = open_stack(path, run.predictor.header.palette)
     folder = run.out / f".{path.stem}.partial"
-    growing = _Growing(folder, len(stack), {**run.identity, "input": path.name, "grids": len(stack)})
+    growing = _Growing(folder, len(stack), {**run.of_input(path), "grids": len(stack)})
     for part in _parts(len(stack), growing.done):
         cells = stack.read(part)
         results, notes = fill_cells(run, cells)
