@@ -157,14 +157,18 @@ def check(model_path: Path, path: Path, threshold: float, hidden: str, picture: 
     grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
     cells, is_hidden = grid.cells, grid.hidden
     found = checking.surprises(predictor, cells, is_hidden, threshold)
-    telling = checking.information_bits(predictor, cells[None], is_hidden[None])[0]
+    places = [(one.row, one.column) for one in found]
+    doubtful = is_hidden.copy()
+    doubtful[tuple(np.array(places, dtype=np.int64).reshape(-1, 2).T)] = True  # what they show is not to be believed
+    telling = checking.information_bits(predictor, cells[None], doubtful[None])[0]
+    telling[~is_hidden] = np.nan
     report: Report = {"input": path.name, "model": predictor.header.hash, "threshold": threshold}
     report["surprises"] = [asdict(one) for one in found]
     if is_hidden.any():
         row, column = np.unravel_index(np.nanargmax(telling), telling.shape)
         report["look_next"] = {"row": int(row), "column": int(column), "bits": float(telling[row, column])}
     if picture is not None:
-        write_check(picture, cells, [(one.row, one.column) for one in found], telling, predictor.header.palette)
+        write_check(picture, cells, places, telling, predictor.header.palette)
     return report, predictor.header.palette.characters
 
 
