@@ -140,10 +140,11 @@ def test_a_grid_has_the_same_fill_alone_in_a_folder_and_in_a_stack(gridcloze, mo
     for inputs, out in (("stack.npy", "a"), ("folder", "b"), ("folder/1.npy", "c")):
         code, _, _ = gridcloze("fill", model, inputs, "-o", out, "--samples", 3)
         assert code == 0
-    stack, folder, alone = np.load("a/stack.npz"), np.load("b/1.npz"), np.load("c/1.npz")
-    for name in ("fill", "samples", "marginals", "log_prob_bits"):
-        assert np.array_equal(stack[name][1], folder[name])
-        assert np.array_equal(alone[name], folder[name])
+    with np.load("a/stack.npz") as stack, np.load("b/1.npz") as folder, np.load("c/1.npz") as alone:
+        assert set(stack) == {"fill", "samples", "marginals", "log_prob_bits"}
+        for name in stack:
+            assert np.array_equal(stack[name][1], folder[name])
+            assert np.array_equal(alone[name], folder[name])
 
 
 def test_what_is_filled_is_not_filled_again(gridcloze, model):
