@@ -18,8 +18,10 @@ lint: .venv/installed  ## lint, format check, types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: .venv/installed  ## the figures of the README, one after the other: some two hours
+bench: .venv/installed  ## the figures of README and docs, one after the other: some two hours
 	$(BIN)/python benchmarks/toys.py
+	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
+	$(BIN)/python benchmarks/trust.py
 
 clean:
 	rm -rf .venv demo
