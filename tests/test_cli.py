@@ -331,6 +331,10 @@ BAD = {
     "too large": (("toy", "squares", "-o", "out", "--height", "8"), r"does not fit"),
     "other sizes": (("score", "MODEL", "examples.npy", "--examples", "small.npy"), r"grids of another size"),
     "mask of a stack": (("fill", "MODEL", "examples.npy", "-o", "out", "--hidden", "puzzle.png"), r"is a stack"),
+    "seed": (("fill", "MODEL", "puzzle.png", "-o", "out", "--seed", "x"), r"'--seed': .*integer"),
+    "negative seed": (("fill", "MODEL", "puzzle.png", "-o", "out", "--seed", "-1"), r"'--seed'"),
+    "no such option": (("fill", "MODEL", "puzzle.png", "-o", "out", "--sead", "1"), r"--sead"),
+    "no such command": (("fil",), r"'fil'"),
     "unknown order": (("fill", "MODEL", "puzzle.png", "-o", "out", "--order", "up"), r"there is no order 'up'"),
     "bad budget": (("fill", "MODEL", "puzzle.png", "-o", "out", "--budget-bits", "-1"), r"must be 0 or more"),
     "allow nothing": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "none.npy"), r"allows no symbol"),
@@ -374,6 +378,13 @@ def test_bad_input_gets_one_line_and_leaves_nothing(case, gridcloze, model):
     assert err.count("\n") == 1
     assert out == ""
     assert [path for path in sorted(map(str, Path().rglob("*"))) if path not in [*before, "out"]] == []
+
+
+def test_the_command_alone_shows_its_help(gridcloze):
+    """`gridcloze` without a command shows what commands there are."""
+    code, out, err = gridcloze()
+    assert code in (0, 2)
+    assert "fill" in out + err
 
 
 @pytest.mark.slow

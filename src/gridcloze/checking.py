@@ -60,11 +60,10 @@ def surprises(predictor: Predictor, cells: OneGrid, hidden: OneHidden, threshold
         for row, column in suspects[order[: max(1, len(suspects) // 4)]]:
             accused[row, column] = True
     law = predictor.marginals(cells[None], (hidden | accused)[None])[0]
-    judged = [
-        Surprise(row, column, int(cells[row, column]), float(law[row, column, cells[row, column]]),
-                 int(law[row, column].argmax()))
-        for row, column in np.argwhere(accused).tolist()
-    ]  # fmt: skip
+    judged = []
+    for row, column in np.argwhere(accused).tolist():
+        here, symbol = law[row, column], int(cells[row, column])
+        judged.append(Surprise(row, column, symbol, float(here[symbol]), int(here.argmax())))
     return sorted((one for one in judged if one.probability < threshold), key=lambda one: one.probability)
 
 

@@ -37,10 +37,16 @@ def main() -> None:
     from .grids import InputError
 
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except (InputError, OSError) as error:
-        print(f"gridcloze: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except Exception as error:  # of typer's, whose module has another name in every other version
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message()  # type: ignore[attr-defined]
+    is_help = "\n" in message.strip()  # what `gridcloze` alone ends with
+    print(message if is_help else f"gridcloze: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)

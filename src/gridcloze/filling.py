@@ -160,8 +160,11 @@ def most_likely(
     against each other in one order of the decoder's, whose log-probability is returned. `draws` are fills of the same
     grids to choose among, instead of new ones. `passes` is of all together.
     """
-    greedy = [_greedy(predictor, cells, hidden, Decoder(order, decoder.budget_bits), seed, evidence)
-              for order in ("certain", decoder.order)]  # fmt: skip
+    budget = decoder.budget_bits
+    greedy = [
+        _greedy(predictor, cells, hidden, Decoder(order, budget), seed, evidence)
+        for order in ("certain", decoder.order)
+    ]
     draws = draws or sample(predictor, cells, hidden, n, seed, decoder, evidence)
     candidates = [*greedy, draws]
     every = np.concatenate([fills.cells for fills in candidates], axis=1)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, no_type_check
 
@@ -147,12 +147,9 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         found = np.empty(len(cells), dtype=object)
         for number, (grid, grid_hidden) in enumerate(zip(cells, hidden, strict=True)):
             found[number] = [
-                checking.Surprise(
-                    one.row, one.column, int(self.symbols_[one.symbol]), one.probability,
-                    int(self.symbols_[one.likely_symbol]),
-                )
+                replace(one, symbol=int(self.symbols_[one.symbol]), likely_symbol=int(self.symbols_[one.likely_symbol]))
                 for one in checking.surprises(self.predictor_, grid, grid_hidden, threshold)
-            ]  # fmt: skip
+            ]
         return finish(found)
 
     def save(self, path: AnyPath) -> None:

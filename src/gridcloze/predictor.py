@@ -73,8 +73,10 @@ def checked_evidence(evidence: Evidence, hidden: Hidden, n_symbols: int) -> Marg
     no posterior. Raises InputError for another shape, for what is no probability, and for a cell that is left nothing.
     """
     if evidence.shape != (*hidden.shape, n_symbols) or evidence.dtype.kind not in "biuf":
-        raise InputError(f"evidence {evidence.dtype}{evidence.shape} does not fit: (batch, height, width, symbol) is "
-                         f"{(*hidden.shape, n_symbols)} here")  # fmt: skip
+        expected = (*hidden.shape, n_symbols)
+        raise InputError(
+            f"evidence {evidence.dtype}{evidence.shape} does not fit: it must be numbers or bools {expected}"
+        )
     values = np.where(hidden[..., None], evidence.astype(np.float64), 1.0)
     improper = np.asarray(~((values >= 0) & (values <= 1)).all(-1))
     _refuse_at(improper, "its evidence is no probability: each number must be 0 … 1")
