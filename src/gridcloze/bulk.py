@@ -29,7 +29,7 @@ from .grids import (
     write_grid,
 )
 from .pictures import write_uncertainty
-from .predictor import Cells, Evidence, Hidden, checked_evidence
+from .predictor import Cells, Evidence, Hidden, checked_evidence, known_or
 
 GRIDS_AT_ONCE = 64
 
@@ -196,11 +196,9 @@ def fill_cells(run: _Run, cells: Cells) -> tuple[Results, list[list[str]]]:
             places = ", ".join(f"(row {row}, column {column})" for row, column in np.argwhere(grid).tolist())
             notes[number].append(f"contradicts what was learned at {places}: filled as if these were not known")
     results = _answers(run, cells, hidden | contradicting)
-    for name in ("fill", "samples"):
-        known = ~hidden if name == "fill" else ~hidden[:, None]
-        results[name] = np.where(known, cells if name == "fill" else cells[:, None], results[name]).astype(np.int16)
-    certain = np.eye(run.predictor.n_symbols)[np.where(hidden, 0, cells)]
-    results["marginals"] = np.where(hidden[..., None], results["marginals"], certain).astype(np.float32)
+    results["fill"] = np.where(hidden, results["fill"], cells).astype(np.int16)
+    results["samples"] = np.where(hidden[:, None], results["samples"], cells[:, None]).astype(np.int16)
+    results["marginals"] = known_or(results["marginals"], cells, hidden).astype(np.float32)
     return results, notes
 
 
