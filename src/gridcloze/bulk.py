@@ -98,15 +98,14 @@ def fill_files(
     sizes = {path: _size(run, path) for path in todo}
     done, total = 0, sum(sizes.values())
     check_writable(run.result(paths[0], ".npz"))
-    for group in _groups([path for path in todo if not is_stack(path)]):
-        reports |= _fill_singles(run, group)
-        done += len(group)
-        watch(done, total)
-    for path in todo:
-        if is_stack(path):
-            before = done
-            reports[path] = _fill_stack(run, path, lambda grids, before=before: watch(before + grids, total))
-            done += sizes[path]
+    stacks = [path for path in todo if is_stack(path)]
+    singles = [path for path in todo if path not in stacks]
+    for part in _parts(len(singles)):
+        reports |= _fill_singles(run, singles[part])
+        watch(done := part.stop, total)
+    for path in stacks:
+        reports[path] = _fill_stack(run, path, lambda grids, before=done: watch(before + grids, total))
+        done += sizes[path]
     return [report for report in reports.values() if report is not None]
 
 
@@ -164,10 +163,6 @@ def _read(run: _Run, path: Path) -> Grid:
 
 def _parts(length: int, start: int = 0) -> Iterator[slice]:
     return (slice(at, min(at + GRIDS_AT_ONCE, length)) for at in range(start, length, GRIDS_AT_ONCE))
-
-
-def _groups(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    return (paths[part] for part in _parts(len(paths)))
 
 
 def _fill_singles(run: _Run, paths: Sequence[Path]) -> dict[Path, Report]:

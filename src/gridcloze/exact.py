@@ -89,12 +89,7 @@ class Enumeration:
 
     def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
         given = np.array([weights.sum() for _, weights in self._consistent(cells, hidden, evidence)])
-        observed = 0.0
-        if evidence is not None:
-            likelihoods = _likelihood(checked_evidence(evidence, hidden, self.n_symbols), cells)
-            with np.errstate(divide="ignore"):  # what the evidence forbids has -inf bits
-                observed = np.log2(likelihoods).sum(axis=(1, 2))
-        return self.prior.log_prob_bits(cells) + observed - np.log2(given)
+        return self.prior.log_prob_bits(cells) + _observed_bits(cells, hidden, evidence) - np.log2(given)
 
     def nearest(self, cells: Cells, hidden: Hidden, n: int = 1) -> tuple[Samples, Int[np.ndarray, "batch n"]]:
         """The `n` members (or all, if fewer) that differ in the fewest visible cells, and in how many they do.
@@ -163,6 +158,14 @@ def _likelihood(
     symbols = np.where(legal, cells, 0)[..., None].astype(np.int64)
     shape = (*cells.shape, n_symbols)
     return np.where(legal, np.take_along_axis(np.broadcast_to(evidence, shape), symbols, axis=-1)[..., 0], 0.0)
+
+
+def _observed_bits(cells: Cells, hidden: Hidden, evidence: Evidence | None) -> Bits:
+    """The log-probability of the evidence under grids; -inf for what it forbids, 0 without any."""
+    if evidence is None:
+        return np.zeros(len(cells))
+    with np.errstate(divide="ignore"):
+        return np.log2(_likelihood(checked_evidence(evidence, hidden, evidence.shape[-1]), cells)).sum(axis=(1, 2))
 
 
 def mismatches(
@@ -280,14 +283,11 @@ class TransferMatrix:
         return result
 
     def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
-        log_weights, log_observed = np.empty(len(cells)), np.zeros(len(cells))
+        log_weights = np.empty(len(cells))
         for part, observed in self._observed(cells, hidden, evidence):
             log_weights[part] = self.prior.forward(observed)[1]
-        if evidence is not None:
-            likelihoods = _likelihood(checked_evidence(evidence, hidden, self.n_symbols), cells)
-            with np.errstate(divide="ignore"):  # what the evidence forbids has -inf bits
-                log_observed = np.log(likelihoods).sum(axis=(1, 2))
-        return self.prior.log_prob_bits(cells) + (self.prior.log_partition + log_observed - log_weights) / np.log(2)
+        given = (log_weights - self.prior.log_partition) / np.log(2)
+        return self.prior.log_prob_bits(cells) + _observed_bits(cells, hidden, evidence) - given
 
     def _observed(
         self, cells: np.ndarray, hidden: np.ndarray, evidence: np.ndarray | None
