@@ -48,7 +48,9 @@ def test_the_answer_does_not_depend_on_the_company_of_a_grid(small_predictor):
 
 def test_attention_is_shared_out_among_all_patches(small_bert):
     """Attention has the shape (batch, layer, head, query, key), and each query's weights sum to 1."""
-    attention = small_bert.attend(torch.zeros(3, 5, 5, dtype=torch.long))
+    weights: list[torch.Tensor] = []
+    small_bert(torch.zeros(3, 5, 5, dtype=torch.long), weights)
+    attention = torch.stack(weights, dim=1)
     assert attention.shape == (3, 2, 2, 9, 9)
     assert torch.allclose(attention.sum(-1), torch.ones(3, 2, 2, 9), atol=1e-5)
 

@@ -22,7 +22,9 @@ CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
 
 
 def with_header(model):
-    return TrainedPredictor(model, Header(asdict(model.config), PALETTE, 3, {"seed": 5}, CALIBRATION))
+    return TrainedPredictor(
+        BertPredictor(model, CALIBRATION), Header(asdict(model.config), PALETTE, 3, {"seed": 5}, CALIBRATION)
+    )
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_an_altered_file_is_refused(path):
 def test_another_format_version_is_refused(path):
     """A file of another format version says which it has and which is read."""
     rewritten(path, lambda tensors, said: said.update(format_version=99))
-    with pytest.raises(InputError, match="format version 99, this gridcloze reads 2"):
+    with pytest.raises(InputError, match="format version 99, this gridcloze reads 3"):
         load(path)
 
 

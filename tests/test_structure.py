@@ -16,6 +16,7 @@ ROOMS = [  # each imports from those before it
     "exact",
     "masking",
     "bert",
+    "export",
     "baselines",
     "training",
     "checkpoint",

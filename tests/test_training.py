@@ -17,7 +17,7 @@ from gridcloze.exact import posterior
 from gridcloze.grids import InputError, Palette, write_stack
 from gridcloze.masking import test_law as hide
 from gridcloze.priors import Examples, squares
-from gridcloze.training import Budget, Training, calibrate, cross_entropy, orthogonalised, training_batch
+from gridcloze.training import Budget, Pool, Training, calibrate, cross_entropy, orthogonalised, training_batch
 
 PRIOR = squares(4, 4, 2, 3)
 HELD_OUT = PRIOR.sample(64, np.random.default_rng(1))
@@ -99,10 +99,50 @@ def test_unknown_cells_are_hidden_and_never_scored():
     cells[:, 0] = -1
     hidden = hide(cells.shape, np.random.default_rng(0))
     model = fresh()
-    loss = cross_entropy(model, cells, hidden, torch.device("cpu")).item()
+    loss = cross_entropy(model, cells, hidden).item()
     assert loss == pytest.approx(np.log(2), abs=1e-6)  # a fresh model says 1/2 everywhere
     everything_unknown = np.full_like(cells, -1)
-    assert cross_entropy(model, everything_unknown, hidden, torch.device("cpu")).item() == 0
+    assert cross_entropy(model, everything_unknown, hidden).item() == 0
+
+
+def test_the_targets_of_a_pool_are_the_exact_posterior_of_its_examples():
+    """The mean of the targets over all grids that look alike is what Bayes says, if the pool is the prior itself."""
+    members = PRIOR.members.astype(np.int64)
+    hidden = np.repeat(hide((40, 4, 4), np.random.default_rng(0)), len(members), axis=0)
+    cells = np.tile(members, (40, 1, 1))
+    targets = Pool(members, 2, torch.device("cpu")).targets(cells, hidden).numpy()
+    alike = np.where(hidden, -1, cells)
+    exact = posterior(PRIOR).marginals(cells, hidden)
+    for number in range(0, len(cells), 7):
+        same = (alike == alike[number]).all(axis=(1, 2)) & (hidden == hidden[number]).all(axis=(1, 2))
+        assert np.allclose(targets[same].mean(axis=0), exact[number], atol=0.005)  # bfloat16 counts
+    other = Pool(members[: len(members) // 2], 2, torch.device("cpu")).targets(cells, hidden).numpy()
+    assert np.abs(other - targets).max() > 0.2
+
+
+def test_a_pool_changes_the_noise_of_the_loss_but_not_its_mean():
+    """Over many draws the loss with targets of a pool has the same mean as that with the grids themselves."""
+    model, generator = trained(20)[0], np.random.default_rng(4)
+    losses = []
+    for _ in range(400):
+        cells = PRIOR.sample(8, generator)
+        hidden = hide(cells.shape, generator)
+        targets = Pool(PRIOR.sample(64, generator), 2, torch.device("cpu")).targets(cells, hidden)
+        with torch.no_grad():
+            losses.append([cross_entropy(model, cells, hidden, of).item() for of in (None, targets)])
+    plain, pooled = np.array(losses).T
+    difference = plain - pooled
+    assert abs(difference.mean()) < 3 * difference.std() / len(losses) ** 0.5
+    assert pooled.std() < 0.9 * plain.std()
+
+
+def test_a_grid_with_unknown_cells_is_no_pattern_for_others():
+    """Examples that are not whole are in no pool, and what is known of a grid alone is its own target."""
+    cells = PRIOR.sample(10, np.random.default_rng(0))
+    cells[:, 0, 0] = -1
+    hidden = np.ones(cells.shape, dtype=bool)
+    targets = Pool(cells, 2, torch.device("cpu")).targets(cells, hidden).numpy()
+    assert np.array_equal(targets, cells[..., None] == np.arange(2))
 
 
 def test_examples_with_unknown_cells_can_be_learned_from():
@@ -186,5 +226,5 @@ def test_a_killed_run_goes_on_from_its_state(tmp_path):
     assert not (tmp_path / "killed.safetensors").exists()
     assert command("killed", "--resume").wait() == 0
     assert command("whole").wait() == 0
-    one, other = (checkpoint.load(tmp_path / f"{name}.safetensors").model for name in ("killed", "whole"))
+    one, other = (checkpoint.load(tmp_path / f"{name}.safetensors").base.model for name in ("killed", "whole"))
     assert same_weights(one, other)

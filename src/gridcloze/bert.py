@@ -1,20 +1,22 @@
 """The model: a bidirectional transformer encoder over patches of cells (BERT: Devlin et al. 2018, arXiv:1810.04805)."""
 
+import contextlib
+import ctypes
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that the field uses
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from .grids import InputError
-from .predictor import Calibration, known_or, tokens_of
+from .predictor import Calibration, Cells, LogitsPredictor, Marginals
 
 MOST_PATCHES = 256
-PASS_CELLS, MOST_GRIDS = 4096, 64  # that a pass reads: enough to be fast in bulk, few enough to answer one grid at once
+GLIBC_OPTIONS = ((-1, 2**30), (-2, 2**26), (-3, 2**25))  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, in bytes
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,19 @@ class Bert(nn.Module):
         """The matrices between embedding and output, which Muon trains; AdamW trains the rest."""
         return [parameter for parameter in self.layers.parameters() if parameter.ndim == 2]
 
-    def forward(self, tokens: Int[Tensor, "batch height width"]) -> Float[Tensor, "batch height width symbol"]:
-        """The logits of every cell; a token is a symbol, or `n_symbols` for a hidden cell."""
-        return self._encode(tokens, attention=None)
+    def forward(
+        self, tokens: Int[Tensor, "batch height width"], attention: list[Tensor] | None = None
+    ) -> Float[Tensor, "batch height width symbol"]:
+        """The logits of every cell; a token is a symbol, or `n_symbols` for a hidden cell.
 
-    def attend(self, tokens: Int[Tensor, "batch height width"]) -> Float[Tensor, "batch layer head query key"]:
-        """The attention weights: query and key are patches, row by row; the keys of a query sum to 1."""
-        attention: list[Tensor] = []
-        self._encode(tokens, attention)
-        return torch.stack(attention, dim=1)
-
-    def _encode(self, tokens: Tensor, attention: list[Tensor] | None) -> Tensor:
+        To a list `attention` each layer adds its weights (batch, head, query, key); query and key are patches, row by
+        row, and the keys of a query sum to 1.
+        """
         height, width = tokens.shape[1:]
         pieces = cut(tokens, self.config.patch, outside=self.n_symbols + 1)
         rows, columns = pieces.shape[:2]
         x = self._embed(pieces)
-        rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x.device)
+        rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x)
         for layer in self.layers:
             x = layer(x, rotation, attention)
         logits = self.embedding_to_patch(self.before_output(x))
@@ -87,10 +86,16 @@ class Bert(nn.Module):
 
     def _embed(self, pieces: Tensor) -> Float[Tensor, "patches batch embedding"]:
         one_hot = F.one_hot(pieces, self.n_symbols + 2).flatten(-2)
-        x = self.patch_to_embedding(one_hot.to(self.position.dtype))
-        if x.shape[:2] == self.position.shape[:2]:
-            x = x + self.position[:, :, None]
-        return x.flatten(0, 1)
+        x = self.patch_to_embedding(one_hot.to(self.position.dtype)).flatten(0, 1)
+        return x + self._learned_positions(*pieces.shape[:2])[:, None]
+
+    def _learned_positions(self, rows: int, columns: int) -> Float[Tensor, "patches embedding"]:
+        """The learned table on the size it was trained on, else 0; with no branch, so that exports take any size."""
+        height, width = self.position.shape[:2]
+        row, column = (torch.arange(n, device=self.position.device) for n in (rows, columns))
+        fits = (row[-1] == height - 1) & (column[-1] == width - 1)
+        place = (row[:, None] * columns + column).flatten().clamp(max=height * width - 1)
+        return self.position.flatten(0, 1)[place] * fits
 
 
 class Layer(nn.Module):
@@ -102,8 +107,8 @@ class Layer(nn.Module):
         self.before_attention = nn.LayerNorm(size)
         self.attention = Attention(size, config.heads)
         self.before_network = nn.LayerNorm(size)
-        self.input_to_inner = nn.Linear(size, 4 * size)
-        self.inner_to_output = nn.Linear(4 * size, size)
+        self.input_to_inner = nn.Linear(size, 2 * size, bias=False)
+        self.inner_to_output = nn.Linear(2 * size, size, bias=False)
         nn.init.zeros_(self.inner_to_output.weight)  # every layer starts as the identity
 
     def forward(self, x: Tensor, rotation: Tensor, attention: list[Tensor] | None) -> Tensor:
@@ -114,31 +119,32 @@ class Layer(nn.Module):
 class Attention(nn.Module):
     """Every patch looks at every patch (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
 
-    Written out as two matrix products and a softmax: on a processor its backward pass is twice as fast as that
-    of the fused kernel up to some 256 patches (LOG.md). Patches come before the batch, so that the heads of
-    all grids are one strided batch of matrices and nothing is copied.
+    Queries, keys and values are turned by the place of their patch, and what a query gets is turned back, so that
+    both its weights and its values depend on where the others stand as seen from it (Miyato et al. 2024,
+    arXiv:2310.10375). Written out as matrix products and a softmax: on a processor that is faster than the fused
+    kernel up to some 256 patches (LOG.md). Patches come before the batch, so that one product turns all grids;
+    the one copy after it brings each head's matrices into the order that the products would else copy them into.
     """
 
     def __init__(self, size: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.input_to_query = nn.Linear(size, size, bias=False)
-        self.input_to_key = nn.Linear(size, size, bias=False)
-        self.input_to_value = nn.Linear(size, size, bias=False)
+        self.input_to_query_key_value = nn.Linear(size, 3 * size, bias=False)
         self.attended_to_output = nn.Linear(size, size, bias=False)
         nn.init.zeros_(self.attended_to_output.weight)
 
     def forward(self, x: Tensor, rotation: Tensor, attention: list[Tensor] | None) -> Tensor:
         patches, batch, size = x.shape
-        by_head = (patches, batch * self.heads, size // self.heads)
-        scale = by_head[-1] ** -0.5
-        query = torch.bmm(self.input_to_query(x).view(by_head), rotation * scale).transpose(0, 1)
-        key = torch.bmm(self.input_to_key(x).view(by_head), rotation).transpose(0, 1)
-        value = self.input_to_value(x).view(by_head).transpose(0, 1)
-        weights = torch.bmm(query, key.transpose(1, 2)).softmax(-1)
+        of_head = size // self.heads
+        scale = of_head**-0.25  # of query and key each
+        turned = torch.bmm(self.input_to_query_key_value(x).view(patches, -1, of_head), rotation * scale)
+        by_head = turned.view(patches, batch, 3, self.heads, of_head).permute(2, 1, 3, 0, 4)
+        query, key, value = by_head.reshape(3, -1, patches, of_head).unbind()
+        weights = torch.bmm(query, key.mT).softmax(-1)
         if attention is not None:
             attention.append(weights.view(batch, self.heads, patches, patches))
-        return self.attended_to_output(torch.bmm(weights, value).transpose(0, 1).reshape(x.shape))
+        attended = torch.bmm(weights, value).transpose(0, 1).contiguous()
+        return self.attended_to_output(torch.bmm(attended, rotation.mT / scale).view(x.shape))
 
 
 def rotary_positions(rows: int, columns: int, size: int) -> Float[Tensor, "patches size size"]:
@@ -189,39 +195,42 @@ def join(
     return cells.reshape(batch, rows * patch, columns * patch, n_symbols)
 
 
-class BertPredictor:
-    """A trained `Bert` as a Predictor: NumPy in, NumPy out."""
+class BertPredictor(LogitsPredictor):
+    """A trained `Bert` as a Predictor: NumPy in, NumPy out; in bfloat16 where that is faster, or as `precise` says."""
 
-    def __init__(self, model: Bert, calibration: Calibration | None = None):
-        self.model, self.calibration = model.eval(), calibration or Calibration()
-        self.n_symbols = model.n_symbols
+    def __init__(self, model: Bert, calibration: Calibration | None = None, precise: bool | None = None):
+        super().__init__(model.n_symbols, calibration)
+        keep_freed_memory()
+        self.model = model.eval()
+        self.precise = not bf16_pays() if precise is None else precise
 
     @torch.inference_mode()
-    def marginals(
-        self, cells: Int[np.ndarray, "batch height width"], hidden: Bool[np.ndarray, "batch height width"]
-    ) -> Float[np.ndarray, "batch height width symbol"]:
-        """The probability of each symbol at each hidden cell; visible cells keep theirs.
-
-        Passes have one fixed shape, so that rounding does not depend on the company a grid is in.
-        """
-        tokens = tokens_of(cells, hidden, self.n_symbols)
-        chunk = max(1, min(MOST_GRIDS, PASS_CELLS // max(1, tokens[0].size))) if len(tokens) else 1
-        passes = [self._one_pass(tokens[start : start + chunk], chunk) for start in range(0, len(tokens), chunk)]
-        logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
-        temperature = self.calibration.temperature(hidden)[:, None, None, None]
-        return known_or(softmax(logits / temperature), cells, hidden)
-
-    def _one_pass(self, tokens: np.ndarray, chunk: int) -> np.ndarray:
-        full = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
-        full[: len(tokens)] = tokens
+    def logits(self, tokens: Cells) -> Marginals:
+        """See `LogitsPredictor.logits`."""
         device = self.model.position.device
-        return self.model(torch.from_numpy(full).to(device))[: len(tokens)].double().cpu().numpy()
+        with torch.autocast(device.type, torch.bfloat16, enabled=not self.precise):
+            return self.model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
+
+    @staticmethod
+    def start_thread() -> None:
+        """Passes that run beside each other have one core each."""
+        torch.get_num_threads()  # sets the number of this thread's threads, at first, and would do so later
+        threadpool_limits(1, user_api="openmp")
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis."""
-    odds = np.exp(logits - logits.max(-1, keepdims=True))
-    return odds / odds.sum(-1, keepdims=True)
+def keep_freed_memory() -> None:
+    """Let the C library keep what a pass frees for the next one: to get it anew took a tenth of a step (LOG.md)."""
+    with contextlib.suppress(OSError, AttributeError):  # where the library is no glibc
+        for name, value in GLIBC_OPTIONS:
+            ctypes.CDLL(None).mallopt(name, value)
+
+
+def bf16_pays() -> bool:
+    """Whether this machine multiplies bfloat16 numbers faster than float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
 
 
 def config_from_json(values: dict[str, Any]) -> BertConfig:

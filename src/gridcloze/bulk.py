@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from PIL import Image
 
 from . import HIDDEN, __version__, checking, filling
 from .checkpoint import TrainedPredictor
@@ -28,8 +30,7 @@ from .grids import (
     read_grid,
     write_grid,
 )
-from .pictures import write_uncertainty
-from .predictor import Cells, Evidence, Hidden, checked_evidence, known_or
+from .predictor import Cells, Evidence, Hidden, checked_evidence, entropy_bits, known_or
 
 GRIDS_AT_ONCE = 64
 
@@ -223,7 +224,7 @@ def _notes(hidden: np.ndarray) -> list[str]:
 
 def _write_single(run: _Run, path: Path, grid: Grid, results: Results) -> None:
     write_grid(run.result(path, path.suffix), grid.with_cells(results["fill"].astype(np.int64)))
-    write_uncertainty(run.result(path, "-uncertainty.png"), results["marginals"], grid.scale)
+    _write_uncertainty(run.result(path, "-uncertainty.png"), results["marginals"], grid.scale)
     with atomic_write(run.result(path, ".npz")) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
 
@@ -307,3 +308,11 @@ class _Growing:
                 archive.write(self.folder / f"{name}.npy", f"{name}.npy")
         passes = round(self.state.pop("passes") / self.state.pop("done"), 3)
         return {**self.state, "passes_per_sample": passes}
+
+
+def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width symbol"], scale: int) -> None:
+    """A grey PNG: black where a cell is certain, white where every symbol is as likely as any other."""
+    share = entropy_bits(marginals) / np.log2(max(2, marginals.shape[-1]))
+    grey = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+    with atomic_write(path) as temporary:
+        Image.fromarray(grey.repeat(scale, axis=0).repeat(scale, axis=1)).save(temporary, format="PNG")

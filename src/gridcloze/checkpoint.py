@@ -1,21 +1,28 @@
-"""One file in, one file out: a model with its palette and its training record, as safetensors."""
+"""One file in, one file out: a model with its palette and its training record, as safetensors or, exported, as ONNX."""
 
+import copy
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
-from .bert import Bert, BertPredictor, config_from_json
+from .export import OnnxPredictor, open_session, to_onnx, with_metadata
 from .grids import InputError, Palette, atomic_write
-from .predictor import Calibration
+from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals
 
-FORMAT_VERSION = 2
+if TYPE_CHECKING:
+    import onnxruntime
+
+    import gridcloze.bert
+
+FORMAT_VERSION = 3
+EXPORTED = ".onnx"  # how the names of exported models end
+METADATA = "gridcloze"
 
 
 @dataclass(frozen=True)
@@ -30,37 +37,57 @@ class Header:
     hash: str = ""  # SHA-256 of everything in the file, in hexadecimal digits
 
 
-class TrainedPredictor(BertPredictor):
-    """The Predictor of a model file, with its `header`."""
+@dataclass(frozen=True)
+class TrainedPredictor:
+    """The Predictor of a model file: what answers, and the `header` that says what it is."""
 
-    def __init__(self, model: Bert, header: Header):
-        super().__init__(model, header.calibration)
-        self.header = header
+    base: LogitsPredictor
+    header: Header
+
+    @property
+    def n_symbols(self) -> int:
+        return self.base.n_symbols
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the grids it was trained on, in cells."""
-        return self.model.config.height, self.model.config.width
+        return self.header.config["height"], self.header.config["width"]
+
+    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+        """See `Predictor.marginals`."""
+        return self.base.marginals(cells, hidden)
+
+    def uncalibrated(self) -> LogitsPredictor:
+        """The same model with logits as they are."""
+        base = copy.copy(self.base)
+        base.calibration = Calibration()
+        return base
 
 
 def save(path: Path | str, predictor: TrainedPredictor) -> str:
-    """Write a model file at once or not at all, and return its hash."""
-    header = predictor.header
-    said = {
-        "format": "gridcloze",
-        "format_version": FORMAT_VERSION,
-        "config": header.config,
-        "palette": header.palette.to_json(),
-        "scale": header.scale,
-        "training": header.training,
-        "calibration": asdict(header.calibration),
-    }
-    text = json.dumps(said, sort_keys=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in predictor.model.state_dict().items()}
-    file_hash = _hash(text, {name: value.numpy() for name, value in tensors.items()})
+    """Write a model file at once or not at all, and return its hash. Raises InputError for an exported model."""
+    state = _torch_model(predictor).state_dict()
+    tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in state.items()}
+    text = json.dumps(_said(predictor.header), sort_keys=True)
+    file_hash = _hash(text, tensors)
     with atomic_write(Path(path)) as temporary:
-        save_file(tensors, temporary, {"gridcloze": json.dumps([text, file_hash])})  # one entry: their order is random
+        save_file(tensors, temporary, {METADATA: json.dumps([text, file_hash])})  # one entry: their order is random
     return file_hash
+
+
+def export(path: Path | str, predictor: TrainedPredictor) -> None:
+    """Write a model as an ONNX file at once or not at all; `load` reads it without torch.
+
+    The file takes any number of grids of any size, and gives logits and attention weights. Its hash is that of the
+    model. Raises InputError for another ending than .onnx, and for a model that is exported already.
+    """
+    if Path(path).suffix != EXPORTED:
+        raise InputError(f"{path}: the name of an exported model ends in {EXPORTED}")
+    graph = to_onnx(_torch_model(predictor))
+    text = json.dumps(_said(predictor.header) | {"hash": predictor.header.hash}, sort_keys=True)
+    said = json.dumps([text, _hash(text, {"": np.frombuffer(graph, np.uint8)}), len(graph)])
+    with atomic_write(Path(path)) as temporary:
+        temporary.write_bytes(with_metadata(graph, METADATA, said))
 
 
 def load(path: Path | str) -> TrainedPredictor:
@@ -69,7 +96,25 @@ def load(path: Path | str) -> TrainedPredictor:
     Raises InputError if there is no such file, if it is no model file, truncated, altered, of another format
     version, or if its config does not fit its tensors.
     """
-    header, tensors = _read(Path(path))
+    path = Path(path)
+    if path.suffix == EXPORTED:
+        header, session = _read_exported(path)
+        return TrainedPredictor(OnnxPredictor(session, header.palette.n_symbols, header.calibration), header)
+    header, tensors = _read(path)
+    return TrainedPredictor(_bert(path, header, tensors), header)
+
+
+def read_header(path: Path | str) -> Header:
+    """What a model file says of itself, checked like `load` does but for the config."""
+    path = Path(path)
+    return (_read_exported(path) if path.suffix == EXPORTED else _read(path))[0]
+
+
+def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcloze.bert.BertPredictor":
+    import torch  # an exported model does without
+
+    from .bert import Bert, BertPredictor, config_from_json
+
     config = config_from_json(header.config)
     with torch.device("meta"):  # the shapes alone: a config that lies must not fill the memory
         expected = {name: tuple(value.shape) for name, value in Bert(config).state_dict().items()}
@@ -77,30 +122,58 @@ def load(path: Path | str) -> TrainedPredictor:
         raise InputError(f"{path}: the config in the file does not fit its tensors; train the model again")
     model = Bert(config)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
-    return TrainedPredictor(model, header)
+    return BertPredictor(model, header.calibration)
 
 
-def read_header(path: Path | str) -> Header:
-    """What a model file says of itself, checked like `load` does but for the config."""
-    return _read(Path(path))[0]
+def _torch_model(predictor: TrainedPredictor) -> "gridcloze.bert.Bert":
+    if isinstance(predictor.base, OnnxPredictor):
+        raise InputError("this model is exported already: take the .safetensors file that it was made from")
+    return cast("gridcloze.bert.BertPredictor", predictor.base).model
 
 
 def _read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; train a model with: gridcloze train EXAMPLES -o {path}")
+    _check_there(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a model file of gridcloze, or it is truncated ({error})") from error
-    return _header(path, metadata, tensors), tensors
-
-
-def _header(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> Header:
-    if "gridcloze" not in metadata:
+    if METADATA not in metadata:
         raise InputError(f"{path} is a safetensors file, but not a model of gridcloze")
-    text, file_hash = json.loads(metadata["gridcloze"])
+    text, file_hash = json.loads(metadata[METADATA])
+    return _header(path, text, file_hash, tensors), tensors
+
+
+def _read_exported(path: Path) -> tuple[Header, "onnxruntime.InferenceSession"]:
+    _check_there(path)
+    data = path.read_bytes()
+    session = open_session(data, path)
+    metadata = session.get_modelmeta().custom_metadata_map
+    if METADATA not in metadata:
+        raise InputError(f"{path} is an ONNX file, but not a model of gridcloze")
+    text, file_hash, length = json.loads(metadata[METADATA])
+    return _header(path, text, file_hash, {"": np.frombuffer(data[:length], np.uint8)}), session
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; train a model with: gridcloze train EXAMPLES -o {path}")
+
+
+def _said(header: Header) -> dict[str, Any]:
+    return {
+        "format": "gridcloze",
+        "format_version": FORMAT_VERSION,
+        "config": header.config,
+        "palette": header.palette.to_json(),
+        "scale": header.scale,
+        "training": header.training,
+        "calibration": asdict(header.calibration),
+    }
+
+
+def _header(path: Path, text: str, file_hash: str, tensors: dict[str, np.ndarray]) -> Header:
     if file_hash != _hash(text, tensors):
         raise InputError(f"{path} was altered after it was written (its hash differs); take the original file")
     said = json.loads(text)
@@ -110,7 +183,7 @@ def _header(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]
             "use the version that wrote it, or train again"
         )
     palette, calibration = Palette.from_json(said["palette"]), _calibration(path, said["calibration"])
-    return Header(said["config"], palette, said["scale"], said["training"], calibration, file_hash)
+    return Header(said["config"], palette, said["scale"], said["training"], calibration, said.get("hash", file_hash))
 
 
 def _calibration(path: Path, said: dict[str, Any]) -> Calibration:

@@ -19,7 +19,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[Path, typer.Argument(help="A model file that `gridcloze train` wrote.", show_default=False)]
+Model = Annotated[
+    Path, typer.Argument(help="A model file that `gridcloze train` or `gridcloze export` wrote.", show_default=False)
+]
 Seed = Annotated[int, typer.Option(help="Random numbers follow from it: same seed, same result.", min=0)]
 Hidden = Annotated[
     str, typer.Option(help="What is hidden: auto (grey 128 or transparent), grey, transparent, or a file.")
@@ -40,6 +42,9 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except (InputError, OSError) as error:
         message = str(error)
+    except ModuleNotFoundError as error:
+        extra = "export" if (error.name or "").startswith("onnx") else "train"
+        message = f"this needs {error.name}, which is not installed: pip install 'gridcloze[{extra}]'"
     except Exception as error:  # of typer's, whose module has another name in every other version
         if not hasattr(error, "format_message"):
             raise
@@ -185,6 +190,19 @@ def fill(
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
     _say(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
+
+
+@app.command(epilog=example("gridcloze export squares.safetensors -o squares.onnx"))
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write a model as an ONNX file: `fill`, `check` and `score` take it, and need no torch."""
+    from . import verbs
+
+    report = verbs.export(model, out)
+    _say(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
 
 
 @app.command(

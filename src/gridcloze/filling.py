@@ -1,8 +1,10 @@
 """From marginals to whole grids: in which order the hidden cells are revealed, and how many in a pass."""
 
+import contextlib
 import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -285,12 +287,29 @@ class _Rows:
         )
 
     def run(self, decoder: Decoder, pick: Pick, batch_size: int) -> None:
-        """Carry all rows to their end; one that is finished leaves the batch, and the next takes its place."""
+        """Carry all rows to their end, in two batches: while the predictor reads one, the other is drawn from."""
         waiting = deque(np.flatnonzero(self.hidden.any(axis=1)).tolist())
+        half = -(-batch_size // 2)
+        if len(waiting) <= half:
+            return self._run_batch(waiting, decoder, pick, half)
+        with ThreadPoolExecutor(2) as threads:
+            try:
+                both = [threads.submit(self._run_batch, waiting, decoder, pick, half) for _ in range(2)]
+                for one in both:
+                    one.result()
+            finally:
+                waiting.clear()  # after an error or Ctrl-C the other batch ends soon
+        return None
+
+    def _run_batch(self, waiting: deque[int], decoder: Decoder, pick: Pick, batch_size: int) -> None:
+        """Carry rows to their end; one that is finished leaves the batch, and the next that waits takes its place."""
         batch: list[int] = []
         while waiting or batch:
-            while waiting and len(batch) < batch_size:
-                batch.append(waiting.popleft())
+            with contextlib.suppress(IndexError):  # the other batch took the last
+                while len(batch) < batch_size:
+                    batch.append(waiting.popleft())
+            if not batch:
+                return
             index = np.array(batch)
             self.one_pass(index, self.hidden[index], decoder, pick)
             batch = [row for row in batch if self.hidden[row].any()]

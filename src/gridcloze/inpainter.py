@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import __version__, checking, checkpoint, filling, scoring
-from .bert import Bert, BertConfig
+from .bert import Bert, BertConfig, BertPredictor
 from .checkpoint import Header, TrainedPredictor
 from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
 from .masking import test_law
@@ -25,14 +25,14 @@ def learn(
     examples: Examples,
     budget: Budget,
     seed: int = 0,
-    depth: int = BertConfig.depth,
+    depth: int | None = None,
     scale: int = 1,
     report: Callable[[Progress], None] = lambda progress: None,
     state_path: Path | None = None,
     resume: bool = False,
 ) -> TrainedPredictor:
     """Train a model on examples and calibrate it on those held out; see `training.Training` for what it raises."""
-    config = BertConfig(examples.height, examples.width, examples.n_symbols, depth)
+    config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
     data_hash = hashlib.sha256(examples.cells.tobytes()).hexdigest()
     record = {"data": data_hash, "grids": len(examples.cells), "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
@@ -44,7 +44,9 @@ def learn(
     record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
     record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
     calibration = calibrate(model, held_out.cells)
-    return TrainedPredictor(model, Header(asdict(config), examples.palette, scale, record, calibration))
+    return TrainedPredictor(
+        BertPredictor(model, calibration), Header(asdict(config), examples.palette, scale, record, calibration)
+    )
 
 
 class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -161,12 +163,12 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def load(cls, path: AnyPath) -> "Inpainter":
         """The fitted Inpainter in a model file, also in one that `gridcloze train` wrote."""
         predictor = checkpoint.load(path)
-        config, record = predictor.model.config, predictor.header.training
+        config, record = predictor.header.config, predictor.header.training
         minutes = record.get("minutes")
-        model = cls(minutes or 5.0, None if minutes else record.get("steps"), config.depth)
+        model = cls(minutes or 5.0, None if minutes else record.get("steps"), config["depth"])
         model.predictor_, model.grid_shape_ = predictor, predictor.size
-        model.symbols_ = np.array(record.get("symbols", range(config.n_symbols)))
-        model.n_features_in_, model._rows = config.height * config.width, False
+        model.symbols_ = np.array(record.get("symbols", range(config["n_symbols"])))
+        model.n_features_in_, model._rows = config["height"] * config["width"], False
         return model
 
     def _read(self, X: Any) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:  # noqa: N803

@@ -10,10 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from .grids import HIDDEN, Palette, atomic_write
-from .predictor import entropy_bits
 from .scoring import Reliability
 
 HIDDEN_COLOUR = (128, 128, 128, 255)
@@ -21,14 +19,6 @@ PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colou
 WARNING_COLOUR = "#D55E00"
 CURVES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "v"))
 VISIBLE_COLOUR = (255, 255, 255, 255)  # of a cell in a panel of probabilities that was no question
-
-
-def write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width symbol"], scale: int) -> None:
-    """A grey PNG: black where a cell is certain, white where every symbol is as likely as any other."""
-    share = entropy_bits(marginals) / np.log2(max(2, marginals.shape[-1]))
-    grey = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
-    with atomic_write(path) as temporary:
-        Image.fromarray(grey.repeat(scale, axis=0).repeat(scale, axis=1)).save(temporary, format="PNG")
 
 
 def colours_of(panel: np.ndarray, palette: Palette) -> np.ndarray:

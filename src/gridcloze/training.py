@@ -13,23 +13,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that the field uses
 from accelerate import Accelerator
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from .bert import bf16_pays, keep_freed_memory
 from .grids import InputError, atomic_write
 from .masking import test_law, training_law
 from .predictor import Calibration, Cells, Hidden, tokens_of
 from .priors import Prior
 
 BATCH_SIZE = 64
-MUON_LEARNING_RATE = 0.006
+MUON_LEARNING_RATE = 0.01
 ADAMW_LEARNING_RATE = 0.002
 WARM_UP_STEPS = 100
 LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
+MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot: what a step compares its grids with costs a few percent of it
+STEPS_OF_A_POOL = 50  # then other examples have their turn
 HELD_OUT_SCORES = 10  # in a whole run
 SECONDS_BETWEEN_SAVES = 30.0
 CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
@@ -87,12 +91,14 @@ class Training:
     state_path: Path | None = None
     settings: str = ""  # names data and settings: a state made with others is refused
     progress: Progress = field(default_factory=Progress)
+    pool: "Pool | None" = field(default=None, init=False)
 
     def run(self, resume: bool = False) -> Progress:
         """Train until the budget is used up or Ctrl-C is pressed; the model can be used after either.
 
         Raises InputError when the state to resume from is damaged or was made with other settings.
         """
+        keep_freed_memory()
         accelerator = Accelerator(mixed_precision="bf16" if bf16_pays() else "no")
         if accelerator.num_processes > 1:
             raise InputError("training runs in one process: start it without `accelerate launch`")
@@ -128,7 +134,10 @@ class Training:
     def _step(self, accelerator: Accelerator, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         began = time.monotonic()
         cells, hidden = training_batch(self.examples, np.random.default_rng([self.seed, self.progress.steps]))
-        loss = cross_entropy(model, cells, hidden, accelerator.device)
+        if self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
+            self.pool = self._new_pool(accelerator.device)
+        targets = self.pool.targets(cells, hidden)
+        loss = cross_entropy(model, cells, hidden, targets)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
         rate = learning_rate_share(self.progress)
@@ -141,6 +150,14 @@ class Training:
         self.progress.bits_per_hidden_cell = _running_mean(self.progress.bits_per_hidden_cell, bits)
         speed = len(cells) / (time.monotonic() - began)
         self.progress.grids_per_second = _running_mean(self.progress.grids_per_second, speed)
+
+    def _new_pool(self, device: torch.device) -> "Pool":
+        """It follows from seed and step, so that a resumed run has it too."""
+        generator = np.random.default_rng([self.seed, self.progress.steps // STEPS_OF_A_POOL, POOL_VALUES])
+        n_symbols = cast(int, self.model.n_symbols)
+        values = self.examples.height * self.examples.width * n_symbols
+        n = max(1, min(MOST_IN_POOL, POOL_VALUES // values))
+        return Pool(self.examples.sample(n, generator), n_symbols, device)
 
     def _finish(self, interrupted: bool) -> None:
         self.progress.interrupted = interrupted
@@ -187,13 +204,41 @@ def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cel
     return cells, training_law(cells.shape, generator)
 
 
-def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, device: torch.device) -> Tensor:
-    """Mean cross-entropy of the hidden cells, in nats; unknown cells are always hidden and never scored."""
-    unknown = cells < 0
+class Pool:
+    """Examples that share their hidden cells with every grid whose visible cells they have too.
+
+    A grid drawn from the examples, seen through its visible cells, could as well be any other one drawn that agrees
+    with them. So the mean of all that agree is as right a target as the grid itself, with less noise: the loss has
+    the same expectation, its gradient less variance (Rao and Blackwell). Where no other agrees nothing changes.
+    """
+
+    def __init__(self, cells: Cells, n_symbols: int, device: torch.device):
+        whole = torch.from_numpy(cells[(cells >= 0).all(axis=(1, 2))]).to(device)
+        dtype = torch.bfloat16 if bf16_pays() else torch.float32  # 0 and 1 and whether a sum is 0 are exact in both
+        self.n_symbols = n_symbols
+        self.one_hot = F.one_hot(whole.long(), n_symbols).flatten(1).to(dtype)
+
+    def targets(self, cells: Cells, hidden: Hidden) -> Float[Tensor, "batch height width symbol"]:
+        """The law of each cell of grids among themselves and what agrees with them where they are not hidden."""
+        given = torch.from_numpy(cells).to(self.one_hot.device)
+        own = given[..., None] == torch.arange(self.n_symbols, device=given.device)
+        visible = torch.from_numpy(~hidden & (cells >= 0)).to(given.device)
+        other = (visible[..., None] & ~own).flatten(1).to(self.one_hot.dtype)
+        agree = (other @ self.one_hot.T == 0).to(self.one_hot.dtype)
+        counts = (agree @ self.one_hot).float().view(own.shape) + own
+        return counts / counts.sum(-1, keepdim=True).clamp(min=1)
+
+
+def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of the hidden cells, in nats; unknown cells are always hidden and never scored.
+
+    `targets` (batch, height, width, symbol) are laws of the cells, if not what they hold.
+    """
+    unknown, device = cells < 0, next(model.parameters()).device
     logits = model(torch.from_numpy(tokens_of(cells, hidden | unknown, cast(int, model.n_symbols))).to(device))
     scored = torch.from_numpy(hidden & ~unknown).to(device)
-    symbols = torch.from_numpy(cells.astype(np.int64)).to(device)[scored]
-    return F.cross_entropy(logits[scored].float(), symbols, reduction="sum") / max(1, len(symbols))
+    true = torch.from_numpy(cells.astype(np.int64)).to(device) if targets is None else targets
+    return F.cross_entropy(logits[scored].float(), true[scored], reduction="sum") / max(1, int(scored.sum()))
 
 
 @torch.no_grad()
@@ -235,12 +280,11 @@ def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: n
 def held_out_bits(model: nn.Module, cells: Cells) -> float:
     """Bits per hidden cell of grids under the test law, the same hidden cells every time."""
     hidden = test_law(cells.shape, np.random.default_rng(0))
-    device = next(model.parameters()).device
     nats, scored = 0.0, 0
     for start in range(0, len(cells), BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)
         count = int((hidden[part] & (cells[part] >= 0)).sum())
-        nats += cross_entropy(model, cells[part], hidden[part], device).item() * count
+        nats += cross_entropy(model, cells[part], hidden[part]).item() * count
         scored += count
     return nats / np.log(2) / max(1, scored)
 
@@ -248,14 +292,6 @@ def held_out_bits(model: nn.Module, cells: Cells) -> float:
 def learning_rate_share(progress: Progress) -> float:
     """Up over the first steps, then down in a straight line until the budget is used up."""
     return min(1.0, (progress.steps + 1) / WARM_UP_STEPS) * max(LAST_RATE, 1 - progress.share)
-
-
-def bf16_pays() -> bool:
-    """Whether this machine multiplies bfloat16 numbers faster than float32."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
 
 
 def make_optimizers(model: nn.Module) -> list[Optimizer]:

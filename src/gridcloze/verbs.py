@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from rich import box
@@ -17,16 +17,15 @@ from rich.table import Table
 
 from . import bulk, checking, checkpoint, filling, scoring
 from .baselines import Lookup
-from .bert import BertConfig, BertPredictor
 from .bulk import write_json
 from .exact import ExactPosterior, Samples, posterior
 from .grids import ARRAYS, Grid, InputError, Palette, check_writable, read_examples, read_grid, write_grid, write_stack
-from .inpainter import learn
 from .masking import test_law
-from .pictures import write_check, write_reliability
 from .predictor import Cells, Hidden, Predictor, entropy_bits
 from .priors import Examples, KnownPrior, Toy, make_toy
-from .training import Budget, Progress
+
+if TYPE_CHECKING:
+    import gridcloze.training
 
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is drawn many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
@@ -78,20 +77,34 @@ def _law_file(examples: Path) -> Path:
 
 
 def train(
-    examples_path: Path, out: Path, budget: Budget, seed: int, depth: int = BertConfig.depth, resume: bool = False
+    examples_path: Path,
+    out: Path,
+    budget: "gridcloze.training.Budget",
+    seed: int,
+    depth: int | None = None,
+    resume: bool = False,
 ) -> Report:
     """Train a model on example grids and write it to one file."""
+    from .inpainter import learn  # loads torch, as nothing else does here
+
     check_writable(out)
     cells, palette, scale = read_examples(examples_path)
     state_path = out.with_name(f"{out.name}.resume")
     with _display("training") as show:
         predictor = learn(
-            Examples(cells, palette), budget, seed, depth, scale, lambda p: show(p.share, _news(p)), state_path, resume
+            Examples(cells, palette),
+            budget,
+            seed,
+            depth,
+            scale,
+            lambda progress: show(progress.share, _news(progress)),
+            state_path,
+            resume,
         )
     return {"model": str(out), "hash": checkpoint.save(out, predictor), **predictor.header.training}
 
 
-def _news(progress: Progress) -> str:
+def _news(progress: "gridcloze.training.Progress") -> str:
     return (
         f"loss {progress.bits_per_hidden_cell:.3f} bits, held out {progress.held_out_bits_per_hidden_cell:.3f}, "
         f"{progress.grids_per_second:.0f} grids/s"
@@ -141,6 +154,17 @@ def fill(model_path: Path, inputs: Sequence[Path], out: Path, request: bulk.Requ
         )
 
 
+# export
+
+
+def export(model_path: Path, out: Path) -> Report:
+    """Write a model as an ONNX file, which needs no torch."""
+    check_writable(out)
+    predictor = checkpoint.load(model_path)
+    checkpoint.export(out, predictor)
+    return {"model": str(out), "hash": predictor.header.hash, "bytes": out.stat().st_size}
+
+
 # check
 
 
@@ -168,6 +192,8 @@ def check(model_path: Path, path: Path, threshold: float, hidden: str, picture: 
         row, column = np.unravel_index(np.nanargmax(telling), telling.shape)
         report["look_next"] = {"row": int(row), "column": int(column), "bits": float(telling[row, column])}
     if picture is not None:
+        from .pictures import write_check  # slow to import, and few ask for a picture
+
         write_check(picture, cells, places, telling, predictor.header.palette)
     return report, predictor.header.palette.characters
 
@@ -209,7 +235,7 @@ def score(
     generator = np.random.default_rng(seed)
     hidden = test_law(cells.shape, generator) | (cells < 0)
     prior = _read_law(prior_file or _law_file(held_out), required=prior_file is not None)
-    predictors: dict[str, Predictor] = {"model": predictor, "uncalibrated": BertPredictor(predictor.model)}
+    predictors: dict[str, Predictor] = {"model": predictor, "uncalibrated": predictor.uncalibrated()}
     if prior is not None:
         predictors["exact"] = posterior(prior)
     if examples is not None:
@@ -225,6 +251,8 @@ def score(
     for name, line in scores.items():
         line |= {key: calibration[name][key] for key in ("expected_calibration_error", "brier")}
     if picture is not None:
+        from .pictures import write_reliability  # slow to import, and few ask for a picture
+
         write_reliability(picture, {name: scoring.reliability(law, cells, hidden) for name, law in marginals.items()})
     if prior is not None and samples:
         _score_samples(scores, predictors, prior, cells[:samples], hidden[:samples], seed)

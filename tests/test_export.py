@@ -1,0 +1,133 @@
+"""The model without torch."""
+
+import subprocess
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from gridcloze import checkpoint, filling
+from gridcloze.bert import BertPredictor
+from gridcloze.checkpoint import Header, TrainedPredictor
+from gridcloze.grids import InputError, Palette
+from gridcloze.masking import test_law as hide
+from gridcloze.predictor import Calibration
+
+CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
+SIZES = [(1, 5, 5), (3, 5, 5), (2, 9, 4), (1, 1, 1), (70, 6, 7)]
+
+
+WITHOUT = ("torch", "accelerate", "scipy", "sklearn", "matplotlib", "onnx", "onnxscript")
+
+
+def run(*arguments, without=()):
+    """The command line in a process of its own, where packages are missing."""
+    script = f"import sys; sys.modules.update(dict.fromkeys({without})); from gridcloze.cli import main; main()"
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, small_bert):
+    """The paths of one model, as it was trained and exported."""
+    folder = tmp_path_factory.mktemp("models")
+    header = Header(asdict(small_bert.config), Palette.default(2), 3, {"seed": 5}, CALIBRATION)
+    trained, exported = folder / "model.safetensors", folder / "model.onnx"
+    checkpoint.save(trained, TrainedPredictor(BertPredictor(small_bert), header))
+    run("export", trained, "-o", exported).check_returncode()  # its sizes are symbols, which the type checks refuse
+    return trained, exported
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_it_says_what_the_model_says(models, shape):
+    """Marginals agree to 1e-4 with those in float32, for any number of grids of any size."""
+    trained, exported = (checkpoint.load(path) for path in models)
+    precise = BertPredictor(trained.base.model, CALIBRATION, precise=True)
+    generator = np.random.default_rng(0)
+    cells, hidden = generator.integers(0, 2, shape), hide(shape, generator)
+    assert np.abs(precise.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 1e-4
+    assert np.abs(trained.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 0.05  # bfloat16
+    assert np.abs(exported.uncalibrated().marginals(cells, hidden) - exported.marginals(cells, hidden)).max() > 1e-4
+
+
+def test_it_gives_the_attention_weights(models, small_bert):
+    """They are those of the model, and the keys of a query sum to 1."""
+    tokens = np.random.default_rng(0).integers(0, 3, (2, 5, 5))
+    weights: list[torch.Tensor] = []
+    with torch.no_grad():
+        small_bert(torch.from_numpy(tokens), weights)
+    attention = checkpoint.load(models[1]).base.attention(tokens)
+    assert np.allclose(attention, torch.stack(weights, dim=1).numpy(), atol=1e-5)
+    assert np.allclose(attention.sum(-1), 1, atol=1e-5)
+
+
+def test_a_fill_is_the_same_alone_and_among_others(models):
+    """Fixed passes hold for the exported model as well."""
+    predictor = checkpoint.load(models[1])
+    generator = np.random.default_rng(0)
+    cells, hidden = generator.integers(0, 2, (9, 5, 5)), hide((9, 5, 5), generator)
+    together = filling.sample(predictor, cells, hidden, 2).cells
+    alone = [filling.sample(predictor, cells[[one]], hidden[[one]], 2).cells[0] for one in range(9)]
+    assert np.array_equal(together, alone)
+
+
+def test_its_header_is_that_of_the_model(models):
+    """Palette, scale, training record, calibration and hash are in the file."""
+    trained, exported = (checkpoint.read_header(path) for path in models)
+    assert trained == exported
+    assert checkpoint.load(models[1]).size == (5, 5)
+
+
+def test_what_is_no_exported_model_is_refused(models, tmp_path):
+    """Truncated, altered and foreign files are refused in one line, and so is exporting or saving again."""
+    data, path = models[1].read_bytes(), tmp_path / "model.onnx"
+    for length in (0, 100, len(data) // 2):
+        path.write_bytes(data[:length])
+        with pytest.raises(InputError, match=r"model\.onnx is not an exported model, or it is truncated"):
+            checkpoint.load(path)
+    place = len(data) // 2  # among the weights
+    path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    with pytest.raises(InputError, match="was altered"):
+        checkpoint.load(path)
+    with pytest.raises(InputError, match="no such file"):
+        checkpoint.load(tmp_path / "missing.onnx")
+    exported = checkpoint.load(models[1])
+    for write, name in ((checkpoint.save, "again.safetensors"), (checkpoint.export, "again.onnx")):
+        with pytest.raises(InputError, match="exported already"):
+            write(tmp_path / name, exported)
+    with pytest.raises(InputError, match=r"ends in \.onnx"):
+        checkpoint.export(tmp_path / "model.txt", checkpoint.load(models[0]))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_plain_install_fills_and_checks(models, tmp_path):
+    """`fill`, `check`, `info` and `toy` need no torch."""
+    np.save(tmp_path / "puzzle.npy", np.where(np.eye(5) > 0, -1, 0))
+    for arguments in (
+        ("fill", models[1], tmp_path / "puzzle.npy", "-o", tmp_path / "out", "--samples", 2),
+        ("check", models[1], tmp_path / "puzzle.npy", "--threshold", 0),
+        ("info", models[1]),
+        ("toy", "squares", "-o", tmp_path / "toy", "-n", 2),
+    ):
+        done = run(*arguments, without=WITHOUT)
+        assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out" / "puzzle.npz") as results:
+        assert results["samples"].shape == (2, 5, 5)
+
+
+@pytest.mark.parametrize("command", ["train", "fill", "export"])
+def test_a_plain_install_says_what_is_missing(models, tmp_path, command):
+    """What needs an extra says which, in one line."""
+    np.save(tmp_path / "grids.npy", np.zeros((9, 5, 5), int))
+    arguments = {
+        "train": ("train", tmp_path / "grids.npy", "-o", tmp_path / "new.safetensors"),
+        "fill": ("fill", models[0], tmp_path / "grids.npy", "-o", tmp_path / "out"),
+        "export": ("export", models[0], "-o", tmp_path / "new.onnx"),
+    }[command]
+    done = run(*arguments, without=WITHOUT)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'gridcloze[train]'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["grids.npy"]
