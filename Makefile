@@ -19,9 +19,11 @@ lint: .venv/installed  ## lint, format check, types
 	$(BIN)/pyright
 
 bench: .venv/installed  ## the figures of README and docs, one after the other: some two hours
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
 	$(BIN)/python benchmarks/trust.py
+	$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf .venv demo

@@ -107,10 +107,10 @@ def calibration() -> dict[str, Any]:
     """Bits, expected calibration error and Brier score by how many temperatures there are."""
     cells, hidden = puzzles(2000)
     trained = np.load(RUNS / "squares-0" / "train.npy").astype(np.int64)
-    model = checkpoint.load(MODEL).model
+    model = checkpoint.load(MODEL).base.model
     digits = (load_digits().images >= 8).astype(np.int64)[np.random.default_rng(SEED).permutation(1797)]
     learned = Examples(digits[:1437], Palette.default(2))
-    of_digits = learn(learned, Budget(minutes=1.0), seed=0).model
+    of_digits = learn(learned, Budget(minutes=1.0), seed=0).base.model
     test = digits[1437:].repeat(5, axis=0)
     test_hidden = test_law(test.shape, np.random.default_rng(SEED))
     return {

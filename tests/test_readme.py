@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,12 +27,15 @@ def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypat
     """The commands of the README, in their order and in one folder, all end well, and `check` with 0 or 1."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(verbs, "OPEN_PUZZLE_SAMPLES", 2)
-    assert [command[1] for command in COMMANDS] == ["toy", "train", "fill", "toy", "score", "check", "info"]
-    for command in COMMANDS:
+    assert [command[1] for command in COMMANDS] == ["toy", "train", "fill", "toy", "score", "check", "info", "export"]
+    export = COMMANDS[-1]
+    for command in COMMANDS[:-1]:
         monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code in ((0, 1) if command[1] == "check" else (0, None)), command
+    script = "from gridcloze.cli import main; main()"  # where types are not checked: an export has symbols for sizes
+    subprocess.run([sys.executable, "-c", script, *export[1:]], check=True)
 
 
 @pytest.mark.slow

@@ -1,0 +1,403 @@
+"""How fast, as ratios of one run: `python benchmarks/speed.py [TASK …]`; needs the extra `bench`.
+
+step       a training step beside the BERT of transformers and the machine's matrix products, and by its parts
+fill       marginals, single grids and bulk, by torch and by ONNX Runtime, with the model of `toys.py squares`
+start      commands from a cold start
+growth     a training step and a fill against the number of cells, 16² … 128²; draws docs/growth.png
+target     seconds of training to 0.006 excess bits and 99 % of grids right on squares 16×16, three seeds
+reference  the BERT of transformers in a plain loop with AdamW, one token a cell, towards the same target: 30 minutes
+
+Results are written to benchmarks/results/speed-TASK.json. Run it alone on a machine.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812, the name that the field uses
+from accelerate import Accelerator
+from transformers import BertConfig as PeerConfig
+from transformers import BertForMaskedLM
+
+from gridcloze import checkpoint, filling, scoring, verbs
+from gridcloze.bert import Bert, BertConfig, BertPredictor
+from gridcloze.exact import posterior
+from gridcloze.grids import Palette, write_stack
+from gridcloze.masking import test_law, training_law
+from gridcloze.predictor import LogitsPredictor, tokens_of
+from gridcloze.priors import Examples, squares
+from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, training_batch
+from toys import N_EXAMPLES, N_TEST, RESULTS, RUNS, TEST_SEED, circumstances
+
+PRIOR = squares(16, 16)
+MODEL = RUNS / "squares-0" / "model.safetensors"
+ROUNDS, STEPS = 7, 5  # interleaved: each round does so many of everything
+TARGET_EXCESS, TARGET_RIGHT = 0.006, 0.99
+TARGET_SECONDS = 40.0
+REFERENCE_MINUTES, REFERENCE_SCORES = 30.0, 6
+
+Work = Callable[[], object]
+
+
+def seconds(work: dict[str, Work], rounds: int = ROUNDS, repeats: int = STEPS) -> dict[str, list[float]]:
+    """Seconds that each piece of work takes, in every round the mean of some repeats; interleaved."""
+    for one in work.values():
+        one()
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, one in work.items():
+            began = time.perf_counter()
+            for _ in range(repeats):
+                one()
+            taken[name].append((time.perf_counter() - began) / repeats)
+    return taken
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def ratios(taken: dict[str, list[float]], of: str) -> dict[str, dict[str, float]]:
+    """How many times as long as `of` each piece of work takes, round by round."""
+    return {
+        name: summary([value / unit for value, unit in zip(values, taken[of], strict=True)])
+        for name, values in taken.items()
+    }
+
+
+# step
+
+
+class Step:
+    """One training step of ours after the other, and its parts."""
+
+    def __init__(self, config: BertConfig):
+        grids = squares(config.height, config.width, 2, min(config.height, config.width) - 2)
+        self.examples = Examples(grids.sample(2000, np.random.default_rng(0)), Palette.default(2))
+        self.training = Training(Bert(config), self.examples, self.examples.cells[:64], Budget(steps=10**9))
+        self.training.optimizers = make_optimizers(self.training.model)
+        self.accelerator = Accelerator(mixed_precision="bf16")
+        self.model, *self.optimizers = self.accelerator.prepare(self.training.model, *self.training.optimizers)
+
+    def __call__(self) -> None:
+        self.training._step(self.accelerator, self.model, self.optimizers)
+        self.training.progress.steps += 1
+
+    def parts(self) -> dict[str, Work]:
+        """What a step does, one after the other; each can be done alone."""
+        generator = np.random.default_rng(0)
+        cells, hidden = training_batch(self.examples, generator)
+        pool = self.training._new_pool(self.accelerator.device)
+        targets, tokens = pool.targets(cells, hidden), torch.from_numpy(tokens_of(cells, hidden, 2))
+        scored = torch.from_numpy(hidden)
+
+        def forward() -> torch.Tensor:
+            return F.cross_entropy(self.model(tokens)[scored].float(), targets[scored])
+
+        def optimise() -> None:
+            self.accelerator.clip_grad_norm_(self.training.model.parameters(), 1.0)
+            for optimizer in self.optimizers:
+                optimizer.step()
+
+        return {
+            "batch": lambda: training_batch(self.examples, generator),
+            "targets": lambda: pool.targets(cells, hidden),
+            "forward": forward,
+            "forward and backward": lambda: forward().backward(),
+            "optimizer": optimise,
+        }
+
+
+class PeerStep:
+    """One training step of the BERT of transformers after the other: a plain loop with AdamW.
+
+    With as many tokens as our model (a word for each content of a patch), or one token a cell.
+    """
+
+    def __init__(self, config: BertConfig, attention: str, dtype: torch.dtype, patch: int, inner: int):
+        self.patch, self.dtype = patch, dtype
+        words = 3 ** (patch * patch)
+        tokens = (config.height // patch) * (config.width // patch)
+        self.model = BertForMaskedLM(
+            PeerConfig(
+                vocab_size=words,
+                hidden_size=config.embedding_size,
+                num_hidden_layers=config.depth,
+                num_attention_heads=config.heads,
+                intermediate_size=inner * config.embedding_size,
+                max_position_embeddings=tokens,
+                attn_implementation=attention,
+            )
+        )
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
+        self.generator = np.random.default_rng(0)
+        self.cells = PRIOR.sample(N_EXAMPLES, self.generator)
+
+    def words(self, cells: np.ndarray) -> torch.Tensor:
+        """The number of what each patch holds (batch, token)."""
+        batch, height, width = cells.shape
+        patch = self.patch
+        pieces = cells.reshape(batch, height // patch, patch, width // patch, patch).transpose(0, 1, 3, 2, 4)
+        return torch.from_numpy((pieces.reshape(batch, -1, patch * patch) * 3 ** np.arange(patch * patch)).sum(-1))
+
+    def __call__(self) -> None:
+        cells = self.cells[self.generator.integers(0, len(self.cells), BATCH_SIZE)]
+        hidden = training_law(cells.shape, self.generator)
+        words, truth = self.words(np.where(hidden, 2, cells)), self.words(cells)
+        labels = torch.where(words == truth, -100, truth)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            loss = self.model(input_ids=words, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def operations(config: BertConfig) -> float:
+    """Multiplications and additions in the matrix products of a training step, without those that turn by place."""
+    patches = (config.height // config.patch) * (config.width // config.patch)
+    size = config.embedding_size
+    of_patch = config.depth * (8 * size * size + 2 * patches * size)
+    return 3 * 2 * BATCH_SIZE * patches * of_patch
+
+
+def products(dtype: torch.dtype) -> Callable[[], float]:
+    """Operations a second of the machine's matrix products, the best of two shapes."""
+    pairs = [
+        (torch.randn(rows, inner, dtype=dtype), torch.randn(inner, columns, dtype=dtype))
+        for rows, inner, columns in ((1024, 1024, 1024), (16384, 128, 512))
+    ]
+
+    def rate() -> float:
+        rates = []
+        for one, other in pairs:
+            began = time.perf_counter()
+            for _ in range(10):
+                one @ other
+            rates.append(20 * one.numel() * other.shape[1] / (time.perf_counter() - began))
+        return max(rates)
+
+    return rate
+
+
+def step() -> dict[str, Any]:
+    """At widths 64 and 128, 6 layers, 64 tokens a grid."""
+    return {f"width {width}": step_of(BertConfig(16, 16, 2, embedding_size=width)) for width in (64, 128)}
+
+
+def step_of(config: BertConfig) -> dict[str, Any]:
+    ours, rate = Step(config), products(torch.bfloat16)
+    rates: list[float] = []
+    work: dict[str, Work] = {"ours": ours, "products": lambda: rates.append(rate())}
+    for attention in ("eager", "sdpa"):
+        for dtype in (torch.float32, torch.bfloat16):
+            name = f"transformers, {attention}, {str(dtype).removeprefix('torch.')}"
+            work[name] = PeerStep(config, attention, dtype, config.patch, 2)
+    work["transformers, one token a cell"] = PeerStep(config, "eager", torch.bfloat16, 1, 4)
+    taken = seconds(work, repeats=3)
+    whole = statistics.median(taken["ours"])
+    parts = {name: statistics.median(values) / whole for name, values in seconds(ours.parts()).items()}
+    peak = statistics.median(rates)
+    return {
+        "grids_per_second": BATCH_SIZE / whole,
+        "times_as_long": {name: one for name, one in ratios(taken, "ours").items() if name != "products"},
+        "bf16_products_per_second": peak,
+        "share_of_bf16_products": summary([operations(config) / one / peak for one in taken["ours"]]),
+        "parts_of_a_step": parts,
+    }
+
+
+# fill
+
+
+def fill() -> dict[str, Any]:
+    """On 2,000 puzzles of the test law, one draw each with the default decoder."""
+    trained = checkpoint.load(MODEL)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.export(Path(folder) / "model.onnx", trained)
+        exported = checkpoint.load(Path(folder) / "model.onnx")
+    model, calibration = trained.base.model, trained.header.calibration
+    predictors: dict[str, Any] = {
+        "torch, bfloat16": trained,
+        "torch, float32": BertPredictor(model, calibration, precise=True),
+        "ONNX Runtime": exported,
+    }
+    cells = PRIOR.sample(N_TEST, np.random.default_rng(TEST_SEED))
+    hidden = test_law(cells.shape, np.random.default_rng(TEST_SEED))
+    exact = posterior(PRIOR).marginals(cells, hidden)
+    bulk = seconds({k: lambda p=p: filling.sample(p, cells, hidden, 1, 0) for k, p in predictors.items()}, 3, 1)
+    marginals = seconds({k: lambda p=p: p.marginals(cells, hidden) for k, p in predictors.items()}, 3, 1)
+    result: dict[str, Any] = {}
+    for name, predictor in predictors.items():
+        single = []
+        for grid, grid_hidden in zip(cells[:200, None], hidden[:200, None], strict=True):
+            began = time.perf_counter()
+            filling.sample(predictor, grid, grid_hidden, 1, 0)
+            single.append(1000 * (time.perf_counter() - began))
+        fills = filling.sample(predictor, cells, hidden, 1, 0)
+        result[name] = {
+            "fills_per_second": N_TEST / statistics.median(bulk[name]),
+            "marginals_per_second": N_TEST / statistics.median(marginals[name]),
+            "milliseconds_of_one_grid": {"mean": statistics.mean(single), **summary(single)},
+            "passes": float(fills.passes.mean()),
+            "legal": scoring.legal_fraction(fills.cells, cells, hidden, PRIOR),
+            "excess_bits": scoring.excess_bits(predictor.marginals(cells, hidden), exact, hidden),
+        }
+    return result
+
+
+# start
+
+
+def start() -> dict[str, Any]:
+    """Seconds of a whole process, one grid each; the first run warms the disk."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        verbs.toy(PRIOR, folder / "toy", 1, 1, 0, 8)
+        checkpoint.export(folder / "model.onnx", checkpoint.load(MODEL))
+        puzzle = folder / "toy" / "puzzles" / "00000.png"
+        command = str(Path(sys.executable).with_name("gridcloze"))
+        fills = {kind: ("fill", model, puzzle) for kind, model in (("onnx", folder / "model.onnx"), ("torch", MODEL))}
+        work = {"--help": lambda: run(command, "--help")} | {
+            f"fill, {kind}": lambda arguments=arguments: run(
+                command, *map(str, arguments), "-o", str(folder / "out"), "--overwrite"
+            )
+            for kind, arguments in fills.items()
+        }
+        return {name: summary(values) for name, values in seconds(work, 5, 1).items()}
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+# growth
+
+
+def growth() -> dict[str, Any]:
+    """Medians; the exponent is the slope of the straight line through the logarithms."""
+    sides = (16, 24, 32, 48, 64, 96, 128)
+    steps, passes = [], []
+    for side in sides:
+        config = BertConfig(side, side, 2)
+        one = Step(config)
+        predictor = BertPredictor(one.training.model)
+        cells = np.zeros((64, side, side), dtype=np.int64)
+        hidden = test_law(cells.shape, np.random.default_rng(0))
+        taken = seconds({"step": one, "fill": lambda p=predictor, c=cells, h=hidden: p.marginals(c, h)}, 3, 1)
+        steps.append(statistics.median(taken["step"]) / BATCH_SIZE)
+        passes.append(statistics.median(taken["fill"]) / len(cells))
+    cells_of = [side * side for side in sides]
+    exponents = {
+        name: float(np.polyfit(np.log(cells_of), np.log(values), 1)[0])
+        for name, values in (("step", steps), ("pass", passes))
+    }
+    draw_growth(cells_of, {"training step": steps, "pass of a fill": passes}, exponents)
+    patches = [BertConfig(side, side, 2).patch for side in sides]
+    return {
+        "cells": cells_of,
+        "patch": patches,
+        "seconds_a_grid": {"step": steps, "pass": passes},
+        "exponents": exponents,
+    }
+
+
+def draw_growth(cells: list[int], curves: dict[str, list[float]], exponents: dict[str, float]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.6, 4.0), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for (name, values), exponent, style in zip(curves.items(), exponents.values(), ("o-", "s-"), strict=True):
+        axes.loglog(
+            cells, [1000 * value for value in values], style, label=f"{name}: cells to the power {exponent:.2f}"
+        )
+    axes.set(xlabel="cells of a grid", ylabel="milliseconds a grid")
+    axes.set_xticks(cells, [f"{round(one**0.5)}²" for one in cells], minor=False)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(Path(__file__).parent.parent / "docs" / "growth.png")
+
+
+# target
+
+
+def target() -> dict[str, Any]:
+    """Trains three seeds from 20,000 examples for so many seconds, and scores them on 2,000 fresh puzzles."""
+    scores = []
+    for seed in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            path, grids = Path(folder) / "model.safetensors", Path(folder) / "train.npy"
+            write_stack(grids, PRIOR.sample(N_EXAMPLES, np.random.default_rng(seed)))
+            report = verbs.train(grids, path, Budget(minutes=TARGET_SECONDS / 60), seed)
+            scores.append(scored(checkpoint.load(path), TEST_SEED + seed) | {"steps": report["steps"]})
+    means = {name: statistics.mean(one[name] for one in scores) for name in ("excess_bits", "right")}
+    reached = means["excess_bits"] <= TARGET_EXCESS and means["right"] >= TARGET_RIGHT
+    return {"seconds": TARGET_SECONDS, "reached": reached, "mean": means, "seeds": scores}
+
+
+def scored(predictor: Any, seed: int) -> dict[str, float]:
+    cells = PRIOR.sample(N_TEST, np.random.default_rng(seed))
+    hidden = test_law(cells.shape, np.random.default_rng(seed))
+    exact = posterior(PRIOR).marginals(cells, hidden)
+    score = scoring.score(predictor.marginals(cells, hidden), cells, hidden, exact)
+    return {"excess_bits": score["excess_bits"], "right": score["grids_all_determined_right"]}
+
+
+class PeerPredictor(LogitsPredictor):
+    """The BERT of transformers, with one token a cell, as a Predictor."""
+
+    def __init__(self, model: BertForMaskedLM):
+        super().__init__(2)
+        self.model = model.eval()
+
+    @torch.inference_mode()
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        said = self.model(input_ids=torch.from_numpy(tokens).flatten(1)).logits[..., :2]
+        return said.view(*tokens.shape, 2).float().numpy()
+
+
+def reference() -> dict[str, Any]:
+    """Layers, width and heads as ours; the learning rate falls in a straight line over the 30 minutes."""
+    peer = PeerStep(BertConfig(16, 16, 2), "eager", torch.bfloat16, 1, 4)
+    used, steps, curve = 0.0, 0, []
+    while used < 60 * REFERENCE_MINUTES:
+        began = time.perf_counter()
+        for group in peer.optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1, (steps + 1) / 100) * (1 - used / (60 * REFERENCE_MINUTES))
+        peer()
+        steps, used = steps + 1, used + time.perf_counter() - began
+        if used >= 60 * REFERENCE_MINUTES * (len(curve) + 1) / REFERENCE_SCORES:
+            curve.append({"minutes": used / 60, "steps": steps, **scored(PeerPredictor(peer.model), TEST_SEED)})
+            print(curve[-1], file=sys.stderr)
+            peer.model.train()
+    return {"grids_per_second": BATCH_SIZE * steps / used, "curve": curve}
+
+
+TASKS = {task.__name__: task for task in (step, fill, start, growth, target, reference)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; all if none is named")
+    options = parser.parse_args()
+    if unknown := set(options.tasks) - set(TASKS):
+        parser.error(f"no such task: {', '.join(sorted(unknown))}")
+    for name in options.tasks or TASKS:
+        around = circumstances()
+        result = {"task": name, **TASKS[name](), **around}
+        (RESULTS / f"speed-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
