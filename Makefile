@@ -1,8 +1,9 @@
 # `make demo` and `make test` need Python 3.11 or newer and nothing else; each makes its own virtual environment.
 PYTHON ?= python3
 BIN := .venv/bin
+PLAIN := .venv/plain
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all plain lint bench clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
 	$(BIN)/gridcloze demo -o demo
@@ -12,6 +13,15 @@ test: .venv/installed  ## the quick tests
 
 test-all: .venv/installed  ## all tests
 	$(BIN)/pytest
+
+plain: .venv/installed  ## a plain install, without the extras, fills with an exported model
+	$(PYTHON) -m venv --clear $(PLAIN)
+	$(PLAIN)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt .
+	$(BIN)/gridcloze toy squares -o $(PLAIN)/toy -n 20
+	$(BIN)/gridcloze train $(PLAIN)/toy -o $(PLAIN)/model.safetensors --steps 3
+	$(BIN)/gridcloze export $(PLAIN)/model.safetensors -o $(PLAIN)/model.onnx
+	$(PLAIN)/bin/gridcloze fill $(PLAIN)/model.onnx $(PLAIN)/toy/puzzles -o $(PLAIN)/filled
+	! $(PLAIN)/bin/python -c "import torch" 2> $(PLAIN)/torch
 
 lint: .venv/installed  ## lint, format check, types
 	$(BIN)/ruff check .

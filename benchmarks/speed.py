@@ -29,7 +29,7 @@ from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
 from gridcloze import checkpoint, filling, scoring, verbs
-from gridcloze.bert import Bert, BertConfig, BertPredictor
+from gridcloze.bert import Bert, BertConfig, BertPredictor, keep_freed_memory
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
 from gridcloze.masking import test_law, training_law
@@ -81,6 +81,7 @@ class Step:
     """One training step of ours after the other, and its parts."""
 
     def __init__(self, config: BertConfig):
+        keep_freed_memory()  # as `Training.run` does
         grids = squares(config.height, config.width, 2, min(config.height, config.width) - 2)
         self.examples = Examples(grids.sample(2000, np.random.default_rng(0)), Palette.default(2))
         self.training = Training(Bert(config), self.examples, self.examples.cells[:64], Budget(steps=10**9))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcloze.bert import Bert, BertConfig, BertPredictor, cut, join, rotary_positions
+from gridcloze.bert import Attention, Bert, BertConfig, BertPredictor, cut, join, rotary_positions
 from gridcloze.grids import InputError
 
 
@@ -71,6 +71,22 @@ def test_rotary_positions_depend_on_the_difference_alone():
     products = torch.einsum("i,pij,qkj,k->pq", query, rotation, rotation, key).view(4, 5, 4, 5)
     assert torch.allclose(products[0, 0, 1, 3], products[2, 1, 3, 4], atol=1e-5)
     assert not torch.allclose(products[0, 0, 1, 3], products[0, 0, 2, 3], atol=1e-3)
+
+
+def test_attention_depends_on_where_patches_stand_to_each_other():
+    """What a patch gets from others is the same wherever all of them move together, and another if one moves alone."""
+    attention = Attention(32, 2)
+    torch.nn.init.normal_(attention.attended_to_output.weight)
+    x = torch.randn(3, 1, 32, generator=torch.Generator().manual_seed(0))
+    everywhere = rotary_positions(6, 6, 16).view(6, 6, 16, 16)
+    places, moved = torch.tensor([[0, 0], [1, 2], [3, 1]]), torch.tensor([2, 3])
+
+    def at(where):
+        return attention(x, everywhere[where[:, 0], where[:, 1]], None)
+
+    assert torch.allclose(at(places), at(places + moved), atol=1e-4)
+    one_alone = at(places + torch.tensor([[0, 0], [0, 0], [1, 1]]))
+    assert not torch.allclose(at(places)[0], one_alone[0], atol=1e-2)
 
 
 def test_the_position_table_is_used_on_its_own_size_only(small_bert):

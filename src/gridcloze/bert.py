@@ -34,7 +34,7 @@ class BertConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", self.patch or smallest_patch(self.height, self.width))
         object.__setattr__(self, "embedding_size", self.embedding_size or width_of(self.depth))
-        object.__setattr__(self, "heads", self.heads or max(1, self.embedding_size // 16))
+        object.__setattr__(self, "heads", self.heads or heads_of(self.embedding_size))
         if min(asdict(self).values()) < 1:
             raise InputError(f"every number of a BertConfig is at least 1, got {asdict(self)}")
         if self.embedding_size % (4 * self.heads):
@@ -163,6 +163,11 @@ def rotary_positions(rows: int, columns: int, size: int) -> Float[Tensor, "patch
 def width_of(depth: int) -> int:
     """Numbers to a patch: 16 a layer up to 64, which then does for 8 layers, and 8 a layer from there."""
     return max(16 * min(depth, 4), 16 * math.ceil(depth / 2))
+
+
+def heads_of(embedding_size: int) -> int:
+    """Heads of 16 numbers, of 32 in wide models: half as many attention weights, and the same quality (LOG.md)."""
+    return max(1, embedding_size // (32 if embedding_size >= 128 and embedding_size % 32 == 0 else 16))
 
 
 def smallest_patch(height: int, width: int) -> int:
