@@ -11,13 +11,16 @@ Results are written to benchmarks/results/speed-TASK.json. Run it alone on a mac
 """
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +166,27 @@ class PeerStep:
         self.optimizer.zero_grad()
 
 
+class Elsewhere:
+    """Work in a process of its own, so that what we ask of the C library stays with us; one works at a time."""
+
+    def __init__(self, make: Callable[..., Work], *arguments: object):
+        context = multiprocessing.get_context("spawn")
+        self.here, there = context.Pipe()
+        context.Process(target=serve, args=(there, make, arguments), daemon=True).start()
+
+    def __call__(self) -> None:
+        self.here.send("work")
+        self.here.recv()
+
+
+def serve(connection: Connection, make: Callable[..., Work], arguments: tuple[object, ...]) -> None:
+    work = make(*arguments)
+    with contextlib.suppress(EOFError):  # the asking process has ended
+        while connection.recv():
+            work()
+            connection.send("done")
+
+
 def operations(config: BertConfig) -> float:
     """Multiplications and additions in the matrix products of a training step, without those that turn by place."""
     patches = (config.height // config.patch) * (config.width // config.patch)
@@ -202,8 +226,8 @@ def step_of(config: BertConfig) -> dict[str, Any]:
     for attention in ("eager", "sdpa"):
         for dtype in (torch.float32, torch.bfloat16):
             name = f"transformers, {attention}, {str(dtype).removeprefix('torch.')}"
-            work[name] = PeerStep(config, attention, dtype, config.patch, 2)
-    work["transformers, one token a cell"] = PeerStep(config, "eager", torch.bfloat16, 1, 4)
+            work[name] = Elsewhere(PeerStep, config, attention, dtype, config.patch, 2)
+    work["transformers, one token a cell"] = Elsewhere(PeerStep, config, "eager", torch.bfloat16, 1, 4)
     taken = seconds(work, repeats=3)
     whole = statistics.median(taken["ours"])
     parts = {name: statistics.median(values) / whole for name, values in seconds(ours.parts()).items()}
