@@ -32,10 +32,11 @@ from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
 from gridcloze import checkpoint, filling, scoring, verbs
-from gridcloze.bert import Bert, BertConfig, BertPredictor, keep_freed_memory
+from gridcloze.bert import Bert, BertConfig
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
 from gridcloze.masking import test_law, training_law
+from gridcloze.networks import NetworkPredictor, keep_freed_memory
 from gridcloze.predictor import LogitsPredictor, tokens_of
 from gridcloze.priors import Examples, squares
 from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, training_batch
@@ -253,7 +254,7 @@ def fill() -> dict[str, Any]:
     model, calibration = trained.base.model, trained.header.calibration
     predictors: dict[str, Any] = {
         "torch, bfloat16": trained,
-        "torch, float32": BertPredictor(model, calibration, precise=True),
+        "torch, float32": NetworkPredictor(model, calibration, precise=True),
         "ONNX Runtime": exported,
     }
     cells = PRIOR.sample(N_TEST, np.random.default_rng(TEST_SEED))
@@ -315,7 +316,7 @@ def growth() -> dict[str, Any]:
     for side in sides:
         config = BertConfig(side, side, 2)
         one = Step(config)
-        predictor = BertPredictor(one.training.model)
+        predictor = NetworkPredictor(one.training.model)
         cells = np.zeros((64, side, side), dtype=np.int64)
         hidden = test_law(cells.shape, np.random.default_rng(0))
         taken = seconds({"step": one, "fill": lambda p=predictor, c=cells, h=hidden: p.marginals(c, h)}, 3, 1)

@@ -24,11 +24,11 @@ import torch
 from sklearn.datasets import load_digits
 
 from gridcloze import HIDDEN, checking, checkpoint, filling, scoring
-from gridcloze.bert import BertPredictor
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
 from gridcloze.inpainter import learn
 from gridcloze.masking import test_law
+from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import Calibration
 from gridcloze.priors import Examples, squares
 from gridcloze.training import Budget, calibrate
@@ -127,7 +127,7 @@ def _by_temperatures(model: Any, examples: Examples, cells: np.ndarray, hidden: 
         "one": calibrate(model, held_out, most=1),
         "by hidden fraction": calibrate(model, held_out),
     }.items():
-        law = BertPredictor(model, found).marginals(cells, hidden)
+        law = NetworkPredictor(model, found).marginals(cells, hidden)
         scores = scoring.calibration(law, cells, hidden)
         result[name] = {
             "temperatures": found.temperatures,

@@ -23,6 +23,6 @@ def small_bert():
 
 @pytest.fixture(scope="session")
 def small_predictor(small_bert):
-    from gridcloze.bert import BertPredictor
+    from gridcloze.networks import NetworkPredictor
 
-    return BertPredictor(small_bert)
+    return NetworkPredictor(small_bert)

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcloze.bert import Attention, Bert, BertConfig, BertPredictor, cut, join, rotary_positions
+from gridcloze.bert import Attention, Bert, BertConfig, cut, join, rotary_positions
 from gridcloze.grids import InputError
+from gridcloze.networks import NetworkPredictor
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
@@ -119,5 +120,7 @@ def test_a_visible_cell_that_is_no_symbol_is_named(small_predictor):
 
 def test_a_fresh_model_is_uniform():
     """A fresh model starts from a uniform law: its output layer is zero."""
-    marginals = BertPredictor(Bert(BertConfig(4, 4, 3))).marginals(np.zeros((1, 4, 4), int), np.ones((1, 4, 4), bool))
+    marginals = NetworkPredictor(Bert(BertConfig(4, 4, 3))).marginals(
+        np.zeros((1, 4, 4), int), np.ones((1, 4, 4), bool)
+    )
     assert marginals == pytest.approx(1 / 3)

@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gridcloze import checkpoint, load
-from gridcloze.bert import BertPredictor
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.grids import InputError, Palette
+from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import Calibration
 
 PALETTE = Palette.default(2)
@@ -23,7 +23,7 @@ CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
 
 def with_header(model):
     return TrainedPredictor(
-        BertPredictor(model, CALIBRATION), Header(asdict(model.config), PALETTE, 3, {"seed": 5}, CALIBRATION)
+        NetworkPredictor(model, CALIBRATION), Header(asdict(model.config), PALETTE, 3, {"seed": 5}, CALIBRATION)
     )
 
 
@@ -49,7 +49,7 @@ def test_what_is_saved_is_loaded(path, small_bert):
     loaded = load(path)
     cells, hidden = np.zeros((2, 5, 5), dtype=np.int64), np.ones((2, 5, 5), dtype=bool)
     assert np.array_equal(loaded.marginals(cells, hidden), with_header(small_bert).marginals(cells, hidden))
-    assert not np.array_equal(loaded.marginals(cells, hidden), BertPredictor(small_bert).marginals(cells, hidden))
+    assert not np.array_equal(loaded.marginals(cells, hidden), NetworkPredictor(small_bert).marginals(cells, hidden))
     assert loaded.header.calibration == CALIBRATION
     assert (loaded.header.palette, loaded.header.scale, loaded.header.training) == (PALETTE, 3, {"seed": 5})
     assert loaded.size == (5, 5)

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from gridcloze import bulk, checking, checkpoint, filling, verbs
-from gridcloze.bert import BertPredictor
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app, main
 from gridcloze.grids import Palette, read_examples, read_grid, write_stack
+from gridcloze.networks import NetworkPredictor
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -40,7 +40,7 @@ def gridcloze(capsys, monkeypatch, tmp_path):
 @pytest.fixture
 def model(tmp_path, small_bert):
     header = Header(asdict(small_bert.config), Palette.default(2))
-    checkpoint.save(tmp_path / "model.safetensors", TrainedPredictor(BertPredictor(small_bert), header))
+    checkpoint.save(tmp_path / "model.safetensors", TrainedPredictor(NetworkPredictor(small_bert), header))
     return "model.safetensors"
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from gridcloze import checkpoint, filling
-from gridcloze.bert import BertPredictor
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.grids import InputError, Palette
 from gridcloze.masking import test_law as hide
+from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import Calibration
 
 CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
@@ -35,7 +35,7 @@ def models(tmp_path_factory, small_bert):
     folder = tmp_path_factory.mktemp("models")
     header = Header(asdict(small_bert.config), Palette.default(2), 3, {"seed": 5}, CALIBRATION)
     trained, exported = folder / "model.safetensors", folder / "model.onnx"
-    checkpoint.save(trained, TrainedPredictor(BertPredictor(small_bert), header))
+    checkpoint.save(trained, TrainedPredictor(NetworkPredictor(small_bert), header))
     run("export", trained, "-o", exported).check_returncode()  # its sizes are symbols, which the type checks refuse
     return trained, exported
 
@@ -44,7 +44,7 @@ def models(tmp_path_factory, small_bert):
 def test_it_says_what_the_model_says(models, shape):
     """Marginals agree to 1e-4 with those in float32, for any number of grids of any size."""
     trained, exported = (checkpoint.load(path) for path in models)
-    precise = BertPredictor(trained.base.model, CALIBRATION, precise=True)
+    precise = NetworkPredictor(trained.base.model, CALIBRATION, precise=True)
     generator = np.random.default_rng(0)
     cells, hidden = generator.integers(0, 2, shape), hide(shape, generator)
     assert np.abs(precise.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 1e-4

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from gridcloze import checkpoint, scoring
-from gridcloze.bert import Bert, BertConfig, BertPredictor
+from gridcloze.bert import Bert, BertConfig
 from gridcloze.exact import posterior
 from gridcloze.grids import InputError, Palette, write_stack
 from gridcloze.masking import test_law as hide
+from gridcloze.networks import NetworkPredictor
 from gridcloze.priors import Examples, squares
 from gridcloze.training import Budget, Pool, Training, calibrate, cross_entropy, orthogonalised, training_batch
 
@@ -47,7 +48,7 @@ def test_training_comes_near_the_exact_answer():
     exact = posterior(PRIOR).marginals(cells, hidden)
     model, progress = trained(500)
     excess = [
-        scoring.excess_bits(BertPredictor(one).marginals(cells, hidden), exact, hidden) for one in (fresh(), model)
+        scoring.excess_bits(NetworkPredictor(one).marginals(cells, hidden), exact, hidden) for one in (fresh(), model)
     ]
     assert excess[1] < 0.2 * excess[0]
     assert progress.held_out_bits_per_hidden_cell == pytest.approx(

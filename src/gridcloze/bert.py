@@ -1,7 +1,5 @@
 """The model: a bidirectional transformer encoder over patches of cells (BERT: Devlin et al. 2018, arXiv:1810.04805)."""
 
-import contextlib
-import ctypes
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +7,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that the field uses
 from jaxtyping import Float, Int
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from .grids import InputError
-from .predictor import Calibration, Cells, LogitsPredictor, Marginals
 
 MOST_PATCHES = 256
-GLIBC_OPTIONS = ((-1, 2**30), (-2, 2**26), (-3, 2**25))  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, in bytes
 
 
 @dataclass(frozen=True)
@@ -198,44 +193,6 @@ def join(
     rows, columns, batch, _, n_symbols = pieces.shape
     cells = pieces.view(rows, columns, batch, patch, patch, n_symbols).permute(2, 0, 3, 1, 4, 5)
     return cells.reshape(batch, rows * patch, columns * patch, n_symbols)
-
-
-class BertPredictor(LogitsPredictor):
-    """A trained `Bert` as a Predictor: NumPy in, NumPy out; in bfloat16 where that is faster, or as `precise` says."""
-
-    def __init__(self, model: Bert, calibration: Calibration | None = None, precise: bool | None = None):
-        super().__init__(model.n_symbols, calibration)
-        keep_freed_memory()
-        self.model = model.eval()
-        self.precise = not bf16_pays() if precise is None else precise
-
-    @torch.inference_mode()
-    def logits(self, tokens: Cells) -> Marginals:
-        """See `LogitsPredictor.logits`."""
-        device = self.model.position.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=not self.precise):
-            return self.model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
-
-    @staticmethod
-    def start_thread() -> None:
-        """Passes that run beside each other have one core each."""
-        torch.get_num_threads()  # sets the number of this thread's threads, at first, and would do so later
-        threadpool_limits(1, user_api="openmp")
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what a pass frees for the next one: to get it anew took a tenth of a step (LOG.md)."""
-    with contextlib.suppress(OSError, AttributeError):  # where the library is no glibc
-        for name, value in GLIBC_OPTIONS:
-            ctypes.CDLL(None).mallopt(name, value)
-
-
-def bf16_pays() -> bool:
-    """Whether this machine multiplies bfloat16 numbers faster than float32."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
 
 
 def config_from_json(values: dict[str, Any]) -> BertConfig:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
     import gridcloze.bert
+    import gridcloze.networks
 
 FORMAT_VERSION = 3
 EXPORTED = ".onnx"  # how the names of exported models end
@@ -110,10 +111,11 @@ def read_header(path: Path | str) -> Header:
     return (_read_exported(path) if path.suffix == EXPORTED else _read(path))[0]
 
 
-def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcloze.bert.BertPredictor":
+def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcloze.networks.NetworkPredictor":
     import torch  # an exported model does without
 
-    from .bert import Bert, BertPredictor, config_from_json
+    from .bert import Bert, config_from_json
+    from .networks import NetworkPredictor
 
     config = config_from_json(header.config)
     with torch.device("meta"):  # the shapes alone: a config that lies must not fill the memory
@@ -122,13 +124,13 @@ def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcl
         raise InputError(f"{path}: the config in the file does not fit its tensors; train the model again")
     model = Bert(config)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
-    return BertPredictor(model, header.calibration)
+    return NetworkPredictor(model, header.calibration)
 
 
 def _torch_model(predictor: TrainedPredictor) -> "gridcloze.bert.Bert":
     if isinstance(predictor.base, OnnxPredictor):
         raise InputError("this model is exported already: take the .safetensors file that it was made from")
-    return cast("gridcloze.bert.BertPredictor", predictor.base).model
+    return cast(Any, predictor.base).model
 
 
 def _read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:

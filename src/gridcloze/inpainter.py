@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import __version__, checking, checkpoint, filling, scoring
-from .bert import Bert, BertConfig, BertPredictor
+from .bert import Bert, BertConfig
 from .checkpoint import Header, TrainedPredictor
 from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
 from .masking import test_law
+from .networks import NetworkPredictor
 from .priors import Examples
 from .training import Budget, Progress, Training, calibrate
 
@@ -45,7 +46,7 @@ def learn(
     record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
     calibration = calibrate(model, held_out.cells)
     return TrainedPredictor(
-        BertPredictor(model, calibration), Header(asdict(config), examples.palette, scale, record, calibration)
+        NetworkPredictor(model, calibration), Header(asdict(config), examples.palette, scale, record, calibration)
     )
 
 

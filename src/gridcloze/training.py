@@ -20,9 +20,9 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from .bert import bf16_pays, keep_freed_memory
 from .grids import InputError, atomic_write
 from .masking import test_law, training_law
+from .networks import bf16_pays, keep_freed_memory
 from .predictor import Calibration, Cells, Hidden, tokens_of
 from .priors import Prior
 

@@ -1,0 +1,54 @@
+"""What all networks of torch share: how they answer as Predictors, and what the machine does well."""
+
+import contextlib
+import ctypes
+from typing import cast
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from .predictor import Calibration, Cells, LogitsPredictor, Marginals
+
+GLIBC_OPTIONS = ((-1, 2**30), (-2, 2**26), (-3, 2**25))  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, in bytes
+
+
+class NetworkPredictor(LogitsPredictor):
+    """A trained network with `n_symbols`, tokens in and logits out, as a Predictor: NumPy in, NumPy out.
+
+    It computes in bfloat16 where that is faster, or in float32 if it is to be `precise`.
+    """
+
+    def __init__(self, model: nn.Module, calibration: Calibration | None = None, precise: bool | None = None):
+        super().__init__(cast(int, model.n_symbols), calibration)
+        keep_freed_memory()
+        self.model = model.eval()
+        self.precise = not bf16_pays() if precise is None else precise
+
+    @torch.inference_mode()
+    def logits(self, tokens: Cells) -> Marginals:
+        """See `LogitsPredictor.logits`."""
+        device = next(self.model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=not self.precise):
+            return self.model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
+
+    @staticmethod
+    def start_thread() -> None:
+        """Passes that run beside each other have one core each."""
+        torch.get_num_threads()  # sets the number of this thread's threads, at first, and would do so later
+        threadpool_limits(1, user_api="openmp")
+
+
+def bf16_pays() -> bool:
+    """Whether this machine multiplies bfloat16 numbers faster than float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what a pass frees for the next one: to get it anew took a tenth of a step (LOG.md)."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # where the library is no glibc
+        for name, value in GLIBC_OPTIONS:
+            ctypes.CDLL(None).mallopt(name, value)
