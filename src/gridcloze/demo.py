@@ -22,7 +22,6 @@ from .training import Budget
 PRIOR = squares(height=16, width=16)
 N_EXAMPLES = 2000
 N_SCORED = 500
-DEPTH = 4  # a small model learns more in so little time
 PIXELS = 16  # to the side of a cell
 SMALLEST_AREA = 36  # of a square in a puzzle, in cells, so that no block hides all of it
 TITLES = ("puzzle", "fill", "white: model", "white: exact", "truth")
@@ -40,7 +39,7 @@ def run(out: Path, minutes: float, seed: int) -> None:
     verbs.toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
     truths = write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
-    verbs.train(out / "examples", model, budget, seed, DEPTH)
+    verbs.train(out / "examples", model, budget, seed)
     verbs.fill(model, [out / "puzzles"], out / "filled", Request(seed=seed), overwrite=True)
     rows = [answers(out, name, truth) for name, truth in truths.items()]
     for name, panels in zip(truths, rows, strict=True):
