@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812, the name that the field uses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,20 @@ def test_rotary_positions_depend_on_the_difference_alone():
     products = torch.einsum("i,pij,qkj,k->pq", query, rotation, rotation, key).view(4, 5, 4, 5)
     assert torch.allclose(products[0, 0, 1, 3], products[2, 1, 3, 4], atol=1e-5)
     assert not torch.allclose(products[0, 0, 1, 3], products[0, 0, 2, 3], atol=1e-3)
+
+
+def test_both_ways_to_attend_say_the_same(small_bert, monkeypatch):
+    """The fused kernel and the written-out products give the same logits, and only the latter tells the weights."""
+    tokens = torch.randint(0, 3, (2, 5, 7), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        written_out = small_bert(tokens)
+        monkeypatch.setattr("gridcloze.bert.MOST_WRITTEN_OUT", {True: 0, False: 0})
+        kernels, fused = [], F.scaled_dot_product_attention
+        monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *q, **k: kernels.append(1) or fused(*q, **k))
+        assert torch.allclose(small_bert(tokens), written_out, atol=1e-5)
+        assert len(kernels) == 2
+        small_bert(tokens, [])
+        assert len(kernels) == 2
 
 
 def test_attention_depends_on_where_patches_stand_to_each_other():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .grids import InputError
 
 MOST_PATCHES = 256
+MOST_WRITTEN_OUT = {True: 1024, False: 128}  # patches up to which attention is written out, in bfloat16 or not
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,8 @@ class Attention(nn.Module):
 
     Queries, keys and values are turned by the place of their patch, and what a query gets is turned back, so that
     both its weights and its values depend on where the others stand as seen from it (Miyato et al. 2024,
-    arXiv:2310.10375). Written out as matrix products and a softmax: on a processor that is faster than the fused
-    kernel up to some 256 patches (LOG.md). Patches come before the batch, so that one product turns all grids;
-    the one copy after it brings each head's matrices into the order that the products would else copy them into.
+    arXiv:2310.10375). Patches come before the batch, so that one product turns all grids; the one copy after it brings
+    each head's matrices into the order that the products would else copy them into.
     """
 
     def __init__(self, size: int, heads: int):
@@ -135,11 +135,20 @@ class Attention(nn.Module):
         turned = torch.bmm(self.input_to_query_key_value(x).view(patches, -1, of_head), rotation * scale)
         by_head = turned.view(patches, batch, 3, self.heads, of_head).permute(2, 1, 3, 0, 4)
         query, key, value = by_head.reshape(3, -1, patches, of_head).unbind()
-        weights = torch.bmm(query, key.mT).softmax(-1)
-        if attention is not None:
-            attention.append(weights.view(batch, self.heads, patches, patches))
-        attended = torch.bmm(weights, value).transpose(0, 1).contiguous()
-        return self.attended_to_output(torch.bmm(attended, rotation.mT / scale).view(x.shape))
+        if attention is None and fused_pays(query):
+            attended = F.scaled_dot_product_attention(query[None], key[None], value[None], scale=1.0)[0]
+        else:
+            weights = torch.bmm(query, key.mT).softmax(-1)
+            attended = torch.bmm(weights, value)
+            if attention is not None:
+                attention.append(weights.view(batch, self.heads, patches, patches))
+        turned_back = torch.bmm(attended.transpose(0, 1).contiguous(), rotation.mT / scale)
+        return self.attended_to_output(turned_back.view(x.shape))
+
+
+def fused_pays(query: Float[Tensor, "head patches of_head"]) -> bool:
+    """Whether the fused kernel of attention is faster than two products and a softmax, as measured (LOG.md)."""
+    return query.device.type != "cpu" or query.shape[1] > MOST_WRITTEN_OUT[query.dtype == torch.bfloat16]
 
 
 def rotary_positions(rows: int, columns: int, size: int) -> Float[Tensor, "patches size size"]:
