@@ -43,6 +43,7 @@ from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, tr
 from toys import N_EXAMPLES, N_TEST, RESULTS, RUNS, TEST_SEED, circumstances
 
 PRIOR = squares(16, 16)
+DOCS = Path(__file__).parent.parent / "docs"
 MODEL = RUNS / "squares-0" / "model.safetensors"
 ROUNDS, STEPS = 7, 5  # interleaved: each round does so many of everything
 TARGET_EXCESS, TARGET_RIGHT = 0.006, 0.99
@@ -86,8 +87,8 @@ class Step:
 
     def __init__(self, config: BertConfig):
         keep_freed_memory()  # as `Training.run` does
-        grids = squares(config.height, config.width, 2, min(config.height, config.width) - 2)
-        self.examples = Examples(grids.sample(2000, np.random.default_rng(0)), Palette.default(2))
+        grids = np.random.default_rng(0).integers(0, 2, (512, config.height, config.width))  # any will do for the time
+        self.examples = Examples(grids, Palette.default(2))
         self.training = Training(Bert(config), self.examples, self.examples.cells[:64], Budget(steps=10**9))
         self.training.optimizers = make_optimizers(self.training.model)
         self.accelerator = Accelerator(mixed_precision="bf16")
@@ -351,7 +352,7 @@ def draw_growth(cells: list[int], curves: dict[str, list[float]], exponents: dic
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(Path(__file__).parent.parent / "docs" / "growth.png")
+    figure.savefig(DOCS / "growth.png")
 
 
 # target
@@ -409,20 +410,186 @@ def reference() -> dict[str, Any]:
     return {"grids_per_second": BATCH_SIZE * steps / used, "curve": curve}
 
 
+# page
+
+RECORDS = (  # what `target` held before: seconds, excess bits, share of grids right, commit, what made it
+    (
+        300,
+        0.0035,
+        0.9968,
+        "ac29bbf",
+        "6 layers × 64, rotary positions, Muon, the mixture of hidden laws (`toys.py squares`)",
+    ),
+)
+CHANGE = "targets of a pool, values that turn with their place, half the network, Muon 0.01, no needless copies"
+
+
+def page() -> str:
+    """Everything in Markdown, from the results that there are."""
+    results = {name: json.loads((RESULTS / f"speed-{name}.json").read_text()) for name in TASKS}
+    sections = [page_of_target, page_of_step, page_of_fill, page_of_start, page_of_growth]
+    return INTRODUCTION + "".join(section(results) for section in sections) + MEMORY
+
+
+INTRODUCTION = """# How fast
+
+Written by `python benchmarks/speed.py --page` from `benchmarks/results/speed-*.json`; `python benchmarks/speed.py`
+measures anew (extra `bench`). Two cores of a virtual AMD EPYC (AVX-512, bf16 products), torch 2.13.0. Absolute times drift by a
+fifth on a shared machine; ratios are of one interleaved run. What was tried, and what did not help, is in
+[LOG.md](../LOG.md).
+"""
+MEMORY = """
+## Memory
+
+Training and filling with torch ask the C library to keep up to 1 GiB of what they free (`mallopt`, glibc only), for the
+whole process: to get it anew took a tenth of every step.
+"""
+
+
+def page_of_target(results: dict[str, Any]) -> str:
+    now, peer = results["target"], results["reference"]
+    mean = now["mean"]
+    last = (now["seconds"], mean["excess_bits"], mean["right"], now["commit"], CHANGE)
+    rows = "\n".join(f"| {s:g} | {e:.4f} | {r:.2%} | {c} | {why} |" for s, e, r, c, why in (*RECORDS, last))
+    curve = "\n".join(
+        f"| {one['minutes']:.0f} | {one['steps']} | {one['excess_bits']:.4f} | {one['right']:.2%} |"
+        for one in peer["curve"]
+    )
+    return f"""
+## Records: squares 16×16, from the start of training to {TARGET_EXCESS} excess bits and {TARGET_RIGHT:.0%} of grids
+
+The share is of grids with all determined cells right. {N_EXAMPLES:,} examples, {N_TEST:,} fresh puzzles of the test law,
+mean of three seeds; the seconds are all of the training.
+
+| seconds | excess bits | grids right | commit | what made it |
+|---|---|---|---|---|
+{rows}
+
+For comparison, the BERT of transformers with the same layers, width and heads, one token a cell, in a plain loop with
+AdamW and bfloat16 ({peer["grids_per_second"]:.0f} grids a second; one seed, stopped at {REFERENCE_MINUTES:g} minutes):
+
+| minutes | steps | excess bits | grids right |
+|---|---|---|---|
+{curve}
+"""
+
+
+def page_of_step(results: dict[str, Any]) -> str:
+    widths = [name for name in results["step"] if name.startswith("width")]
+    of = [results["step"][name] for name in widths]
+
+    def row(title: str, cells: list[str]) -> str:
+        return f"| {title} | {' | '.join(cells)} |"
+
+    rows = [
+        row("grids a second", [f"{one['grids_per_second']:.0f}" for one in of]),
+        row(
+            "share of the machine's bf16 matrix products",
+            [f"{one['share_of_bf16_products']['median']:.1%}" for one in of],
+        ),
+        *(
+            row(f"of a step: {part}", [f"{one['parts_of_a_step'][part]:.1%}" for one in of])
+            for part in of[0]["parts_of_a_step"]
+        ),
+        *(
+            row(
+                f"{name}: times as long",
+                ["{median:.2f} ({least:.2f} … {most:.2f})".format(**one["times_as_long"][name]) for one in of],
+            )
+            for name in of[0]["times_as_long"]
+            if name != "ours"
+        ),
+    ]
+    return f"""
+## A training step
+
+6 layers, {BATCH_SIZE} grids of 16×16, 64 tokens each; a step is batch, targets, forward, backward and optimizer. The
+BERT of transformers has the same layers, width, heads, tokens and inner width, and runs in a process of its own; with
+one token a cell it has its usual inner width.
+
+| | {" | ".join(widths)} |
+|---|---|---|
+{chr(10).join(rows)}
+
+Forward and backward are for a third to a half the matrix products of linear maps, which run near the machine's rate;
+the rest are small batched products (a fifth), softmax, GELU, LayerNorm and sums, and casts: [LOG.md](../LOG.md) has the
+shares before and after.
+"""
+
+
+def page_of_fill(results: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {name} | {one['fills_per_second']:.0f} | {one['marginals_per_second']:.0f} | "
+        f"{one['milliseconds_of_one_grid']['mean']:.1f} ({one['milliseconds_of_one_grid']['median']:.1f}) | "
+        f"{one['passes']:.2f} | {one['legal']:.2%} | {one['excess_bits']:.4f} |"
+        for name, one in results["fill"].items()
+        if isinstance(one, dict)
+    )
+    return f"""
+## Filling
+
+One draw each of {N_TEST:,} puzzles of the test law with the default decoder, and of 200 of them alone, by the model of
+`toys.py squares`, seed 0.
+
+| | fills a second | marginals a second | one grid, ms: mean (median) | passes | legal | excess bits |
+|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def page_of_start(results: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| `gridcloze {name}` | {one['median']:.2f} |"
+        for name, one in results["start"].items()
+        if isinstance(one, dict)
+    )
+    return f"""
+## Cold start
+
+| one grid, a new process | seconds |
+|---|---|
+{rows}
+"""
+
+
+def page_of_growth(results: dict[str, Any]) -> str:
+    grown = results["growth"]
+    rows = "\n".join(
+        f"| {round(cells**0.5)}² | {patch} | {1000 * step:.2f} | {1000 * one_pass:.2f} |"
+        for cells, patch, step, one_pass in zip(
+            grown["cells"], grown["patch"], *grown["seconds_a_grid"].values(), strict=True
+        )
+    )
+    return f"""
+## Growth
+
+![Milliseconds a grid against cells, both axes logarithmic](growth.png)
+
+Seconds grow with the number of cells to the power {grown["exponents"]["step"]:.2f} (training step) and
+{grown["exponents"]["pass"]:.2f} (pass of a fill), 6 layers × 64. The patch grows with the grid: there are at most 256.
+
+| cells | side of a patch | training, ms a grid | a pass, ms a grid |
+|---|---|---|---|
+{rows}
+"""
+
+
 TASKS = {task.__name__: task for task in (step, fill, start, growth, target, reference)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; all if none is named")
+    parser.add_argument("--page", action="store_true", help="write docs/speed.md from what there is, and run nothing")
     options = parser.parse_args()
     if unknown := set(options.tasks) - set(TASKS):
         parser.error(f"no such task: {', '.join(sorted(unknown))}")
-    for name in options.tasks or TASKS:
+    for name in [] if options.page else options.tasks or TASKS:
         around = circumstances()
         result = {"task": name, **TASKS[name](), **around}
         (RESULTS / f"speed-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(json.dumps(result, indent=1))
+    DOCS.joinpath("speed.md").write_text(page())
 
 
 if __name__ == "__main__":
