@@ -434,8 +434,8 @@ def page() -> str:
 INTRODUCTION = """# How fast
 
 Written by `python benchmarks/speed.py --page` from `benchmarks/results/speed-*.json`; `python benchmarks/speed.py`
-measures anew (extra `bench`). Two cores of a virtual AMD EPYC (AVX-512, bf16 products), torch 2.13.0. Absolute times drift by a
-fifth on a shared machine; ratios are of one interleaved run. What was tried, and what did not help, is in
+measures anew (extra `bench`). Two cores of a virtual AMD EPYC (AVX-512, bf16 products), torch 2.13.0. Absolute times
+drift by a fifth on a shared machine; ratios are of one interleaved run. What was tried, and what did not help, is in
 [LOG.md](../LOG.md).
 """
 MEMORY = """
@@ -458,8 +458,8 @@ def page_of_target(results: dict[str, Any]) -> str:
     return f"""
 ## Records: squares 16×16, from the start of training to {TARGET_EXCESS} excess bits and {TARGET_RIGHT:.0%} of grids
 
-The share is of grids with all determined cells right. {N_EXAMPLES:,} examples, {N_TEST:,} fresh puzzles of the test law,
-mean of three seeds; the seconds are all of the training.
+The share is of grids with all determined cells right. {N_EXAMPLES:,} examples, {N_TEST:,} fresh puzzles of the test
+law, mean of three seeds; the seconds are all of the training.
 
 | seconds | excess bits | grids right | commit | what made it |
 |---|---|---|---|---|
