@@ -426,9 +426,10 @@ CHANGE = "targets of a pool, values that turn with their place, half the network
 
 def page() -> str:
     """Everything in Markdown, from the results that there are."""
-    results = {name: json.loads((RESULTS / f"speed-{name}.json").read_text()) for name in TASKS}
-    sections = [page_of_target, page_of_step, page_of_fill, page_of_start, page_of_growth]
-    return INTRODUCTION + "".join(section(results) for section in sections) + MEMORY
+    paths = {name: RESULTS / f"speed-{name}.json" for name in TASKS}
+    results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    written = [write(results) for needed, write in SECTIONS if set(needed) <= set(results)]
+    return INTRODUCTION + "".join(written) + MEMORY
 
 
 INTRODUCTION = """# How fast
@@ -574,6 +575,13 @@ Seconds grow with the number of cells to the power {grown["exponents"]["step"]:.
 """
 
 
+SECTIONS = (
+    (("target", "reference"), page_of_target),
+    (("step",), page_of_step),
+    (("fill",), page_of_fill),
+    (("start",), page_of_start),
+    (("growth",), page_of_growth),
+)
 TASKS = {task.__name__: task for task in (step, fill, start, growth, target, reference)}
 
 
