@@ -12,6 +12,7 @@ Results are written to benchmarks/results/speed-TASK.json. Run it alone on a mac
 
 import argparse
 import contextlib
+import itertools
 import json
 import multiprocessing
 import statistics
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that the field uses
 from accelerate import Accelerator
+from matplotlib.figure import Figure
 from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
@@ -311,47 +313,53 @@ def run(*command: str) -> None:
 
 
 def growth() -> dict[str, Any]:
-    """Medians; the exponent is the slope of the straight line through the logarithms."""
+    """Medians of a training step and a pass of a fill; exponents are slopes of straight lines through the logarithms.
+
+    The default patch grows with the grid; "patch 2" is the model of 16×16 asked about larger grids.
+    """
     sides = (16, 24, 32, 48, 64, 96, 128)
-    steps, passes = [], []
+    small = NetworkPredictor(Bert(BertConfig(16, 16, 2)))
+    milliseconds: dict[str, list[float]] = {"training step": [], "pass of a fill": [], "pass of a fill, patch 2": []}
     for side in sides:
-        config = BertConfig(side, side, 2)
-        one = Step(config)
-        predictor = NetworkPredictor(one.training.model)
-        cells = np.zeros((64, side, side), dtype=np.int64)
+        step_of_side = Step(BertConfig(side, side, 2))
+        predictor = NetworkPredictor(step_of_side.training.model)
+        cells = np.zeros((max(4, 2**16 // side**2), side, side), dtype=np.int64)
         hidden = test_law(cells.shape, np.random.default_rng(0))
-        taken = seconds({"step": one, "fill": lambda p=predictor, c=cells, h=hidden: p.marginals(c, h)}, 3, 1)
-        steps.append(statistics.median(taken["step"]) / BATCH_SIZE)
-        passes.append(statistics.median(taken["fill"]) / len(cells))
+        work = (step_of_side, lambda p=predictor: p.marginals(cells, hidden), lambda: small.marginals(cells, hidden))
+        taken = seconds(dict(zip(milliseconds, work, strict=True)), 3, 1)
+        for name, values in taken.items():
+            grids = BATCH_SIZE if name == "training step" else len(cells)
+            milliseconds[name].append(1000 * statistics.median(values) / grids)
     cells_of = [side * side for side in sides]
     exponents = {
-        name: float(np.polyfit(np.log(cells_of), np.log(values), 1)[0])
-        for name, values in (("step", steps), ("pass", passes))
+        name: float(np.polyfit(np.log(cells_of), np.log(values), 1)[0]) for name, values in milliseconds.items()
     }
-    draw_growth(cells_of, {"training step": steps, "pass of a fill": passes}, exponents)
     patches = [BertConfig(side, side, 2).patch for side in sides]
-    return {
-        "cells": cells_of,
-        "patch": patches,
-        "seconds_a_grid": {"step": steps, "pass": passes},
-        "exponents": exponents,
-    }
+    result = {"cells": cells_of, "patch": patches, "milliseconds_a_grid": milliseconds, "exponents": exponents}
+    draw_growth(result)
+    return result
 
 
-def draw_growth(cells: list[int], curves: dict[str, list[float]], exponents: dict[str, float]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.6, 4.0), dpi=120, layout="constrained")
+def draw_growth(result: dict[str, Any]) -> None:
+    figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for (name, values), exponent, style in zip(curves.items(), exponents.values(), ("o-", "s-"), strict=True):
-        axes.loglog(
-            cells, [1000 * value for value in values], style, label=f"{name}: cells to the power {exponent:.2f}"
-        )
-    axes.set(xlabel="cells of a grid", ylabel="milliseconds a grid")
-    axes.set_xticks(cells, [f"{round(one**0.5)}²" for one in cells], minor=False)
+    cells, patches = result["cells"], result["patch"]
+    for (name, values), colour in zip(
+        result["milliseconds_a_grid"].items(), ("#0072B2", "#E69F00", "#009E73"), strict=True
+    ):
+        label = f"{name}: cells to the power {result['exponents'][name]:.2f}"
+        axes.loglog(cells, values, "o-", markersize=4, color=colour, label=label)
+    for before, after in itertools.pairwise(range(len(cells))):
+        if patches[before] != patches[after]:
+            axes.axvline((cells[before] * cells[after]) ** 0.5, color="0.7", linestyle="dotted")
+    axes.set(xlabel="cells of a grid (dotted: the default patch grows)", ylabel="milliseconds a grid")
+    axes.set_xticks(cells, [f"{round(one**0.5)}²" for one in cells])
+    ticks = (0.1, 0.3, 1, 3, 10, 30, 100, 300)
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_ylim(0.1, 400)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=9)
     figure.savefig(DOCS / "growth.png")
 
 
@@ -555,22 +563,25 @@ def page_of_start(results: dict[str, Any]) -> str:
 
 def page_of_growth(results: dict[str, Any]) -> str:
     grown = results["growth"]
+    names = list(grown["exponents"])
     rows = "\n".join(
-        f"| {round(cells**0.5)}² | {patch} | {1000 * step:.2f} | {1000 * one_pass:.2f} |"
-        for cells, patch, step, one_pass in zip(
-            grown["cells"], grown["patch"], *grown["seconds_a_grid"].values(), strict=True
+        f"| {round(cells**0.5)}² | {patch} | {' | '.join(f'{one:.2f}' for one in values)} |"
+        for cells, patch, *values in zip(
+            grown["cells"], grown["patch"], *grown["milliseconds_a_grid"].values(), strict=True
         )
     )
+    powers = ", ".join(f"{grown['exponents'][name]:.2f} ({name})" for name in names)
     return f"""
 ## Growth
 
 ![Milliseconds a grid against cells, both axes logarithmic](growth.png)
 
-Seconds grow with the number of cells to the power {grown["exponents"]["step"]:.2f} (training step) and
-{grown["exponents"]["pass"]:.2f} (pass of a fill), 6 layers × 64. The patch grows with the grid: there are at most 256.
+Milliseconds a grid, 6 layers × 64. The default patch grows with the grid, so that there are at most 256; "patch 2" is a
+model of 16×16 asked about larger grids, whose attention grows with the square of their cells. The slopes, as powers of
+the number of cells: {powers}.
 
-| cells | side of a patch | training, ms a grid | a pass, ms a grid |
-|---|---|---|---|
+| cells | default patch | {" | ".join(names)} |
+|---|---|{"---|" * len(names)}
 {rows}
 """
 
