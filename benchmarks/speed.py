@@ -319,17 +319,8 @@ def growth() -> dict[str, Any]:
     """
     sides = (16, 24, 32, 48, 64, 96, 128)
     small = NetworkPredictor(Bert(BertConfig(16, 16, 2)))
-    milliseconds: dict[str, list[float]] = {"training step": [], "pass of a fill": [], "pass of a fill, patch 2": []}
-    for side in sides:
-        step_of_side = Step(BertConfig(side, side, 2))
-        predictor = NetworkPredictor(step_of_side.training.model)
-        cells = np.zeros((max(4, 2**16 // side**2), side, side), dtype=np.int64)
-        hidden = test_law(cells.shape, np.random.default_rng(0))
-        work = (step_of_side, lambda p=predictor: p.marginals(cells, hidden), lambda: small.marginals(cells, hidden))
-        taken = seconds(dict(zip(milliseconds, work, strict=True)), 3, 1)
-        for name, values in taken.items():
-            grids = BATCH_SIZE if name == "training step" else len(cells)
-            milliseconds[name].append(1000 * statistics.median(values) / grids)
+    measured = [milliseconds_a_grid(side, small) for side in sides]
+    milliseconds = {name: [one[name] for one in measured] for name in measured[0]}
     cells_of = [side * side for side in sides]
     exponents = {
         name: float(np.polyfit(np.log(cells_of), np.log(values), 1)[0]) for name, values in milliseconds.items()
@@ -338,6 +329,21 @@ def growth() -> dict[str, Any]:
     result = {"cells": cells_of, "patch": patches, "milliseconds_a_grid": milliseconds, "exponents": exponents}
     draw_growth(result)
     return result
+
+
+def milliseconds_a_grid(side: int, small: NetworkPredictor) -> dict[str, float]:
+    step_of_side = Step(BertConfig(side, side, 2))
+    predictor = NetworkPredictor(step_of_side.training.model)
+    cells = np.zeros((max(4, 2**16 // side**2), side, side), dtype=np.int64)
+    hidden = test_law(cells.shape, np.random.default_rng(0))
+    work = {
+        "training step": step_of_side,
+        "pass of a fill": lambda: predictor.marginals(cells, hidden),
+        "pass of a fill, patch 2": lambda: small.marginals(cells, hidden),
+    }
+    grids = {"training step": BATCH_SIZE}
+    taken = seconds(work, 3, 1)
+    return {name: 1000 * statistics.median(values) / grids.get(name, len(cells)) for name, values in taken.items()}
 
 
 def draw_growth(result: dict[str, Any]) -> None:
