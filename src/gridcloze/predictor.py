@@ -31,7 +31,7 @@ class Predictor(Protocol):
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
         """Probabilities that sum to 1 over the last axis; a visible cell has its own symbol with 1.
 
-        What `cells` holds where `hidden` is True is not looked at.
+        What `cells` holds where `hidden` is True is not looked at. Two threads may ask at once.
         """
         ...
 
