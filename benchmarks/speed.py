@@ -483,7 +483,8 @@ law, mean of three seeds; the seconds are all of the training.
 {rows}
 
 For comparison, the BERT of transformers with the same layers, width and heads, one token a cell, in a plain loop with
-AdamW and bfloat16 ({peer["grids_per_second"]:.0f} grids a second; one seed, stopped at {REFERENCE_MINUTES:g} minutes):
+AdamW and bfloat16 ({peer["grids_per_second"]:.0f} grids a second; one seed, stopped at {REFERENCE_MINUTES:g} minutes).
+Its learning rate of 1e-3 was not tuned, so this says where one such loop stood, not what that model can learn:
 
 | minutes | steps | excess bits | grids right |
 |---|---|---|---|
