@@ -557,9 +557,7 @@ One draw each of {N_TEST:,} puzzles of the test law with the default decoder, an
 
 def page_of_start(results: dict[str, Any]) -> str:
     rows = "\n".join(
-        f"| `gridcloze {name}` | {one['median']:.2f} |"
-        for name, one in results["start"].items()
-        if isinstance(one, dict)
+        f"| gridcloze {name} | {one['median']:.2f} |" for name, one in results["start"].items() if isinstance(one, dict)
     )
     return f"""
 ## Cold start

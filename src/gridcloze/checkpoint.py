@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .export import OnnxPredictor, open_session, to_onnx, with_metadata
-from .grids import InputError, Palette, atomic_write
+from .grids import InputError, Palette, atomic_write, check_writable
 from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def export(path: Path | str, predictor: TrainedPredictor) -> None:
     """
     if Path(path).suffix != EXPORTED:
         raise InputError(f"{path}: the name of an exported model ends in {EXPORTED}")
+    check_writable(path)  # before the work is done
     graph = to_onnx(_torch_model(predictor))
     text = json.dumps(_said(predictor.header) | {"hash": predictor.header.hash}, sort_keys=True)
     said = json.dumps([text, _hash(text, {"": np.frombuffer(graph, np.uint8)}), len(graph)])
