@@ -332,6 +332,29 @@ def test_a_window_over_the_whole_grid_is_the_whole_answer(prior):
     np.testing.assert_allclose(limited, whole.marginals(cells, hidden), atol=1e-12)
 
 
+class QueryForEachWindow:
+    """An exact posterior with nothing but what every Predictor has."""
+
+    def __init__(self, prior):
+        self.exact, self.n_symbols = posterior(prior), prior.n_symbols
+
+    def marginals(self, cells, hidden):
+        return self.exact.marginals(cells, hidden)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize("prior", [squares(7, 6, 2, 5), stripes(5, 6, 4), Mirror(5, 5), Mirror(4, 7)])
+def test_windows_all_at_once_are_windows_one_by_one(prior, radius):
+    """Sums over windows, and partners that are near, give what a query for every window gives."""
+    cells, hidden = puzzles(prior, 12, seed=5)
+    fast = WindowLimited(posterior(prior), radius).marginals(cells, hidden)
+    slow = WindowLimited(QueryForEachWindow(prior), radius).marginals(cells, hidden)
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+    assert np.array_equal(fast == 1, slow == 1)
+    nearer = WindowLimited(QueryForEachWindow(prior), radius + 1).marginals(cells, hidden)
+    assert radius > 3 or not np.allclose(fast, nearer)
+
+
 @pytest.mark.parametrize("radius", [0, 1, 2])
 def test_a_window_knows_nothing_from_outside(radius):
     """The law of a cell in a window is that of the whole answer when all cells outside the window are hidden."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that the field uses
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from .grids import InputError
@@ -69,21 +69,33 @@ class Bert(nn.Module):
         To a list `attention` each layer adds its weights (batch, head, query, key); query and key are patches, row by
         row, and the keys of a query sum to 1.
         """
-        height, width = tokens.shape[1:]
         pieces = cut(tokens, self.config.patch, outside=self.n_symbols + 1)
-        rows, columns = pieces.shape[:2]
-        x = self._embed(pieces)
+        one_hot = F.one_hot(pieces, self.n_symbols + 2).to(self.position.dtype)
+        height, width = tokens.shape[1:]
+        return self._from_patches(one_hot, attention)[:, :height, :width]
+
+    def from_one_hot(
+        self, one_hot: Float[Tensor, "batch height width token"]
+    ) -> Float[Tensor, "batch height width symbol"]:
+        """As `forward`, of tokens that are one-hot: what a gradient by cells needs."""
+        batch, height, width, n_tokens = one_hot.shape
+        by_token = cut(one_hot.movedim(-1, 0).flatten(0, 1), self.config.patch, outside=0)
+        pieces = by_token.unflatten(2, (n_tokens, batch)).movedim(2, -1)
+        outside = 1 - pieces.detach().sum(-1, keepdim=True)
+        return self._from_patches(torch.cat((pieces, outside), dim=-1))[:, :height, :width]
+
+    def _from_patches(
+        self, one_hot: Float[Tensor, "row column batch cell token"], attention: list[Tensor] | None = None
+    ) -> Float[Tensor, "batch height width symbol"]:
+        rows, columns = one_hot.shape[:2]
+        x = self.patch_to_embedding(one_hot.flatten(-2)).flatten(0, 1)
+        x = x + self._learned_positions(rows, columns)[:, None]
         rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x)
         for layer in self.layers:
             x = layer(x, rotation, attention)
         logits = self.embedding_to_patch(self.before_output(x))
         logits = logits.view(rows, columns, -1, self.config.patch**2, self.n_symbols)
-        return join(logits, self.config.patch)[:, :height, :width]
-
-    def _embed(self, pieces: Tensor) -> Float[Tensor, "patches batch embedding"]:
-        one_hot = F.one_hot(pieces, self.n_symbols + 2).flatten(-2)
-        x = self.patch_to_embedding(one_hot.to(self.position.dtype)).flatten(0, 1)
-        return x + self._learned_positions(*pieces.shape[:2])[:, None]
+        return join(logits, self.config.patch)
 
     def _learned_positions(self, rows: int, columns: int) -> Float[Tensor, "patches embedding"]:
         """The learned table on the size it was trained on, else 0; with no branch, so that exports take any size."""
@@ -187,7 +199,9 @@ def patches(cells: int, patch: int) -> int:
     return math.ceil(cells / patch)
 
 
-def cut(tokens: Int[Tensor, "batch height width"], patch: int, outside: int) -> Int[Tensor, "row column batch cell"]:
+def cut(
+    tokens: Shaped[Tensor, "batch height width"], patch: int, outside: int
+) -> Shaped[Tensor, "row column batch cell"]:
     """The patches of grids, filled up with `outside` on the right and below; `join` is the inverse."""
     batch, height, width = tokens.shape
     rows, columns = patches(height, patch), patches(width, patch)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .export import OnnxPredictor, open_session, to_onnx, with_metadata
 from .grids import InputError, Palette, atomic_write, check_writable
-from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals
+from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals, tokens_of
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -57,6 +58,15 @@ class TrainedPredictor:
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
         """See `Predictor.marginals`."""
         return self.base.marginals(cells, hidden)
+
+    @property
+    def patch(self) -> int:
+        """Cells to the side of a patch."""
+        return self.header.config["patch"]
+
+    def attention(self, cells: Cells, hidden: Hidden) -> Float[np.ndarray, "batch layer head query key"]:
+        """The weights with which each patch looks at each, row by row; see `Bert.forward`."""
+        return cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols))
 
     def uncalibrated(self) -> LogitsPredictor:
         """The same model with logits as they are."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .grids import InputError
 
 PARAMETERS = 200_000  # about, of each; the BERT of 6 layers × 64 has as many
-MOST_CHANNELS = 512
+MOST_CHANNELS = 128
 LEVELS = 3  # of the U-Net
 
 Features = Float[Tensor, "batch channel height width"]
@@ -40,12 +40,17 @@ class Cnn(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "batch height width"]) -> Float[Tensor, "batch height width symbol"]:
         """The logits of every cell; a token is a symbol, or `n_symbols` for a hidden cell."""
-        return self.from_features(self.token_to_features(tokens))
+        return self._from_features(self.token_to_features(tokens))
 
-    def from_features(
+    def from_one_hot(
+        self, one_hot: Float[Tensor, "batch height width token"]
+    ) -> Float[Tensor, "batch height width symbol"]:
+        """As `forward`, of tokens that are one-hot: what a gradient by cells needs."""
+        return self._from_features(one_hot @ self.token_to_features.weight)
+
+    def _from_features(
         self, features: Float[Tensor, "batch height width channel"]
     ) -> Float[Tensor, "batch height width symbol"]:
-        """The logits that follow from the features of the tokens: what a gradient by cells needs."""
         features = self.layers(features.movedim(-1, 1))
         return self.features_to_logits(self.before_output(features.movedim(1, -1)))
 
@@ -81,12 +86,10 @@ RIVALS: dict[str, Callable[[int, int], Cnn]] = {"dilated": dilated, "unet": unet
 
 
 def sized(build: Callable[[int], Cnn], parameters: int = PARAMETERS) -> Cnn:
-    """The network of the most channels, a multiple of 4, that has no more than so many parameters."""
-    channels = 4
+    """Of the networks whose channels are a multiple of 8, which is fast, the one nearest in size, as a ratio."""
     with torch.device("meta"):
-        while channels < MOST_CHANNELS and n_parameters(build(channels + 4)) <= parameters:
-            channels += 4
-    return build(channels)
+        ratios = {channels: n_parameters(build(channels)) / parameters for channels in range(8, MOST_CHANNELS + 1, 8)}
+    return build(min(ratios, key=lambda channels: abs(math.log(ratios[channels]))))
 
 
 def n_parameters(model: nn.Module) -> int:

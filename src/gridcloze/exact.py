@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Integer, UInt8
+from jaxtyping import Float, Float32, Int, Integer, Shaped, UInt8
 
 from .grids import InputError
 from .predictor import Cells, Evidence, Hidden, Marginals, Predictor, checked_evidence, tokens_of
@@ -102,6 +102,33 @@ class Enumeration:
             differences.append(counts[order[-1]])
         return self.prior.members[np.array(order)].astype(np.int64), np.array(differences)
 
+    def in_windows(self, cells: Cells, hidden: Hidden, radius: int) -> Marginals:
+        """What `WindowLimited` asks, for all cells of a grid at once: members are compared by sums over windows."""
+        _check_query(cells, hidden, self.prior)
+        result = _one_hot(cells, self.n_symbols)
+        for grid, unseen in enumerate(hidden):
+            weights, differ = self._weights_in_windows(cells[grid], unseen, radius)
+            if differ[unseen].any():
+                raise ContradictionError(grid, int(differ[unseen][differ[unseen] > 0][0]))
+            result[grid][unseen] = (weights[:, unseen] / weights[:, unseen].sum(axis=0)).T
+        return result
+
+    def _weights_in_windows(
+        self, cells: np.ndarray, hidden: np.ndarray, radius: int
+    ) -> tuple[Float[np.ndarray, "symbol height width"], Int[np.ndarray, "height width"]]:
+        """Of each cell's window: the probability of the members that agree in it, by their symbol in that cell, and in
+        how many cells the nearest member differs.
+        """
+        weights, differ = np.zeros((self.n_symbols, *cells.shape)), np.full(cells.shape, cells.size, dtype=np.int64)
+        for part in _chunks(len(self.prior.members), NUMBERS_AT_ONCE // (8 * cells.size)):
+            members = self.prior.members[part]
+            counts = _window_sums((members != cells) & ~hidden, radius)
+            differ = np.minimum(differ, counts.min(axis=0))
+            agree = self.prior.probabilities[part, None, None] * (counts == 0)
+            for symbol in range(self.n_symbols):
+                weights[symbol] += (agree * (members == symbol)).sum(axis=0)
+        return weights, differ
+
     def _mismatches(self, cells: np.ndarray, hidden: np.ndarray) -> Iterator[Int[np.ndarray, "member"]]:
         """The number of visible cells in which each member differs, for one grid after the other."""
         _check_query(cells, hidden, self.prior)
@@ -147,6 +174,19 @@ class Enumeration:
                 weights[symbol] += np.tensordot(probabilities[part], chosen == symbol, axes=1)
         marginals = weights / weights.sum(axis=0)  # by their own sum: where all members agree it is exactly 1 and 0
         return np.moveaxis(marginals, 0, -1)
+
+
+def _window_sums(
+    values: Shaped[np.ndarray, "member height width"], radius: int
+) -> Int[np.ndarray, "member height width"]:
+    """Over the square that reaches `radius` cells from each cell to every side, as far as it lies on the grid."""
+    for axis in (1, 2):
+        place = np.arange(values.shape[axis])
+        sums = np.cumsum(values, axis=axis, dtype=np.int32)
+        sums = np.concatenate((np.zeros_like(sums.take([0], axis=axis)), sums), axis=axis)
+        until = sums.take(np.minimum(place + radius + 1, len(place)), axis=axis)
+        values = until - sums.take(np.maximum(place - radius, 0), axis=axis)
+    return values
 
 
 def _likelihood(
@@ -225,6 +265,13 @@ class MirrorPosterior:
             bits = np.where(free, np.log2(_likelihood(law, cells)), 0.0)
         agrees = (self.prior.log_prob_bits(cells) > -np.inf) & ((cells == known) | free).all(axis=(1, 2))
         return np.where(agrees, (bits * self._share_of_pair()).sum(axis=(1, 2)), -np.inf)
+
+    def in_windows(self, cells: Cells, hidden: Hidden, radius: int) -> Marginals:
+        """What `WindowLimited` asks, for all cells at once: a partner counts if near. Refuses all contradictions."""
+        known, free, law = self._resolve(cells, hidden, None)
+        apart = np.abs(np.indices(hidden.shape[1:]) * 2 - np.array(hidden.shape[1:])[:, None, None] + 1).max(axis=0)
+        unknown = free | (hidden & (apart > radius))
+        return np.where(unknown[..., None], law, _one_hot(known, self.n_symbols))
 
     def _share_of_pair(self) -> Float[np.ndarray, "height width"]:
         """1/2 for each of two partners, and 1 for a cell in the centre, which is its own."""
@@ -306,6 +353,13 @@ class TransferMatrix:
             yield part, observed
 
 
+@runtime_checkable
+class _Windowed(Protocol):
+    """An exact posterior that knows a faster way than a query for each window."""
+
+    def in_windows(self, cells: Cells, hidden: Hidden, radius: int) -> Marginals: ...
+
+
 class WindowLimited:
     """What can be known about a cell from within `radius` of it: the bound that no predictor with a receptive field of
     2 · radius + 1 cells on a side can beat.
@@ -314,13 +368,15 @@ class WindowLimited:
     hidden. The window's own place on the grid is known, as it is to a network that sees the border.
     """
 
-    def __init__(self, predictor: ExactPosterior, radius: int):
+    def __init__(self, predictor: Predictor, radius: int):
         if radius < 0:
             raise InputError(f"the radius of a window is 0 or more, not {radius}")
         self.predictor, self.radius, self.n_symbols = predictor, radius, predictor.n_symbols
 
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        """As the predictor's; ContradictionError only where one window is enough to see it."""
+        """As the predictor's; ContradictionError where one window is enough to see it, of the mirror wherever it is."""
+        if isinstance(self.predictor, _Windowed):
+            return self.predictor.in_windows(cells, hidden, self.radius)
         result = _one_hot(cells, self.n_symbols)
         for grid in range(len(cells)):
             places = np.argwhere(hidden[grid])

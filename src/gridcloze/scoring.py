@@ -85,10 +85,13 @@ def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float
     It is the expectation, under the exact law, of what the predictor pays over the exact answer in bits per hidden
     cell, and so has less noise than the difference of two scores.
     """
-    truth, said = exact[hidden], marginals[hidden]
+    return float(divergence_bits(marginals, exact)[hidden].mean())
+
+
+def divergence_bits(marginals: Marginals, exact: Marginals) -> Float[np.ndarray, "batch height width"]:
+    """The Kullback–Leibler divergence of each cell's law from the exact one."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(truth > 0, truth * np.log2(truth / said), 0.0)
-    return float(terms.sum(-1).mean())
+        return np.where(exact > 0, exact * np.log2(exact / marginals), 0.0).sum(-1)
 
 
 def determined(exact: Marginals, hidden: Hidden) -> Hidden:

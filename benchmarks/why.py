@@ -1,0 +1,234 @@
+"""Why it answers as it does: `python benchmarks/why.py [TASK …]`, which the article is drawn from.
+
+compare    `gridcloze compare` in full, an hour; goes on where it was
+training   trains on squares and on the mirror, and keeps what is said of six puzzles on the way
+reveal     one draw of an open puzzle, a cell at a time, beside the exact answer
+influence  how the attention of each head, and the influence of the model, agree with the exact influence
+digits     digits 8×8 of scikit-learn, held out: puzzles and fills
+
+Results are written to benchmarks/results/why-TASK.json, with pictures of numbers in .npz files beside them. The tasks
+after `training` need its models.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+from gridcloze import HIDDEN, checkpoint, comparing, explaining, filling, scoring
+from gridcloze.bert import Bert, BertConfig
+from gridcloze.checkpoint import Header, TrainedPredictor
+from gridcloze.exact import posterior
+from gridcloze.grids import Palette
+from gridcloze.inpainter import learn
+from gridcloze.masking import test_law
+from gridcloze.networks import NetworkPredictor
+from gridcloze.predictor import entropy_bits
+from gridcloze.priors import Examples, Mirror, squares
+from gridcloze.training import Budget, Progress, Training
+from toys import RESULTS, RUNS, circumstances
+
+PRIORS = {"squares": squares(16, 16), "mirror": Mirror(16, 16)}
+MINUTES = {"squares": 5.0, "mirror": 2.0}
+SEED = 4000
+SHOWN = 6
+MOMENTS = 90  # of a training, ever farther apart
+EXPLAINED, TARGETS = 100, 4  # puzzles, and hidden cells of each
+MODELS = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
+
+
+def puzzles(name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fresh grids of a prior, and cells to hide under the test law."""
+    generator = np.random.default_rng(SEED)
+    cells = PRIORS[name].sample(n, generator)
+    return cells, test_law(cells.shape, generator)
+
+
+def write_arrays(task: str, **arrays: np.ndarray) -> None:
+    np.savez_compressed(RESULTS / f"why-{task}.npz", **arrays)
+
+
+def compare() -> dict[str, Any]:
+    """The table of `gridcloze compare`; every run is kept in a folder beside the results."""
+    return comparing.run(
+        comparing.FULL, RUNS / "compare", lambda share, news: print(f"{share:.1%} {news}", end="\r", file=sys.stderr)
+    )
+
+
+def training() -> dict[str, Any]:
+    result, arrays = {}, {}
+    for name in PRIORS:
+        cells, hidden = puzzles(name, SHOWN)
+        model, moments = trained(name, cells, hidden)
+        times, said = zip(*moments, strict=True)
+        arrays |= {f"{name}_cells": np.where(hidden, HIDDEN, cells), f"{name}_truth": cells}
+        arrays |= {f"{name}_seconds": np.array(times), f"{name}_white": np.array(said, dtype=np.float16)}
+        arrays |= {f"{name}_exact": posterior(PRIORS[name]).marginals(cells, hidden)[..., 1].astype(np.float16)}
+        many, many_hidden = puzzles(name, 2000)
+        exact = posterior(PRIORS[name]).marginals(many, many_hidden)
+        score = scoring.score(NetworkPredictor(model).marginals(many, many_hidden), many, many_hidden, exact)
+        result[name] = {"minutes": MINUTES[name], **score}
+    write_arrays("training", **arrays)
+    return result
+
+
+def trained(name: str, cells: np.ndarray, hidden: np.ndarray) -> tuple[Bert, list[tuple[float, np.ndarray]]]:
+    """A model, which is also written to its file, and what it said of puzzles and when, in seconds."""
+    prior, config = PRIORS[name], BertConfig(16, 16, 2)
+    moments: list[tuple[float, np.ndarray]] = []
+
+    def look(progress: Progress) -> None:
+        if progress.share >= (len(moments) / (MOMENTS - 1)) ** 2:
+            said = NetworkPredictor(model).marginals(cells, hidden)[..., 1]
+            moments.append((progress.seconds, said))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Bert(config)
+    held_out = prior.sample(256, np.random.default_rng([SEED, 1]))
+    progress = Training(model, prior, held_out, Budget(minutes=MINUTES[name]), 0, look).run()
+    header = Header(asdict(config), Palette.default(2), training={"steps": progress.steps})
+    checkpoint.save(MODELS[name], TrainedPredictor(NetworkPredictor(model), header))
+    return model, moments
+
+
+def reveal() -> dict[str, Any]:
+    """The cells known so far, what the model says, and what is so, until nothing is open."""
+    cells, hidden = open_puzzle()
+    recording = explaining.Recording(checkpoint.load(MODELS["squares"]))
+    filling.sample(recording, cells[None], hidden[None], 1, SEED, filling.Decoder("weighted", None))
+    known, unknown, said = (np.array(parts) for parts in zip(*recording.moments, strict=True))
+    exact = posterior(PRIORS["squares"]).marginals(known, unknown)
+    settled = int((entropy_bits(exact).sum(axis=(1, 2)) < 1e-6).argmax()) or len(known)
+    frames = slice(settled + 1)
+    write_arrays(
+        "reveal",
+        cells=np.where(unknown, HIDDEN, known)[frames].astype(np.int8),
+        white=said[frames, ..., 1].astype(np.float16),
+        exact=exact[frames, ..., 1].astype(np.float16),
+    )
+    return {"hidden": int(hidden.sum()), "until_all_is_determined": settled}
+
+
+def open_puzzle() -> tuple[np.ndarray, np.ndarray]:
+    """A square of which six black cells and two white ones are shown."""
+    generator = np.random.default_rng(SEED)
+    grid = next(one for one in PRIORS["squares"].sample(100, generator) if 49 <= one.sum() <= 81)
+    shown = [*generator.choice(np.flatnonzero(grid == 0), 6, False), *generator.choice(np.flatnonzero(grid), 2, False)]
+    hidden = np.ones(grid.size, dtype=bool)
+    hidden[shown] = False
+    return grid, hidden.reshape(grid.shape)
+
+
+def influence() -> dict[str, Any]:
+    arrays = {f"{name}_{key}": value for name in PRIORS for key, value in example_of(name).items()}
+    write_arrays("influence", **arrays)
+    return {name: influence_of(name) for name in PRIORS}
+
+
+def far_puzzle() -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """A large square of which a block is hidden, and a cell in it that is far from all that decides it."""
+    truth = next(one for one in PRIORS["squares"].sample(100, np.random.default_rng(3)) if one.sum() >= 100)
+    top, left = np.argwhere(truth)[0].tolist()
+    hidden = np.zeros(truth.shape, dtype=bool)
+    hidden[max(top - 3, 0) : top + 8, max(left - 3, 0) : left + 8] = True
+    return truth, hidden, (top + 1, left + 1)
+
+
+def half_puzzle() -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """A grid of the mirror of which 40 % is hidden, and a hidden cell whose partner is visible."""
+    generator = np.random.default_rng(SEED)
+    truth, hidden = PRIORS["mirror"].sample(1, generator)[0], generator.random((16, 16)) < 0.4
+    row, column = next(one for one in np.argwhere(hidden & ~hidden[::-1, ::-1]).tolist() if 2 <= min(one) <= 4)
+    return truth, hidden, (row, column)
+
+
+def example_of(name: str) -> dict[str, np.ndarray]:
+    """All that explains one cell: what model and exact answer say, their influences, attention of each head."""
+    cells, hidden, target = far_puzzle() if name == "squares" else half_puzzle()
+    model, exact = checkpoint.load(MODELS[name]), posterior(PRIORS[name])
+    said = {who: explaining.explain(one, cells, hidden, target) for who, one in (("model", model), ("exact", exact))}
+    attention = explaining.attention(model, cells, hidden, np.array([target]))
+    parts = {
+        f"{who}_{what}": array.astype(np.float32) for who, one in said.items() for what, array in vars(one).items()
+    }
+    return parts | {
+        "cells": np.where(hidden, HIDDEN, cells),
+        "target": np.array(target),
+        "attention": attention[:, :, 0].astype(np.float16),
+        "correlations": explaining.head_correlations(attention, said["model"].hide[None]),
+    }
+
+
+def influence_of(name: str) -> dict[str, Any]:
+    """Mean rank correlations with the exact influence by hiding, over hidden cells that it is not 0 for throughout."""
+    model, exact, generator = checkpoint.load(MODELS[name]), posterior(PRIORS[name]), np.random.default_rng(SEED)
+    heads, found = [], {"model": [], "model_flip": [], "mean_of_heads": [], "nearness": []}
+    began = time.monotonic()
+    for cells, hidden in zip(*puzzles(name, EXPLAINED), strict=True):
+        targets = generator.permutation(np.argwhere(hidden))[:TARGETS]
+        true, said = (explaining.influence(one, cells, hidden, targets) for one in (exact, model))
+        true_flip, said_flip = (explaining.influence(one, cells, hidden, targets, "flip") for one in (exact, model))
+        attention = explaining.attention(model, cells, hidden, targets)
+        near = -np.abs(np.indices(cells.shape)[None] - targets[:, :, None, None]).max(axis=1).astype(float)
+        for number in np.flatnonzero(np.nan_to_num(true).max(axis=(1, 2)) > 0):
+            weights = attention[:, :, number]
+            heads.append(explaining.head_correlations(weights[:, :, None], true[[number]]))
+            found["model"].append(explaining.rank_correlation(said[number], true[number]))
+            found["model_flip"].append(explaining.rank_correlation(said_flip[number], true_flip[number]))
+            found["mean_of_heads"].append(explaining.rank_correlation(weights.mean(axis=(0, 1)), true[number]))
+            found["nearness"].append(explaining.rank_correlation(near[number], true[number]))
+    return {
+        "puzzles": EXPLAINED,
+        "cells": len(heads),
+        "heads": np.nanmean(heads, axis=0).tolist(),
+        **{who: float(np.nanmean(values)) for who, values in found.items()},
+        "seconds": time.monotonic() - began,
+    }
+
+
+def digits() -> dict[str, Any]:
+    """A minute of training on four fifths; puzzles and fills of six of the others."""
+    images = (load_digits().images >= 8).astype(np.int64)[np.random.default_rng(SEED).permutation(1797)]
+    model = learn(Examples(images[:1437], Palette.default(2)), Budget(minutes=1.0), seed=0)
+    test, generator = images[1437:], np.random.default_rng(SEED)
+    hidden = test_law(test.shape, generator)
+    said = model.marginals(test, hidden)
+    shown = np.flatnonzero((hidden.mean(axis=(1, 2)) > 0.3) & (hidden.mean(axis=(1, 2)) < 0.7))[:SHOWN]
+    cells, unknown = test[shown], hidden[shown]
+    write_arrays(
+        "digits",
+        cells=np.where(unknown, HIDDEN, cells),
+        truth=cells,
+        white=said[shown, ..., 1].astype(np.float16),
+        fill=filling.most_likely(model, cells, unknown, seed=SEED).cells[:, 0],
+    )
+    scores = scoring.score(said, test, hidden)
+    return scores | {"expected_calibration_error": scoring.reliability(said, test, hidden).expected_calibration_error}
+
+
+TASKS = {task.__name__: task for task in (compare, training, reveal, influence, digits)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; all if none is named")
+    options = parser.parse_args()
+    if unknown := set(options.tasks) - set(TASKS):
+        parser.error(f"no such task: {', '.join(sorted(unknown))}")
+    for name in options.tasks or TASKS:
+        around = circumstances()
+        result = {"task": name, **TASKS[name](), **around}
+        Path(RESULTS / f"why-{name}.json").write_text(json.dumps(result) + "\n")
+        print(f"{name}: benchmarks/results/why-{name}.json")
+
+
+if __name__ == "__main__":
+    main()
