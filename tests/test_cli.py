@@ -18,6 +18,7 @@ from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app, main
 from gridcloze.grids import Palette, read_examples, read_grid, write_stack
 from gridcloze.networks import NetworkPredictor
+from gridcloze.predictor import entropy_bits
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -251,6 +252,50 @@ def test_check_says_what_surprises_by_its_exit_code(gridcloze, model):
     assert (code, out) == (0, "no visible cell has a probability below 0 given the rest\n")
 
 
+def test_explain_says_which_cells_have_influence(gridcloze, model):
+    """`explain` names the cells and heads, beside the exact answer; it draws both, and a film; JSON says the same."""
+    picture("puzzle.png", PUZZLE)
+    Path("prior.json").write_text(json.dumps({"name": "ising", "height": 5, "width": 5}))
+    drawings = ("-o", "why.png", "--heads", "heads.svg", "--film", "film.gif", "--dark")
+    code, out, _ = gridcloze("explain", model, "puzzle.png", "--cell", "1,2", "--prior", "prior.json", *drawings)
+    assert code == 0
+    assert "row 1, column 2\nmodel: " in out
+    assert re.search(r"exact: [.#] with probability 0\.\d+", out)
+    assert len(re.findall(r"^ +0 +\d +[.#]( +0\.\d+){4} *$", out, re.MULTILINE)) == 5
+    assert re.search(r"the best is layer \d, head \d with -?0\.\d\d", out)
+    assert re.search(r"with exact influence: -?[01]\.\d\d by hiding", out)
+    assert pixels("why.png").shape[1] > 1000
+    assert "<svg" in Path("heads.svg").read_text()
+    with Image.open("film.gif") as film:
+        assert film.n_frames == 21
+    code, out, _ = gridcloze("explain", model, "puzzle.png", "--json")
+    report = json.loads(out)
+    assert (code, report["cell"]["given"], list(report["laws"])) == (0, False, ["model"])
+    assert report["influences"][0]["model"]["hide"] > 0
+    assert np.shape(report["attention"]["rank_correlations"])[0] == 2
+
+
+def test_explain_takes_the_most_uncertain_cell_if_none_is_named(gridcloze, model):
+    """Without --cell it says which it took: of the hidden cells the one with the largest entropy."""
+    picture("puzzle.png", PUZZLE)
+    cells = read_grid("puzzle.png", Palette.default(2)).cells
+    law = checkpoint.load(model).marginals(cells[None], cells[None] < 0)[0]
+    row, column = np.unravel_index(entropy_bits(law).argmax(), law.shape[:2])
+    code, out, _ = gridcloze("explain", model, "puzzle.png")
+    assert code == 0
+    assert out.startswith(f"row {row}, column {column}, the most uncertain hidden cell\n")
+
+
+def test_explain_says_that_nothing_is_visible(gridcloze, model):
+    """Where no cell is visible none has influence, and no head can agree."""
+    picture("empty.png", np.full((5, 5), 128))
+    code, out, _ = gridcloze("explain", model, "empty.png", "-o", "why.svg", "--heads", "heads.png", "--json")
+    report = json.loads(out)
+    assert (code, report["influences"], report["attention"]["best"]["rank_correlation"]) == (0, [], None)
+    code, out, _ = gridcloze("explain", model, "empty.png")
+    assert (code, "head 0 with –" in out) == (0, True)
+
+
 def test_score_draws_reliability(gridcloze, model):
     """`score --picture` draws the reliability curves, before and after calibration."""
     write_stack("grids.npy", np.random.default_rng(0).integers(0, 2, (10, 5, 5)))
@@ -344,6 +389,20 @@ BAD = {
     "allow colour": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "red.png"), r"red.png: row 1, column 2"),
     "threshold": (("check", "MODEL", "puzzle.png", "--threshold", "2"), r"a probability 0 … 1, not 2"),
     "check a stack": (("check", "MODEL", "examples.npy"), r"shape \(3, 5, 5\) is not"),
+    "picture of a check": (("check", "MODEL", "puzzle.png", "-o", "a.jpg"), r"a.jpg: the name of a picture ends in"),
+    "picture of a score": (("score", "MODEL", "examples.npy", "--picture", "a.pdf"), r"a.pdf: the name of a picture"),
+    "visible cell": (("explain", "MODEL", "puzzle.png", "--cell", "0,1"), r"\(row 0, column 1\) is visible"),
+    "outside": (("explain", "MODEL", "puzzle.png", "--cell", "5,1"), r"lies outside of a grid of 5 by 5 cells"),
+    "malformed place": (("explain", "MODEL", "puzzle.png", "--cell", "4;1"), r"cell '4;1' is no place"),
+    "negative place": (("explain", "MODEL", "puzzle.png", "--cell", "-1,1"), r"cell '-1,1' is no place"),
+    "explain whole": (("explain", "MODEL", "whole.npy"), r"whole.npy: no cell is hidden, so there is nothing"),
+    "picture of a cell": (("explain", "MODEL", "puzzle.png", "-o", "a.jpg"), r"a.jpg: the name of a picture ends in"),
+    "picture of heads": (
+        ("explain", "MODEL", "puzzle.png", "-o", "a.png", "--heads", "b"),
+        r"b: the name of a picture ends in",
+    ),
+    "film": (("explain", "MODEL", "puzzle.png", "-o", "a.png", "--film", "a.avi"), r"a.avi: the name of a film ends"),
+    "explain without law": (("explain", "MODEL", "puzzle.png", "--prior", "none.json"), r"none.json: no such file"),
     "no law": (("score", "MODEL", "examples.npy", "--prior", "none.json"), r"none.json: no such file"),
 }
 
@@ -358,6 +417,7 @@ def bad_files():
     write_stack("examples.npy", np.zeros((3, 5, 5), dtype=np.int64))
     write_stack("small.npy", np.zeros((3, 4, 5), dtype=np.int64))
     np.save("symbols.npy", np.full((5, 5), 2))
+    np.save("whole.npy", np.zeros((5, 5), int))
     np.save("none.npy", np.zeros((5, 5, 2), dtype=bool))
     np.save("two.npy", np.full((5, 5, 2), 2.0))
     Path("empty").mkdir()

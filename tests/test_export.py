@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gridcloze import checkpoint, filling
+from gridcloze import checkpoint, explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.grids import InputError, Palette
 from gridcloze.masking import test_law as hide
@@ -61,6 +61,10 @@ def test_it_gives_the_attention_weights(models, small_bert):
     attention = checkpoint.load(models[1]).base.attention(tokens)
     assert np.allclose(attention, torch.stack(weights, dim=1).numpy(), atol=1e-5)
     assert np.allclose(attention.sum(-1), 1, atol=1e-5)
+    cells, hidden = np.where(tokens == 2, 0, tokens), tokens == 2
+    targets = np.argwhere(hidden[0])
+    trained, exported = (explaining.attention(checkpoint.load(path), cells[0], hidden[0], targets) for path in models)
+    assert np.allclose(trained, exported, atol=1e-5)
 
 
 def test_a_fill_is_the_same_alone_and_among_others(models):

@@ -27,7 +27,8 @@ def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypat
     """The commands of the README, in their order and in one folder, all end well, and `check` with 0 or 1."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(verbs, "OPEN_PUZZLE_SAMPLES", 2)
-    assert [command[1] for command in COMMANDS] == ["toy", "train", "fill", "toy", "score", "check", "info", "export"]
+    named = ["toy", "train", "fill", "toy", "score", "check", "explain", "info", "export"]
+    assert [command[1] for command in COMMANDS] == named
     export = COMMANDS[-1]
     for command in COMMANDS[:-1]:
         monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])

@@ -29,6 +29,7 @@ Seed = Annotated[int, typer.Option(help="Random numbers follow from it: same see
 Hidden = Annotated[
     str, typer.Option(help="What is hidden: auto (grey 128 or transparent), grey, transparent, or a file.")
 ]
+Dark = Annotated[bool, typer.Option("--dark", help="Draw on a dark ground.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
 
@@ -219,8 +220,9 @@ def check(
     model: Model,
     grid: Annotated[Path, typer.Argument(help="A grid, with or without hidden cells.", show_default=False)],
     picture: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Also draw it, as a PNG file.", show_default=False)
+        Path | None, typer.Option("-o", "--out", help="Also draw it, as .png or .svg.", show_default=False)
     ] = None,
+    dark: Dark = False,
     threshold: Annotated[float, typer.Option(help="Probability below which a visible cell is surprising.")] = 0.01,
     hidden: Hidden = "auto",
     as_json: Json = False,
@@ -228,12 +230,57 @@ def check(
     """Which visible cells contradict the rest, and which hidden cell would tell most. Exit code 1 if any surprises."""
     from . import verbs
 
-    report, characters = verbs.check(model, grid, threshold, hidden, picture)
+    report, characters = verbs.check(model, grid, threshold, hidden, picture, dark)
     if as_json:
         print(json.dumps(report))
     else:
         verbs.print_check(report, characters)
     raise typer.Exit(1 if report["surprises"] else 0)
+
+
+@app.command(
+    epilog=example(
+        "gridcloze explain squares.safetensors puzzle.png --cell 4,7",
+        "gridcloze explain squares.safetensors puzzle.png -o why.png --heads heads.svg --prior examples/prior.json",
+    )
+)
+def explain(
+    model: Model,
+    puzzle: Annotated[Path, typer.Argument(help="A grid with hidden cells.", show_default=False)],
+    cell: Annotated[
+        str | None,
+        typer.Option(
+            help="Row and column of a hidden cell, from 0, such as 4,7; the most uncertain if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Also draw it, as .png or .svg.", show_default=False)
+    ] = None,
+    prior: Annotated[
+        Path | None, typer.Option(help="The law of the grids: the exact answer stands beside.", show_default=False)
+    ] = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="Draw the attention of every head, as .png or .svg.", show_default=False)
+    ] = None,
+    film: Annotated[
+        Path | None,
+        typer.Option(help="One draw, cell by cell, and what is said of the rest: .gif or .mp4.", show_default=False),
+    ] = None,
+    dark: Dark = False,
+    hidden: Hidden = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Why a hidden cell gets its probabilities: which visible cells have influence, and whether attention shows it."""
+    from . import verbs
+
+    drawings = verbs.Drawings(picture, heads, film, dark, seed)
+    report, characters = verbs.explain(model, puzzle, cell, hidden, prior, drawings)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        verbs.print_explanation(report, characters)
 
 
 @app.command(epilog=example("gridcloze score squares.safetensors held-out --examples examples"))
@@ -246,19 +293,36 @@ def score(
     ] = None,
     samples: Annotated[int, typer.Option(help="Of so many grids one draw each, if their law is known.", min=0)] = 200,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw reliability curves, as a PNG file.", show_default=False)
+        Path | None, typer.Option(help="Draw reliability curves, as .png or .svg.", show_default=False)
     ] = None,
+    dark: Dark = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """How good: hides cells of held-out grids and scores what is said of them, beside the exact answer if known."""
     from . import verbs
 
-    report = verbs.score(model, held_out, examples, prior, samples, seed, picture)
+    report = verbs.score(model, held_out, examples, prior, samples, seed, picture, dark)
     if as_json:
         print(json.dumps(report))
     else:
         verbs.print_scores(report)
+
+
+@app.command(epilog=example("gridcloze compare -o comparison --quick", "gridcloze compare -o comparison"))
+def compare(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers and pictures.")] = Path("comparison"),
+    quick: Annotated[bool, typer.Option("--quick", help="Small grids and few networks: 3 minutes, not 60.")] = False,
+    as_json: Json = False,
+) -> None:
+    """BERT, CNNs by receptive field, and the exact bounds. A run that was stopped goes on where it was."""
+    from . import verbs
+
+    report = verbs.compare(out, quick)
+    if as_json:
+        print(json.dumps(report))
+    else:
+        verbs.print_comparison(report)
 
 
 @app.command(epilog=example("gridcloze info squares.safetensors"))

@@ -65,11 +65,11 @@ def influence(
     row, column = _checked(targets, hidden).T
     now = predictor.marginals(cells[None], hidden[None])[0, row, column]
     changes = _hidings(hidden) if change == "hide" else _possible_flips(predictor, cells, hidden)
-    result = np.full((len(targets), *cells.shape), np.nan)
+    result = np.full((*cells.shape, len(targets)), np.nan)
     for part, laws in _laws_after(predictor, cells, hidden, changes):
         distance = np.abs(laws[:, row, column] - now).sum(axis=-1) / 2
-        np.fmax.at(result, (slice(None), part[:, 0], part[:, 1]), distance.T)  # a number is more than NaN
-    return result
+        np.fmax.at(result, (part[:, 0], part[:, 1]), distance)  # a number is more than NaN
+    return np.moveaxis(result, -1, 0)
 
 
 def attention(
@@ -95,7 +95,7 @@ def rank_correlation(one: Float[np.ndarray, "*places"], other: Float[np.ndarray,
     ranks = [_ranks(values[known]) for values in (one, other)]
     if min(len(np.unique(values)) for values in ranks) < 2:
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def head_correlations(

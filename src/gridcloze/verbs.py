@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
@@ -15,11 +16,23 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from . import bulk, checking, checkpoint, filling, scoring
+from . import bulk, checking, checkpoint, explaining, filling, scoring
 from .baselines import Lookup
 from .bulk import write_json
-from .exact import ExactPosterior, Samples, posterior
-from .grids import ARRAYS, Grid, InputError, Palette, check_writable, read_examples, read_grid, write_grid, write_stack
+from .exact import ContradictionError, ExactPosterior, Samples, posterior
+from .films import write_film
+from .grids import (
+    ARRAYS,
+    HIDDEN,
+    Grid,
+    InputError,
+    Palette,
+    check_writable,
+    read_examples,
+    read_grid,
+    write_grid,
+    write_stack,
+)
 from .masking import test_law
 from .predictor import Cells, Hidden, Predictor, entropy_bits
 from .priors import Examples, KnownPrior, Toy, make_toy
@@ -29,6 +42,9 @@ if TYPE_CHECKING:
 
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is drawn many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
+FEW = 5  # of what there is most of, in words
+FILM_FRAMES = 120  # at most
+FILM_FRAMES_PER_SECOND = 10.0
 
 Report = dict[str, Any]
 
@@ -167,7 +183,9 @@ def export(model_path: Path, out: Path) -> Report:
 # check
 
 
-def check(model_path: Path, path: Path, threshold: float, hidden: str, picture: Path | None) -> tuple[Report, str]:
+def check(
+    model_path: Path, path: Path, threshold: float, hidden: str, picture: Path | None, dark: bool = False
+) -> tuple[Report, str]:
     """Which visible cells of a grid the rest speaks against and, if cells are hidden, which would tell most of it.
 
     Returns the report, and the characters of the model's symbols.
@@ -175,8 +193,7 @@ def check(model_path: Path, path: Path, threshold: float, hidden: str, picture: 
     if not 0 <= threshold <= 1:
         raise InputError(f"the threshold is a probability 0 … 1, not {threshold}")
     predictor = checkpoint.load(model_path)
-    if picture is not None:
-        check_writable(picture)
+    _check_pictures(picture)
     grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
     cells, is_hidden = grid.cells, grid.hidden
     found = checking.surprises(predictor, cells, is_hidden, threshold)
@@ -191,9 +208,9 @@ def check(model_path: Path, path: Path, threshold: float, hidden: str, picture: 
         row, column = np.unravel_index(np.nanargmax(telling), telling.shape)
         report["look_next"] = {"row": int(row), "column": int(column), "bits": float(telling[row, column])}
     if picture is not None:
-        from .pictures import write_check  # slow to import, and few ask for a picture
+        from .pictures import write_check
 
-        write_check(picture, cells, places, telling, predictor.header.palette)
+        write_check(picture, cells, places, telling, predictor.header.palette, dark)
     return report, predictor.header.palette.characters
 
 
@@ -211,6 +228,202 @@ def print_check(report: Report, characters: str) -> None:
         print(f"look next at row {cell['row']}, column {cell['column']}: {told}")
 
 
+# explain
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Where an explanation is drawn, if anywhere: of the cell, of all heads, and as a film of one draw by `seed`."""
+
+    picture: Path | None = None
+    heads: Path | None = None
+    film: Path | None = None
+    dark: bool = False
+    seed: int = 0
+
+
+def explain(
+    model_path: Path, path: Path, cell: str | None, hidden: str, prior_file: Path | None, drawings: Drawings
+) -> tuple[Report, str]:
+    """Why a hidden cell (its row and column as "4,7"; if none is given the most uncertain) has its law.
+
+    Returns the report, and the characters of the model's symbols. With a prior the exact answer stands beside.
+    """
+    predictor = checkpoint.load(model_path)
+    if drawings.film is not None:
+        check_writable(drawings.film)
+    _check_pictures(drawings.picture, drawings.heads)
+    grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
+    if not grid.hidden.any():
+        raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
+    target = _most_uncertain(predictor, grid) if cell is None else _place(cell)
+    predictors: dict[str, Predictor] = {"model": predictor}
+    if prior_file is not None:
+        predictors["exact"] = posterior(cast(KnownPrior, _read_law(prior_file, required=True)))
+    said = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
+    attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))
+    correlations = explaining.head_correlations(attention, said["model"].hide[None])
+    _draw_explanation(drawings, predictors, grid, target, said, attention[:, :, 0], correlations)
+    report: Report = {"input": path.name, "model": predictor.header.hash}
+    report["cell"] = {"row": target[0], "column": target[1], "given": cell is not None}
+    report["laws"] = {name: one.marginals[target].tolist() for name, one in said.items()}
+    report["influences"] = [_influences_of(place, said, grid.cells) for place in _most_influential(said["model"])]
+    report["attention"] = _agreement(attention[:, :, 0], correlations, said["model"].hide)
+    if "exact" in said:
+        report["influence_of_model_and_exact"] = {
+            change: _or_none(explaining.rank_correlation(*(getattr(one, change) for one in said.values())))
+            for change in explaining.CHANGES
+        }
+    return report, predictor.header.palette.characters
+
+
+def _check_pictures(*paths: Path | None) -> None:
+    for path in filter(None, paths):
+        from .pictures import check_picture  # slow to import, and few ask for a picture
+
+        check_picture(path)
+
+
+def _place(cell: str) -> tuple[int, int]:
+    numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", cell)
+    if numbers is None:
+        raise InputError(f"cell {cell!r} is no place: it is its row and column, from 0, such as 4,7")
+    return int(numbers[1]), int(numbers[2])
+
+
+def _most_uncertain(predictor: Predictor, grid: Grid) -> tuple[int, int]:
+    entropy = entropy_bits(predictor.marginals(grid.cells[None], grid.hidden[None])[0])
+    row, column = np.unravel_index(np.where(grid.hidden, entropy, -1.0).argmax(), grid.cells.shape)
+    return int(row), int(column)
+
+
+def _most_influential(said: explaining.Explanation) -> list[tuple[int, int]]:
+    """The first few cells by hiding, and by flipping those of which that tells more; in order of hiding."""
+    hide, flip = np.nan_to_num(said.hide), np.nan_to_num(said.flip)
+    ranked = [one.ravel().argsort(kind="stable")[::-1][:FEW] for one in (hide, np.where(flip > hide, flip, 0.0))]
+    places = {divmod(int(number), hide.shape[1]) for number in np.concatenate(ranked)}
+    return sorted((one for one in places if hide[one] + flip[one] > 0), key=lambda one: (-hide[one], -flip[one], one))
+
+
+def _influences_of(place: tuple[int, int], said: dict[str, explaining.Explanation], cells: np.ndarray) -> Report:
+    by_name = {
+        name: {change: _or_none(getattr(one, change)[place]) for change in explaining.CHANGES}
+        for name, one in said.items()
+    }
+    return {"row": place[0], "column": place[1], "symbol": int(cells[place]), **by_name}
+
+
+def _agreement(attention: np.ndarray, correlations: np.ndarray, hide: np.ndarray) -> Report:
+    """How far attention ranks the visible cells as influence does: each head, the best, and the mean of all."""
+    layer, head = explaining.best_head(correlations)
+    return {
+        "rank_correlations": [[_or_none(number) for number in line] for line in correlations],
+        "best": {"layer": layer, "head": head, "rank_correlation": _or_none(correlations[layer, head])},
+        "mean_of_heads": _or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
+    }
+
+
+def _or_none(number: float) -> float | None:
+    """JSON has no NaN."""
+    return float(number) if np.isfinite(number) else None
+
+
+def _draw_explanation(
+    drawings: Drawings,
+    predictors: dict[str, Predictor],
+    grid: Grid,
+    target: tuple[int, int],
+    said: dict[str, explaining.Explanation],
+    attention: np.ndarray,
+    correlations: np.ndarray,
+) -> None:
+    """The film first: its drawing takes longest, and is refused for more reasons."""
+    if drawings.film is not None:
+        write_film(drawings.film, _moments(predictors, grid, drawings), FILM_FRAMES_PER_SECOND)
+    palette, dark = grid.palette, drawings.dark
+    if drawings.picture is not None:
+        from .pictures import write_explanation
+
+        write_explanation(drawings.picture, grid.cells, target, said, attention, correlations, palette, dark)
+    if drawings.heads is not None:
+        from .pictures import write_heads
+
+        write_heads(drawings.heads, attention, grid.cells, target, correlations, palette, dark)
+
+
+def _moments(predictors: dict[str, Predictor], grid: Grid, drawings: Drawings) -> list[np.ndarray]:
+    """The frames of a film: a draw one cell at a time, and what is said of the rest, by the exact predictor too."""
+    from .pictures import frame
+
+    recording = explaining.Recording(predictors["model"])
+    cells, hidden = grid.cells[None], grid.hidden[None]
+    drawn = filling.sample(recording, cells, hidden, 1, drawings.seed, filling.ONE_AT_A_TIME).cells[0]
+    recording.marginals(drawn, np.zeros_like(hidden))
+    chosen = np.unique(np.linspace(0, len(recording.moments) - 1, FILM_FRAMES).round().astype(int))
+    titles = ["known so far", f"probability of {grid.palette.characters[-1]!r}", "exactly"][: 1 + len(predictors)]
+    frames = []
+    for cells, hidden, law in (recording.moments[number] for number in chosen):
+        panels = [np.where(hidden, HIDDEN, cells), law[..., -1]]
+        if "exact" in predictors:
+            panels.append(_law_or_nothing(predictors["exact"], cells, hidden)[..., -1])
+        frames.append(frame(panels, titles, grid.palette, drawings.dark))
+    return frames
+
+
+def _law_or_nothing(exact: Predictor, cells: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """NaN everywhere from where the draw of a model is no grid of the prior any more."""
+    try:
+        return exact.marginals(cells[None], hidden[None])[0]
+    except ContradictionError:
+        return np.full((*cells.shape, exact.n_symbols), np.nan)
+
+
+def print_explanation(report: Report, characters: str) -> None:
+    """The law of the cell on stdout, the cells with most influence, and how far attention agrees, layer by head."""
+    cell = report["cell"]
+    how = "" if cell["given"] else ", the most uncertain hidden cell"
+    print(f"row {cell['row']}, column {cell['column']}{how}")
+    for name, law in report["laws"].items():
+        likeliest = sorted(zip(characters, law, strict=True), key=lambda one: -one[1])[:FEW]
+        print(f"{name}: {', '.join(f'{character} with probability {said:.3g}' for character, said in likeliest)}")
+    if report["influences"]:
+        ruled_out = " (– if the others rule that out)" if "exact" in report["laws"] else ""
+        print(f"\nhow far its law moves (total variation 0…1) if a visible cell is hidden, or flipped{ruled_out}:")
+        Console().print(_influence_table(report, characters))
+    print("rank correlation of attention with influence by hiding (1: the same order, 0: none):")
+    Console().print(_heads_table(report["attention"]["rank_correlations"]))
+    best, mean = report["attention"]["best"], _figure(report["attention"]["mean_of_heads"], "z.2f")
+    where = f"layer {best['layer']}, head {best['head']} with {_figure(best['rank_correlation'], 'z.2f')}"
+    print(f"the best is {where}; the mean of all heads has {mean}")
+    if "influence_of_model_and_exact" in report:
+        agree = {change: _figure(number, "z.2f") for change, number in report["influence_of_model_and_exact"].items()}
+        print(f"influence of the model with exact influence: {agree['hide']} by hiding, {agree['flip']} by flipping")
+
+
+def _influence_table(report: Report, characters: str) -> Table:
+    table = Table("row", "column", "shows", box=box.SIMPLE)
+    for name in report["laws"]:
+        for change in ("hidden", "flipped"):
+            table.add_column(change if name == "model" else f"{change}, {name}", justify="right")
+    for one in report["influences"]:
+        figures = (_figure(one[name][change], ".2g") for name in report["laws"] for change in explaining.CHANGES)
+        table.add_row(f"{one['row']}", f"{one['column']}", characters[one["symbol"]], *figures)
+    return table
+
+
+def _heads_table(correlations: list[list[float | None]]) -> Table:
+    table = Table("layer", box=box.SIMPLE)
+    for head in range(len(correlations[0])):
+        table.add_column(f"head {head}", justify="right")
+    for layer, line in enumerate(correlations):
+        table.add_row(f"{layer}", *(_figure(number, "z.2f") for number in line))
+    return table
+
+
+def _figure(number: float | None, form: str) -> str:
+    return "–" if number is None else format(number, form)
+
+
 # score
 
 
@@ -222,6 +435,7 @@ def score(
     samples: int,
     seed: int,
     picture: Path | None = None,
+    dark: bool = False,
 ) -> Report:
     """Hide cells of held-out grids under the test law, and hold what is said of them against what was there.
 
@@ -229,6 +443,7 @@ def score(
     they are given. The first `samples` grids are also drawn, once each.
     """
     predictor = checkpoint.load(model_path)
+    _check_pictures(picture)
     palette = predictor.header.palette
     cells = read_examples(held_out, palette)[0]
     generator = np.random.default_rng(seed)
@@ -250,9 +465,10 @@ def score(
     for name, line in scores.items():
         line |= {key: calibration[name][key] for key in ("expected_calibration_error", "brier")}
     if picture is not None:
-        from .pictures import write_reliability  # slow to import, and few ask for a picture
+        from .pictures import write_reliability
 
-        write_reliability(picture, {name: scoring.reliability(law, cells, hidden) for name, law in marginals.items()})
+        curves = {name: scoring.reliability(law, cells, hidden) for name, law in marginals.items()}
+        write_reliability(picture, curves, dark)
     if prior is not None and samples:
         _score_samples(scores, predictors, prior, cells[:samples], hidden[:samples], seed)
     return {
@@ -319,6 +535,56 @@ def _read_law(path: Path, required: bool) -> KnownPrior | None:
         return make_toy(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} names no toy prior: {error}") from error
+
+
+# compare
+
+
+def compare(out: Path, quick: bool) -> Report:
+    """Train the BERT and its rivals on priors with known laws; every number goes into compare.json in `out`, with
+    pictures beside it. What is in the folder already is not trained again.
+    """
+    from . import comparing  # loads torch
+    from .charts import write_bounds, write_fields, write_reach
+
+    with _display("comparing") as show:
+        report = comparing.run(comparing.QUICK if quick else comparing.FULL, out, show)
+    write_json(out / "compare.json", report)
+    for dark in (False, True):
+        for suffix in (".png", ".svg"):
+            ending = "-dark" * dark + suffix
+            write_bounds(out / f"bounds{ending}", report["priors"], dark)
+            write_reach(out / f"reach{ending}", report["priors"], dark)
+            write_fields(out / f"fields{ending}", report["priors"], dark)
+    return report
+
+
+def print_comparison(report: Report) -> None:
+    """A table on stdout for each prior: a line for each network, its seeds together."""
+    for prior, of_prior in report["priors"].items():
+        title = f"{prior}: the bound of a window of {of_prior['enough']} × {of_prior['enough']} cells is near 0"
+        table = Table("network", title=title, box=box.SIMPLE)
+        for column in ("parameters", "steps", "bound", "excess bits", "least over bound", "radius of the gradient"):
+            table.add_column(column, justify="right")
+        for network in dict.fromkeys(run["network"] for run in of_prior["runs"]):
+            runs = [run for run in of_prior["runs"] if run["network"] == network]
+            nearest = min(runs, key=lambda run: run["over_bound_bits"])
+            table.add_row(
+                network,
+                f"{runs[0]['parameters']:,}",
+                _spread([run["steps"] for run in runs], ".0f"),
+                f"{runs[0]['bound_bits']:.4f}",
+                _spread([run["excess_bits"] for run in runs], ".4f"),
+                f"{nearest['over_bound_bits']:.4f} ± {nearest['over_bound_error']:.4f}",
+                _spread([run["field_radius"] for run in runs], ".0f"),
+            )
+        Console().print(table)
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The mean of runs, and the least and the most where they differ."""
+    mean, least, most = (format(value, form) for value in (sum(values) / len(values), min(values), max(values)))
+    return mean if least == most else f"{mean} ({least}…{most})"
 
 
 # info
