@@ -13,7 +13,6 @@ after `training` need its models.
 import argparse
 import json
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -168,30 +167,39 @@ def example_of(name: str) -> dict[str, np.ndarray]:
 
 
 def influence_of(name: str) -> dict[str, Any]:
-    """Mean rank correlations with the exact influence by hiding, over hidden cells that it is not 0 for throughout."""
+    """Over hidden cells on which the exact influence by hiding is not 0 throughout: how well others agree with it.
+
+    Mean rank correlations, mean correlations, and how often the same visible cell has most influence.
+    """
     model, exact, generator = checkpoint.load(MODELS[name]), posterior(PRIORS[name]), np.random.default_rng(SEED)
-    heads, found = [], {"model": [], "model_flip": [], "mean_of_heads": [], "nearness": []}
-    began = time.monotonic()
+    heads: list[np.ndarray] = []
+    agreements: dict[str, list[tuple[float, float, float]]] = {}
     for cells, hidden in zip(*puzzles(name, EXPLAINED), strict=True):
         targets = generator.permutation(np.argwhere(hidden))[:TARGETS]
         true, said = (explaining.influence(one, cells, hidden, targets) for one in (exact, model))
-        true_flip, said_flip = (explaining.influence(one, cells, hidden, targets, "flip") for one in (exact, model))
         attention = explaining.attention(model, cells, hidden, targets)
         near = -np.abs(np.indices(cells.shape)[None] - targets[:, :, None, None]).max(axis=1).astype(float)
         for number in np.flatnonzero(np.nan_to_num(true).max(axis=(1, 2)) > 0):
             weights = attention[:, :, number]
             heads.append(explaining.head_correlations(weights[:, :, None], true[[number]]))
-            found["model"].append(explaining.rank_correlation(said[number], true[number]))
-            found["model_flip"].append(explaining.rank_correlation(said_flip[number], true_flip[number]))
-            found["mean_of_heads"].append(explaining.rank_correlation(weights.mean(axis=(0, 1)), true[number]))
-            found["nearness"].append(explaining.rank_correlation(near[number], true[number]))
-    return {
-        "puzzles": EXPLAINED,
-        "cells": len(heads),
-        "heads": np.nanmean(heads, axis=0).tolist(),
-        **{who: float(np.nanmean(values)) for who, values in found.items()},
-        "seconds": time.monotonic() - began,
+            others = {"model": said[number], "mean of heads": weights.mean(axis=(0, 1)), "nearness": near[number]}
+            by_head = {f"{layer}/{head}": weights[layer, head] for layer, head in np.ndindex(weights.shape[:2])}
+            for who, values in (others | by_head).items():
+                agreements.setdefault(who, []).append(agreement(values, true[number]))
+    means = {
+        who: dict(zip(MEASURES, np.nanmean(found, axis=0).tolist(), strict=True)) for who, found in agreements.items()
     }
+    return {"puzzles": EXPLAINED, "cells": len(heads), "heads": np.nanmean(heads, axis=0).tolist(), **means}
+
+
+MEASURES = ("rank_correlation", "correlation", "same_first")
+
+
+def agreement(values: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
+    """Of two numbers for each visible cell; a cell among several with most true influence is first as well."""
+    one, other = values[np.isfinite(true)], true[np.isfinite(true)]
+    linear = float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) > 0 and np.ptp(other) > 0 else float("nan")
+    return explaining.rank_correlation(values, true), linear, float(other[one.argmax()] >= other.max() - 1e-9)
 
 
 def digits() -> dict[str, Any]:

@@ -99,9 +99,11 @@ def test_an_mp4_is_read_back(tmp_path):
 
 
 def test_an_mp4_has_the_colours_that_were_written(tmp_path):
-    """What is of one colour is read back in that colour, but for rounding."""
+    """What is of one colour is read back in that colour, but for rounding, and the file says how to show it."""
     written = [np.full((32, 48, 3), colour, np.uint8) for colour in COLOURS]
     write_film(tmp_path / "film.mp4", written, 1.0)
+    bt709 = b"colrnclx" + 3 * b"\0\1"  # primaries, transfer and matrix, by the numbers of H.273
+    assert bt709 in (tmp_path / "film.mp4").read_bytes()
     assert all(distance(*pair).max() <= 4 for pair in zip(frames_of_mp4(tmp_path / "film.mp4"), written, strict=True))
 
 

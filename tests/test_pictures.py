@@ -62,7 +62,7 @@ def test_another_ending_is_refused(name, tmp_path):
 def test_frames_have_one_even_size():
     """Whatever a frame shows it has the size of the others, for an encoder of films."""
     frames = [
-        pictures.frame([CELLS, shares], ["known", title], PALETTE, dark=True)
+        pictures.frame(["known", title], [""], [[CELLS, shares]], PALETTE, dark=True)
         for shares, title in ((SHARES, "probability"), (INFLUENCE, "p"))
     ]
     assert frames[0].shape == frames[1].shape

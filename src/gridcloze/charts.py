@@ -37,7 +37,7 @@ def write_bounds(path: Path, priors: Mapping[str, Any], dark: bool = False) -> N
             axes.plot(fields, bound, color=theme.text, linewidth=1.2, label="the best any such window can do (exact)")
             axes.fill_between(fields, LEAST_BITS, bound, color=theme.guide, alpha=0.25, linewidth=0)
             places = _places(found["runs"], int(fields[-1]))
-            for network, of_network in _by_network(found["runs"]).items():
+            for network, of_network in by_network(found["runs"]).items():
                 excess = [max(run["excess_bits"], LEAST_BITS) for run in of_network]
                 colour, marker, size = _look(network, theme)
                 label = {"bert": "BERT", "cnn-3": "residual CNNs"}.get(network)
@@ -59,12 +59,11 @@ def write_reach(path: Path, priors: Mapping[str, Any], dark: bool = False) -> No
     with written(path, theme, 5.2 * len(priors), 4.2) as figure:
         panels = figure.subplots(1, len(priors), squeeze=False, sharey=True)[0]
         for axes, (prior, found) in zip(panels, priors.items(), strict=True):
-            for network, runs in _by_network(found["runs"]).items():
+            for network, runs in by_network(found["runs"]).items():
                 by_reach = np.array([run["excess_bits_by_reach"] for run in runs], dtype=float).mean(axis=0)
                 colour, marker, size = _look(network, theme)
-                field = runs[0]["receptive_field"]
-                whole = field is None or field // 2 >= len(by_reach)
-                shade = 1.0 if whole else 0.25 + 0.6 * field / (2 * len(by_reach))
+                field = min(runs[0]["receptive_field"] or 2 * len(by_reach), 2 * len(by_reach))
+                shade = 0.25 + 0.75 * field / (2 * len(by_reach))
                 style = {"color": colour, "marker": marker, "markersize": size * 0.7, "alpha": shade, "linewidth": 1}
                 axes.plot(np.maximum(by_reach, LEAST_BITS), label=name_of(network), **style)
             axes.set(yscale="log", ylim=(LEAST_BITS, 3), title=prior, xlabel="how far one must look, in cells")
@@ -76,7 +75,7 @@ def write_reach(path: Path, priors: Mapping[str, Any], dark: bool = False) -> No
 def write_fields(path: Path, priors: Mapping[str, Any], dark: bool = False) -> None:
     """The effective receptive field of each network, seeds together, on the grid; the theoretical one is framed."""
     theme = DARK if dark else LIGHT
-    networks = {prior: _by_network(found["runs"]) for prior, found in priors.items()}
+    networks = {prior: by_network(found["runs"]) for prior, found in priors.items()}
     columns = min(FIELDS_A_ROW, max(map(len, networks.values())))
     n_rows = sum(-(-len(of_prior) // columns) for of_prior in networks.values())
     with written(path, theme, 1.55 * columns, 1.95 * n_rows) as figure:
@@ -101,13 +100,14 @@ def _draw_field(axes: Axes, title: str, runs: Runs, theme: Theme) -> None:
     axes.set_yticks([])
 
 
-def _by_network(runs: Runs) -> dict[str, Runs]:
+def by_network(runs: Runs) -> dict[str, Runs]:
+    """The runs of each network, seeds together."""
     return {name: [run for run in runs if run["network"] == name] for name in dict.fromkeys(r["network"] for r in runs)}
 
 
 def _places(runs: Runs, last: int) -> dict[str, float]:
     """Where each network stands on the axis of receptive fields."""
-    networks = _by_network(runs)
+    networks = by_network(runs)
     cnns = [network for network in networks if network.startswith("cnn")]
     others = [network for network in networks if network not in cnns]
     fields = {network: float(network.removeprefix("cnn-")) for network in cnns}
@@ -118,4 +118,4 @@ def _places(runs: Runs, last: int) -> dict[str, float]:
 
 def _look(network: str, theme: Theme) -> tuple[str, str, float]:
     colours = {"bert": theme.curves[1], "dilated": theme.curves[2], "unet": theme.curves[2], "fourier": theme.curves[3]}
-    return colours.get(network, theme.curves[0]), MARKERS.get(network, "o"), 10 if network == "bert" else 5
+    return colours.get(network, theme.curves[0]), MARKERS.get(network, "o"), 10.0 if network == "bert" else 5.0

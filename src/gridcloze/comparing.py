@@ -100,7 +100,7 @@ def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[
 
     Raises InputError for a folder of another plan or version, and KeyboardInterrupt at Ctrl-C; what is done is kept.
     """
-    _check_plan(plan, folder)
+    said = _said(plan, folder)
     jobs = [(prior, network, seed) for prior in plan.priors() for seed in plan.seeds for network in plan.networks]
     puzzles = {name: puzzles_of(prior, plan.puzzles, folder / f"{name}.npz") for name, prior in plan.priors().items()}
     done: dict[str, list[dict[str, Any]]] = {prior: [] for prior in puzzles}
@@ -110,14 +110,11 @@ def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[
             news = f"{network} on {prior}, seed {seed}"
             write_json(path, train_and_score(network, plan, puzzles[prior], seed, _part(report, number, jobs, news)))
         done[prior].append(json.loads(path.read_text()))
-    return {
-        "plan": asdict(plan),
-        "version": __version__,
-        "priors": {name: {**bounds(puzzles[name]), "runs": runs} for name, runs in done.items()},
-    }
+    return said | {"priors": {name: {**bounds(puzzles[name]), "runs": runs} for name, runs in done.items()}}
 
 
-def _check_plan(plan: Plan, folder: Path) -> None:
+def _said(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Plan and version, which are noted in the folder; refuses one in which others are."""
     path = folder / "plan.json"
     said = json.loads(json.dumps({"plan": asdict(plan), "version": __version__}))
     if not path.exists():
@@ -125,6 +122,7 @@ def _check_plan(plan: Plan, folder: Path) -> None:
         write_json(path, said)
     elif json.loads(path.read_text()) != said:
         raise InputError(f"{folder} holds another comparison or one of another version: choose a new folder")
+    return said
 
 
 def _part(report: Callable[[float, str], None], number: int, jobs: list[Any], news: str) -> Callable[[Any], None]:

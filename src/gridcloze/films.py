@@ -2,24 +2,26 @@
 
 import subprocess
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from .grids import InputError, atomic_write
+from .grids import InputError, atomic_write, check_writable
 
 Frames = UInt8[np.ndarray, "n height width 3"]
 
+ENDINGS = (".gif", ".mp4")
 LAST_FRAME_SECONDS = 2.0  # in a GIF, so that the end is seen before it starts anew
 GIF_COLOURS = 255  # of 256: one says "as in the frame before"
 GIF_MOST_FRAMES_PER_SECOND = 50  # browsers slow down what is faster
+SAY_COLOURS = "setparams=color_primaries=bt709:color_trc=bt709"  # all of it, or browsers guess, and often wrong
 ENCODING = (
     *("-codec:v", "libx264", "-preset", "slow", "-crf", "18"),  # at which hardly a difference is to be seen
     *("-threads", "1"),  # so that the same frames give the same bytes on every machine
-    *("-pix_fmt", "yuv420p"),
-    *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),  # said, since players would guess
+    *("-vf", f"{SAY_COLOURS},scale=out_color_matrix=bt709", "-pix_fmt", "yuv420p"),
     *("-movflags", "+faststart"),  # the index first, so that a page plays what is not yet all there
 )
 NO_ENCODER = "MP4 needs pip install 'gridcloze[film]'; a name that ends in .gif needs nothing more"
@@ -30,15 +32,22 @@ def write_film(path: Path, frames: Sequence[np.ndarray], frames_per_second: floa
 
     Frames that are like the one before are one longer frame of a GIF. Raises InputError, and then leaves no file.
     """
-    path = Path(path)
-    write = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
-    if write is None:
-        raise InputError(f"{path}: the name of a film ends in .gif or .mp4")
+    check_film(path)
+    write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
     film = _stacked(frames)
     if not 0 < frames_per_second < np.inf:
         raise InputError(f"{frames_per_second} frames per second: a film needs a number above 0")
     with atomic_write(path) as partial:
         write(partial, film, frames_per_second)
+
+
+def check_film(path: Path) -> None:
+    """Raises InputError where no film could be written: another ending, no encoder; and as `check_writable` does."""
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"{path}: the name of a film ends in {' or '.join(ENDINGS)}")
+    if path.suffix.lower() == ".mp4" and find_spec("imageio_ffmpeg") is None:
+        raise InputError(NO_ENCODER)
+    check_writable(path)
 
 
 def _stacked(frames: Sequence[np.ndarray]) -> Frames:
@@ -99,10 +108,8 @@ def _milliseconds(n_frames: int, frames_per_second: float) -> list[int]:
 
 
 def _write_mp4(path: Path, film: Frames, frames_per_second: float) -> None:
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise InputError(NO_ENCODER) from None
+    import imageio_ffmpeg  # an extra
+
     even = np.pad(film, ((0, 0), (0, film.shape[1] % 2), (0, film.shape[2] % 2), (0, 0)), mode="edge")
     height, width = even.shape[1:3]
     read = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{frames_per_second}")

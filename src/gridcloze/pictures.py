@@ -115,28 +115,37 @@ def write_panels(
     rows: Sequence[Sequence[np.ndarray]],
     palette: Palette,
     dark: bool = False,
+    target: tuple[int, int] | None = None,
 ) -> None:
     """A table of panels (height, width) as a picture: a row for each name, a column for each title.
 
-    Panels of integers are cells; panels of floats are probabilities 0…1, NaN where there is none.
+    Panels of integers are cells; panels of floats are probabilities 0…1, NaN where there is none. The cell `target` is
+    framed in each.
     """
     theme = DARK if dark else LIGHT
-    lines = _titled_once([list(zip(titles, panels, strict=True)) for panels in rows])
     with written(path, theme, 1.5 * len(titles) + 0.6, 1.5 * len(rows) + 0.6) as figure:
-        _table(figure, names, lines, palette, theme)
+        _table(figure, names, _lines(titles, rows), palette, theme, target)
 
 
 def frame(
-    panels: Sequence[np.ndarray], titles: Sequence[str], palette: Palette, dark: bool = False
+    titles: Sequence[str],
+    names: Sequence[str],
+    rows: Sequence[Sequence[np.ndarray]],
+    palette: Palette,
+    dark: bool = False,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """RGB bytes of one row of `write_panels`, for a film: as many panels give the same size, of even numbers."""
-    theme = DARK if dark else LIGHT
+    """RGB bytes of what `write_panels` draws, for a film: as many panels give the same size, of even numbers."""
+    theme, side = DARK if dark else LIGHT, 1.5 if len(rows) > 1 else 2.5
     with matplotlib.rc_context(theme.settings):
-        figure = _figure(2.5 * len(panels), 3.0)
-        _table(figure, [""], [list(zip(titles, panels, strict=True))], palette, theme)
+        figure = _figure(side * len(titles), side * len(rows) + 0.5)
+        _table(figure, names, _lines(titles, rows), palette, theme)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _lines(titles: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> list[list[Panel]]:
+    return _titled_once([list(zip(titles, panels, strict=True)) for panels in rows])
 
 
 def write_explanation(
@@ -225,7 +234,7 @@ def _table(
     target: tuple[int, int] | None = None,
     ends: Sequence[str] = (),
 ) -> None:
-    """Panels in named rows, `target` framed in each; below them a bar of their colours, its ends 0 and 1 or named."""
+    """Panels in named rows, `target` framed in each; below, if they have numbers, a bar of colours."""
     axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
     for name, panels, line in zip(names, rows, axes, strict=True):
         line[0].set_ylabel(name, fontsize=9)
@@ -236,6 +245,8 @@ def _table(
                 _frame(place, target)
         for place in line[len(panels) :]:
             place.set_axis_off()
+    if not any(panel.dtype.kind == "f" for line in rows for _, panel in line):
+        return
     scale = ScalarMappable(cmap=PROBABILITY_COLOURS)
     bar = figure.colorbar(scale, ax=axes, location="bottom", fraction=0.015, aspect=60, shrink=0.6, pad=0.01)
     bar.ax.tick_params(labelsize=8)

@@ -20,7 +20,7 @@ from . import bulk, checking, checkpoint, explaining, filling, scoring
 from .baselines import Lookup
 from .bulk import write_json
 from .exact import ContradictionError, ExactPosterior, Samples, posterior
-from .films import write_film
+from .films import check_film, write_film
 from .grids import (
     ARRAYS,
     HIDDEN,
@@ -253,6 +253,8 @@ def explain(
     if drawings.film is not None:
         check_writable(drawings.film)
     _check_pictures(drawings.picture, drawings.heads)
+    if drawings.film is not None:
+        check_film(drawings.film)
     grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
@@ -337,7 +339,6 @@ def _draw_explanation(
     attention: np.ndarray,
     correlations: np.ndarray,
 ) -> None:
-    """The film first: its drawing takes longest, and is refused for more reasons."""
     if drawings.film is not None:
         write_film(drawings.film, _moments(predictors, grid, drawings), FILM_FRAMES_PER_SECOND)
     palette, dark = grid.palette, drawings.dark
@@ -366,7 +367,7 @@ def _moments(predictors: dict[str, Predictor], grid: Grid, drawings: Drawings) -
         panels = [np.where(hidden, HIDDEN, cells), law[..., -1]]
         if "exact" in predictors:
             panels.append(_law_or_nothing(predictors["exact"], cells, hidden)[..., -1])
-        frames.append(frame(panels, titles, grid.palette, drawings.dark))
+        frames.append(frame(titles, [""], [panels], grid.palette, drawings.dark))
     return frames
 
 
@@ -561,13 +562,14 @@ def compare(out: Path, quick: bool) -> Report:
 
 def print_comparison(report: Report) -> None:
     """A table on stdout for each prior: a line for each network, its seeds together."""
+    from .charts import by_network
+
     for prior, of_prior in report["priors"].items():
         title = f"{prior}: the bound of a window of {of_prior['enough']} × {of_prior['enough']} cells is near 0"
         table = Table("network", title=title, box=box.SIMPLE)
         for column in ("parameters", "steps", "bound", "excess bits", "least over bound", "radius of the gradient"):
             table.add_column(column, justify="right")
-        for network in dict.fromkeys(run["network"] for run in of_prior["runs"]):
-            runs = [run for run in of_prior["runs"] if run["network"] == network]
+        for network, runs in by_network(of_prior["runs"]).items():
             nearest = min(runs, key=lambda run: run["over_bound_bits"])
             table.add_row(
                 network,
