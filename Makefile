@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PLAIN := .venv/plain
+KATEX_VERSION := 0.19.1
+KATEX := .venv/katex/$(KATEX_VERSION)
 
-.PHONY: demo test test-all plain lint bench clean
+.PHONY: demo test test-all plain lint bench article katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
 	$(BIN)/gridcloze demo -o demo
@@ -28,15 +30,25 @@ lint: .venv/installed  ## lint, format check, types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: .venv/installed  ## the figures of README and docs, one after the other: some two hours
+bench: .venv/installed  ## the figures of README and docs, one after the other: some four hours
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
 	$(BIN)/python benchmarks/trust.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/why.py
+
+article: .venv/installed katex  ## docs/article from saved results, and build/article/index.html
+	$(BIN)/python benchmarks/article.py
+
+katex: $(KATEX)  ## what sets the formulas of the article, and of its tests; needs npm
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv build demo
+
+$(KATEX):
+	npm install --silent --no-audit --no-fund --no-save --prefix .venv/katex katex@$(KATEX_VERSION)
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

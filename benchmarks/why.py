@@ -39,6 +39,7 @@ MINUTES = {"squares": 5.0, "mirror": 2.0}
 SEED = 4000
 SHOWN = 6
 MOMENTS = 90  # of a training, ever farther apart
+LEARNED_DIGITS, DIGIT_MINUTES = 1437, 1.0
 EXPLAINED, TARGETS = 100, 4  # puzzles, and hidden cells of each
 MODELS = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
 
@@ -149,9 +150,18 @@ def half_puzzle() -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     return truth, hidden, (row, column)
 
 
+def nearly_empty_puzzle() -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """The puzzle of `open_puzzle`, and the hidden cell on which the visible ones have most influence together."""
+    cells, hidden = open_puzzle()
+    targets = np.argwhere(hidden)
+    influences = explaining.influence(posterior(PRIORS["squares"]), cells, hidden, targets)
+    row, column = targets[np.nansum(influences, axis=(1, 2)).argmax()].tolist()
+    return cells, hidden, (row, column)
+
+
 def example_of(name: str) -> dict[str, np.ndarray]:
     """All that explains one cell: what model and exact answer say, their influences, attention of each head."""
-    cells, hidden, target = far_puzzle() if name == "squares" else half_puzzle()
+    cells, hidden, target = nearly_empty_puzzle() if name == "squares" else half_puzzle()
     model, exact = checkpoint.load(MODELS[name]), posterior(PRIORS[name])
     said = {who: explaining.explain(one, cells, hidden, target) for who, one in (("model", model), ("exact", exact))}
     attention = explaining.attention(model, cells, hidden, np.array([target]))
@@ -203,10 +213,10 @@ def agreement(values: np.ndarray, true: np.ndarray) -> tuple[float, float, float
 
 
 def digits() -> dict[str, Any]:
-    """A minute of training on four fifths; puzzles and fills of six of the others."""
+    """Trained on four fifths; puzzles and fills of six of the others."""
     images = (load_digits().images >= 8).astype(np.int64)[np.random.default_rng(SEED).permutation(1797)]
-    model = learn(Examples(images[:1437], Palette.default(2)), Budget(minutes=1.0), seed=0)
-    test, generator = images[1437:], np.random.default_rng(SEED)
+    model = learn(Examples(images[:LEARNED_DIGITS], Palette.default(2)), Budget(minutes=DIGIT_MINUTES), seed=0)
+    test, generator = images[LEARNED_DIGITS:], np.random.default_rng(SEED)
     hidden = test_law(test.shape, generator)
     said = model.marginals(test, hidden)
     shown = np.flatnonzero((hidden.mean(axis=(1, 2)) > 0.3) & (hidden.mean(axis=(1, 2)) < 0.7))[:SHOWN]

@@ -65,7 +65,8 @@ def write_reach(path: Path, priors: Mapping[str, Any], dark: bool = False) -> No
                 field = min(runs[0]["receptive_field"] or 2 * len(by_reach), 2 * len(by_reach))
                 shade = 0.25 + 0.75 * field / (2 * len(by_reach))
                 style = {"color": colour, "marker": marker, "markersize": size * 0.7, "alpha": shade, "linewidth": 1}
-                axes.plot(np.maximum(by_reach, LEAST_BITS), label=name_of(network), **style)
+                asked = np.flatnonzero(np.isfinite(by_reach))
+                axes.plot(asked, np.maximum(by_reach[asked], LEAST_BITS), label=name_of(network), **style)
             axes.set(yscale="log", ylim=(LEAST_BITS, 3), title=prior, xlabel="how far one must look, in cells")
             axes.grid(axis="y", alpha=0.25)
         panels[0].set_ylabel("excess bits per hidden cell")

@@ -123,7 +123,8 @@ def write_panels(
     framed in each.
     """
     theme = DARK if dark else LIGHT
-    with written(path, theme, 1.5 * len(titles) + 0.6, 1.5 * len(rows) + 0.6) as figure:
+    below = 0.6 if any(panel.dtype.kind == "f" for panels in rows for panel in panels) else 0.3
+    with written(path, theme, 1.5 * len(titles) + 0.6, 1.5 * len(rows) + below) as figure:
         _table(figure, names, _lines(titles, rows), palette, theme, target)
 
 

@@ -1,0 +1,192 @@
+"""The article: `make article` draws its figures, writes docs/article/index.md and renders build/article/index.html.
+
+The text is benchmarks/article.md, with values of saved results written as <<name>>. docs/article is a leaf bundle for
+Hugo with the theme PaperMod; build/article shows the same without Hugo and without a network. An image alone in a
+paragraph is a figure with its title as caption; linked to an .mp4 it is a film, and the image what stands for it; where
+`name-dark.svg` lies beside `name.svg`, a dark page shows that.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.anchors import anchors_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.front_matter import front_matter_plugin
+
+from figures import draw, values
+from gridcloze.grids import InputError, atomic_write
+
+HERE = Path(__file__).parent
+TEMPLATE, PAGE, STYLE = HERE / "article.md", HERE / "article.html", HERE / "article.css"
+ARTICLE = HERE.parent / "docs" / "article"
+BUILT = HERE.parent / "build" / "article"
+KATEX = HERE.parent / ".venv" / "katex" / "node_modules" / "katex" / "dist"
+KATEX_FILES = ("katex.min.css", "katex.min.js", "fonts/*.woff2")
+VALUE = re.compile(r"<<([\w.\-]+)>>")
+TEXT = "index.md"
+IN_CONTENTS = ("h2", "h3")
+
+
+def with_values(template: str, known: Mapping[str, str]) -> str:
+    """The template with its values; InputError that names those which nothing gives."""
+    if unknown := sorted(set(VALUE.findall(template)) - set(known)):
+        raise InputError(f"nothing gives the value of {', '.join(unknown)}")
+    return VALUE.sub(lambda found: known[found[1]], template)
+
+
+# From Markdown to a page
+
+
+def render(source: Path, out: Path, katex: Path) -> None:
+    """Writes the bundle `source` into the folder `out` as index.html, with all that it shows and KaTeX beside it."""
+    if not (katex / KATEX_FILES[0]).exists():
+        raise InputError(f"{katex}: KaTeX is not there; `make article` installs it")
+    page = page_of((source / TEXT).read_text(encoding="utf-8"), source)
+    copy_files(source, "*", out)
+    for pattern in KATEX_FILES:
+        copy_files(katex, pattern, out / "katex")
+    (out / TEXT).unlink()
+    shutil.copy(STYLE, out)
+    with atomic_write(out / "index.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def copy_files(source: Path, pattern: str, out: Path) -> None:
+    for path in source.glob(pattern):
+        copied = out / path.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied)
+
+
+def page_of(text: str, folder: Path) -> str:
+    """The whole page, from a text in Markdown and the folder of its images."""
+    parser = markdown()
+    tokens = parser.parse(text)
+    matter = front_matter(tokens)
+    contents = contents_of(tokens, parser) if matter.get("ShowToc") else ""
+    mark_figures(tokens)
+    return with_values(
+        PAGE.read_text(encoding="utf-8"),
+        {
+            "title": escape(matter["title"]),
+            "summary": escape(matter.get("summary", "")),
+            "date": f"{matter['date'].day} {matter['date']:%B %Y}",
+            "cover": cover_of(matter.get("cover", {}), folder),
+            "contents": contents,
+            "body": parser.renderer.render(tokens, parser.options, {"folder": folder}),
+        },
+    )
+
+
+def markdown() -> MarkdownIt:
+    """CommonMark with tables, formulas between dollars, front matter and anchors of headings."""
+    parser = MarkdownIt("commonmark").enable("table").use(front_matter_plugin)
+    parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False)
+    parser.use(anchors_plugin, min_level=2, max_level=3, permalink=True, permalinkSymbol="#")
+    parser.add_render_rule("image", render_image)
+    parser.add_render_rule("table_open", lambda *_: '<div class="table">\n<table>\n')  # it scrolls, not the page
+    parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
+    return parser
+
+
+def render_image(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Mapping[str, Any]) -> str:
+    return picture(str(tokens[index].attrs["src"]), tokens[index].content, env["folder"])
+
+
+def front_matter(tokens: Sequence[Token]) -> dict[str, Any]:
+    found = [yaml.safe_load(token.content) for token in tokens if token.type == "front_matter"]
+    if not found or not {"title", "date"} <= set(found[0]):
+        raise InputError("an article starts with its title and date between two lines of ---")
+    return found[0]
+
+
+def contents_of(tokens: Sequence[Token], parser: MarkdownIt) -> str:
+    """A list of the headings, whose texts and anchors are those of the page."""
+    entries = [
+        f'<li class="{heading.tag}"><a href="#{heading.attrs["id"]}">{parser.renderInline(inline.content)}</a></li>'
+        for heading, inline in pairwise(tokens)
+        if heading.type == "heading_open" and heading.tag in IN_CONTENTS
+    ]
+    return "\n".join(
+        ['<details class="contents">', "<summary>Contents</summary>", "<ul>", *entries, "</ul>", "</details>"]
+    )
+
+
+def cover_of(cover: Mapping[str, str], folder: Path) -> str:
+    if not cover:
+        return ""
+    shown = picture(cover["image"], cover.get("alt", ""), folder)
+    return f"<figure>{shown}{caption(cover.get('caption', ''))}</figure>"
+
+
+# Figures
+
+
+def mark_figures(tokens: Sequence[Token]) -> None:
+    """Makes a figure with a caption of each paragraph that is one image, or one image that links to a film."""
+    for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if opening.type == "paragraph_open" and not opening.hidden and (shown := figure(inline.children or [])):
+            opening.tag = closing.tag = "figure"
+            inline.children = shown
+
+
+def figure(children: Sequence[Token]) -> list[Token]:
+    """What the figure consists of; nothing if it is none."""
+    kinds = [child.type for child in children]
+    if kinds == ["image"]:
+        return [children[0], html(caption_of(children[0]))]
+    if kinds == ["link_open", "image", "link_close"] and str(children[0].attrs["href"]).endswith(".mp4"):
+        return [html(film(str(children[0].attrs["href"]), children[1]) + caption_of(children[1]))]
+    return []
+
+
+def html(content: str) -> Token:
+    return Token("html_inline", "", 0, content=content)
+
+
+def film(name: str, image: Token) -> str:
+    label, poster = escape(image.content), escape(str(image.attrs["src"]))
+    return (
+        f'<video controls loop muted playsinline src="{escape(name)}" poster="{poster}" aria-label="{label}"></video>'
+    )
+
+
+def picture(name: str, alternative: str, folder: Path) -> str:
+    """An image, and where there is one the variant of it for dark pages."""
+    shown = f'<img src="{escape(name)}" alt="{escape(alternative)}" loading="lazy">'
+    path = Path(name)
+    dark = path.with_name(f"{path.stem}-dark{path.suffix}")
+    if not (folder / dark).exists():
+        return shown
+    source = f'<source srcset="{escape(dark.as_posix())}" media="(prefers-color-scheme: dark)">'
+    return f"<picture>{source}{shown}</picture>"
+
+
+def caption_of(image: Token) -> str:
+    return caption(str(image.attrs.get("title") or image.content))
+
+
+def caption(text: str) -> str:
+    return f"<figcaption>{escape(text)}</figcaption>" if text else ""
+
+
+def main() -> None:
+    draw(ARTICLE)
+    text = with_values(TEMPLATE.read_text(encoding="utf-8"), values())
+    with atomic_write(ARTICLE / TEXT) as partial:
+        partial.write_text(text, encoding="utf-8")
+    shutil.rmtree(BUILT, ignore_errors=True)  # what an earlier article showed
+    render(ARTICLE, BUILT, KATEX)
+    print(BUILT / "index.html")
+
+
+if __name__ == "__main__":
+    main()

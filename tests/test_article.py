@@ -1,0 +1,285 @@
+"""The article: its text is what template and results give, and a browser shows all of it without a network."""
+
+import os
+import re
+import shutil
+from collections import Counter
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+import article
+from gridcloze.grids import InputError
+
+TEXT = (article.ARTICLE / article.TEXT).read_text()
+DESKTOP, PHONE = (1280, 900), (390, 844)
+QUIET = (  # a browser that asks nobody anything
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+)
+IMAGES = """async () => {
+  const broken = [];
+  for (const image of document.images) {
+    image.scrollIntoView();
+    await image.decode().catch(() => {});
+    if (image.naturalWidth === 0) broken.push(image.getAttribute("src"));
+  }
+  return broken;
+}"""
+FILMS = """async () => {
+  const plays = async film => {
+    film.scrollIntoView();
+    await film.play().catch(() => {});
+    for (let waits = 0; !film.error && film.networkState !== film.NETWORK_NO_SOURCE && waits < 100; waits++) {
+      if (film.readyState >= film.HAVE_CURRENT_DATA && film.currentTime > 0) return true;
+      await new Promise(wait => setTimeout(wait, 50));
+    }
+    return false;
+  };
+  const still = [];
+  for (const film of document.querySelectorAll("video")) {
+    if (!await plays(film)) still.push(film.getAttribute("src"));
+    film.pause();
+  }
+  return still;
+}"""
+FORMULAS = """() => [...document.querySelectorAll(".math")]
+  .filter(formula => !formula.querySelector(".katex") || formula.querySelector(".katex-error"))
+  .map(formula => formula.textContent)"""
+FONTS = """async () => {
+  await document.fonts.ready;
+  return [...document.fonts].filter(font => font.status === "error").map(font => font.family);
+}"""
+WIDTH = "() => document.documentElement.scrollWidth - window.innerWidth"
+
+
+def needed(found, what):
+    """Skips where something is missing, but fails where all must be there."""
+    if not found:
+        stop = pytest.fail if os.environ.get("GRIDCLOZE_REQUIRE_CHROMIUM") else pytest.skip
+        stop(f"{what} is missing")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    needed(chromium, "chromium")
+    needed(article.KATEX.exists(), "KaTeX, which `make article` installs,")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+def faults(browser, folder, size):
+    """What a reader of index.html in a folder would find broken, as pairs of a kind and what it is."""
+    width, height = size
+    page = browser.new_page(viewport={"width": width, "height": height})
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((folder / "index.html").as_uri())
+    checks = {"image": IMAGES, "film": FILMS, "formula": FORMULAS, "font": FONTS}
+    found = [(kind, name) for kind, check in checks.items() for name in page.evaluate(check)]
+    found += [("console", text) for text in said]
+    found += [("network", url) for url in asked if not url.startswith("file:")]
+    found += [("width", excess) for excess in [page.evaluate(WIDTH)] if excess > 0]
+    page.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def article_page(browser, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("article")
+    article.render(article.ARTICLE, folder, article.KATEX)
+    return folder
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_reader_finds_nothing_broken(browser, article_page, size):
+    """Every image is shown, every film plays, every formula is set, nothing is fetched or too wide."""
+    assert faults(browser, article_page, size) == []
+
+
+def test_the_browser_sees_what_the_text_has(browser, article_page):
+    """The page has as many images, films, tables and headings as the text, and formulas."""
+    page = browser.new_page()
+    page.goto((article_page / "index.html").as_uri())
+    count = {name: page.locator(name).count() for name in ("img", "video", "table", "h2", "h3", ".katex")}
+    page.close()
+    films = len(re.findall(r"\]\(\S+\.mp4\)", TEXT))
+    assert count["video"] == films
+    assert count["img"] == len(re.findall(r"!\[", TEXT)) - films + ("cover:" in TEXT)
+    assert count["table"] == len(re.findall(r"^\|[-| :]+\|$", TEXT, re.MULTILINE))
+    assert (count["h2"], count["h3"]) == tuple(
+        len(re.findall(rf"^{level} ", TEXT, re.MULTILINE)) for level in ("##", "###")
+    )
+    assert (count[".katex"] > 0) == ("$$" in TEXT)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kinds"),
+    [
+        ("![gone](gone.png)", {"image"}),
+        ("[![film](good.png)](gone.mp4)", {"film"}),
+        ("[![film](good.png)](good.png.mp4)", {"film"}),
+        (r"Nothing $\closes{this$.", {"formula", "console"}),
+        ("$$\n\\unheardof{x}\n$$", {"formula", "console"}),
+        ("![net](http://127.0.0.1:9/picture.png)", {"image", "network"}),
+        ("<div style='width: 1500px'>wide</div>", {"width"}),
+        ("<script>missing()</script>", {"console"}),
+    ],
+)
+def test_what_is_broken_is_found(browser, tmp_path, wrong, kinds):
+    """The same checks find a page without fault good, and each fault when it is put in."""
+    bundle, out = written_bundle(tmp_path, "![good](good.png)\n\nGood: $x^2$."), tmp_path / "out"
+    article.render(bundle, out, article.KATEX)
+    assert faults(browser, out, DESKTOP) == []
+    article.render(written_bundle(tmp_path, wrong), out, article.KATEX)
+    found = {kind for kind, _ in faults(browser, out, DESKTOP)}
+    assert kinds <= found <= kinds | {"console"}
+
+
+def written_bundle(folder, body, **matter):
+    """A small article with the given text, an image and what is no film."""
+    bundle = folder / "bundle"
+    bundle.mkdir(exist_ok=True)
+    lines = [f"{key}: {value}" for key, value in {"title": "A & B", "date": "2026-01-02", **matter}.items()]
+    (bundle / article.TEXT).write_text("\n".join(["---", *lines, "---", "", body, ""]))
+    shutil.copy(article.HERE.parent / "docs" / "demo.png", bundle / "good.png")
+    shutil.copy(bundle / "good.png", bundle / "good.png.mp4")
+    return bundle
+
+
+# Without a browser
+
+
+def test_the_text_is_what_template_and_values_give():
+    """docs/article/index.md is the template with the values of the saved results."""
+    assert article.with_values(article.TEMPLATE.read_text(), article.values()) == TEXT
+
+
+def test_a_value_that_nothing_gives_is_named():
+    """Values take the place of their names; one that nothing gives is an error that names it, one unused is none."""
+    assert article.with_values("<<a.b-1>> and $a << b$", {"a.b-1": "7", "unused": ""}) == "7 and $a << b$"
+    with pytest.raises(InputError, match=r"of one, two$"):
+        article.with_values("<<two>> <<one>> <<a>>", {"a": "7"})
+
+
+def test_the_front_matter_has_what_hugo_and_papermod_read():
+    """Title, date, draft, math, ShowToc and cover are there."""
+    matter = article.front_matter(article.markdown().parse(TEXT))
+    assert {"title", "date", "draft", "math", "ShowToc", "cover"} <= set(matter)
+    assert matter["cover"]["relative"] is True
+    assert matter["cover"]["alt"]
+
+
+def test_the_bundle_has_every_file_that_the_text_names_and_no_other():
+    """Each image and film lies beside the text, and what lies there is shown."""
+    cover = article.front_matter(article.markdown().parse(TEXT))["cover"]["image"]
+    named = {cover, *re.findall(r"\]\(([^\s):]+\.\w+)[\s)]", TEXT)}
+    found = {path.name for path in article.ARTICLE.iterdir()} - {article.TEXT}
+    assert named <= found
+    light = {re.sub(r"-dark(\.\w+)$", r"\1", name) for name in found}
+    assert light == named
+
+
+def page(tmp_path, body, **matter):
+    """The page of a small article, and its folder."""
+    katex = tmp_path / "katex"
+    (katex / "fonts").mkdir(parents=True)
+    for name in ("katex.min.css", "katex.min.js", "fonts/a.woff2", "fonts/a.ttf"):
+        (katex / name).touch()
+    article.render(written_bundle(tmp_path, body, **matter), tmp_path / "out", katex)
+    return (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_folder_of_a_page_has_what_it_needs_and_no_more(tmp_path):
+    """Beside index.html lie the files of the bundle, the style, and of KaTeX style, script and fonts in woff2."""
+    page(tmp_path, "Text.")
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    katex = {"katex/katex.min.css", "katex/katex.min.js", "katex/fonts/a.woff2"}
+    assert found == {"index.html", "article.css", "good.png", "good.png.mp4"} | katex
+
+
+def test_an_image_alone_is_a_figure_with_its_title_as_caption(tmp_path):
+    """An image alone in its paragraph is a figure, with its title, or what it says, as caption; in text it is none."""
+    html = page(tmp_path, '![says](good.png "A <title>")\n\n![says](good.png)\n\nText ![says](good.png).')
+    assert html.count("<figure>") == 2
+    assert "<figcaption>A &lt;title&gt;</figcaption>" in html
+    assert "<figcaption>says</figcaption>" in html
+    assert html.count('<img src="good.png" alt="says" loading="lazy">') == 3
+
+
+def test_an_image_that_links_to_a_film_is_that_film(tmp_path):
+    """An image that links to an MP4 is a film, and a link to something else stays a link."""
+    html = page(tmp_path, '[![says](good.png "A title")](film.mp4)\n\n[![says](good.png)](other.png)')
+    assert '<video controls loop muted playsinline src="film.mp4" poster="good.png" aria-label="says"></video>' in html
+    assert html.count("<figure>") == html.count("<figcaption>A title</figcaption>") == 1
+    assert '<a href="other.png"><img' in html
+
+
+def test_a_dark_variant_is_shown_on_dark_pages(tmp_path):
+    """An image with a dark variant beside it, and the cover, are pictures with both."""
+    shutil.copy(article.HERE.parent / "docs" / "demo.png", written_bundle(tmp_path, "") / "good-dark.png")
+    html = page(tmp_path, "![says](good.png)", cover='{image: good.png, alt: "says", caption: "C"}')
+    assert html.count('<source srcset="good-dark.png" media="(prefers-color-scheme: dark)"><img src="good.png"') == 2
+    assert "<figcaption>C</figcaption>" in html
+
+
+def test_formulas_stay_as_they_were_written(tmp_path):
+    """What stands between dollars reaches KaTeX as it is; prices are no formulas."""
+    html = page(tmp_path, "$a_1 * b_2 < c$ costs $5 or $6.\n\n$$\nx \\\\ y\n$$")
+    assert '<span class="math inline">a_1 * b_2 &lt; c</span> costs $5 or $6.' in html
+    assert '<div class="math block">\nx \\\\ y\n</div>' in html
+    assert Counter(re.findall(r'class="math (\w+)"', html)) == {"inline": 1, "block": 1}
+
+
+def test_the_contents_lead_to_the_headings(tmp_path):
+    """With ShowToc each heading of the second and third level is named and found; without it there is no list."""
+    body = "## One $x$\n\n### Two\n\n#### Four\n\n## Two"
+    html = page(tmp_path, body, ShowToc="true")
+    links = re.findall(r'<li class="(h\d)"><a href="#([^"]+)">(.*?)</a></li>', html)
+    assert [(level, text) for level, _, text in links] == [
+        ("h2", 'One <span class="math inline">x</span>'),
+        ("h3", "Two"),
+        ("h2", "Two"),
+    ]
+    assert all(html.count(f'<{level} id="{anchor}"') == 1 for level, anchor, _ in links)
+    assert all(html.count(f'<a class="header-anchor" href="#{anchor}">') == 1 for _, anchor, _ in links)
+
+
+def test_tables_and_details_are_kept(tmp_path):
+    """A table stands in a box that scrolls, HTML stays, and the title is escaped."""
+    html = page(tmp_path, "| a |\n|---|\n| b |\n\n<details>\n<summary>Answers</summary>\n\n*Text*\n\n</details>")
+    assert '<div class="table">\n<table>' in html
+    assert "<summary>Answers</summary>\n<p><em>Text</em></p>\n</details>" in html
+    assert "<title>A &amp; B</title>" in html
+    assert "2 January 2026" in html
+    assert "Contents" not in html
+
+
+def test_what_is_no_article_or_has_no_katex_is_refused(tmp_path):
+    """Without front matter, and without KaTeX, there is a line that says so."""
+    bundle = written_bundle(tmp_path, "Text.")
+    with pytest.raises(InputError, match="make article"):
+        article.render(bundle, tmp_path / "out", tmp_path)
+    with pytest.raises(InputError, match="title and date"):
+        article.page_of("Text.", bundle)
+
+
+def test_a_browser_that_must_be_there_is_missed(monkeypatch):
+    """What is missing is a reason to skip, and in CI to fail."""
+    monkeypatch.delenv("GRIDCLOZE_REQUIRE_CHROMIUM", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        needed(None, "chromium")
+    monkeypatch.setenv("GRIDCLOZE_REQUIRE_CHROMIUM", "1")
+    with pytest.raises(pytest.fail.Exception):
+        needed(None, "chromium")
