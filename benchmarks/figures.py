@@ -211,9 +211,7 @@ def table_of_bounds(priors: dict[str, Any]) -> str:
 
 def table_of_networks(runs: list[dict[str, Any]]) -> str:
     """A line for each network, its seeds together."""
-    lines = [
-        "| network | parameters | steps | bound | excess bits | of the seeds | grids right | 90 % of gradient within |"
-    ]
+    lines = ["| network | parameters | steps | bound | excess bits | of the seeds | grids right | radius |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     for network, of_network in by_network(runs).items():
         excess = [run["excess_bits"] for run in of_network]
@@ -246,7 +244,12 @@ def of_influence(found: dict[str, Any]) -> dict[str, str]:
             f"{prior}.best_head": f"{heads.max():.2f}",
             **{
                 f"{prior}.{name}.{measure}": f"{found[prior][who][measure]:.2f}"
-                for name, who in (("model", "model"), ("nearness", "nearness"), ("best_head", f"{layer}/{head}"))
+                for name, who in (
+                    ("model", "model"),
+                    ("nearness", "nearness"),
+                    ("mean_of_heads", "mean of heads"),
+                    ("best_head", f"{layer}/{head}"),
+                )
                 for measure in MEASURES
             },
         }
@@ -256,9 +259,7 @@ def of_influence(found: dict[str, Any]) -> dict[str, str]:
 def table_of_agreement(found: dict[str, Any]) -> str:
     """A line for each that ranks the visible cells, and for each prior three ways to agree."""
     priors = ("squares", "mirror")
-    titles = [
-        f"{prior}: {measure}" for prior in priors for measure in ("rank correlation", "correlation", "same first")
-    ]
+    titles = [f"{prior}: {measure}" for prior in priors for measure in ("ranks", "linear", "first")]
     lines = [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for title in ("influence on the model", "attention, the best head", "attention, mean of all heads", "nearness"):
         cells = [of_who(found[prior], title)[measure] for prior in priors for measure in MEASURES]

@@ -561,26 +561,30 @@ def compare(out: Path, quick: bool) -> Report:
 
 
 def print_comparison(report: Report) -> None:
-    """A table on stdout for each prior: a line for each network, its seeds together."""
+    """A table on stdout for each prior: a line for each network, its seeds together.
+
+    Beside bound and excess: how many standard errors the nearest seed is above its bound, and the radius that holds 90 %
+    of the gradient.
+    """
     from .charts import by_network
 
     for prior, of_prior in report["priors"].items():
-        title = f"{prior}: the bound of a window of {of_prior['enough']} × {of_prior['enough']} cells is near 0"
+        title = f"{prior}: a window needs {of_prior['enough']} × {of_prior['enough']} cells until its bound is near 0"
         table = Table("network", title=title, box=box.SIMPLE)
-        for column in ("parameters", "steps", "bound", "excess bits", "least over bound", "radius of the gradient"):
-            table.add_column(column, justify="right")
+        for column in ("steps", "bound", "excess bits", "errors above", "radius"):
+            table.add_column(column, justify="right", no_wrap=True)
         for network, runs in by_network(of_prior["runs"]).items():
-            nearest = min(runs, key=lambda run: run["over_bound_bits"])
             table.add_row(
                 network,
-                f"{runs[0]['parameters']:,}",
-                _spread([run["steps"] for run in runs], ".0f"),
+                f"{sum(run['steps'] for run in runs) / len(runs):.0f}",
                 f"{runs[0]['bound_bits']:.4f}",
                 _spread([run["excess_bits"] for run in runs], ".4f"),
-                f"{nearest['over_bound_bits']:.4f} ± {nearest['over_bound_error']:.4f}",
+                f"{min(run['over_bound_bits'] / max(run['over_bound_error'], 1e-12) for run in runs):.1f}",
                 _spread([run["field_radius"] for run in runs], ".0f"),
             )
         Console().print(table)
+    print("errors above: by how many standard errors the nearest seed is over its bound")
+    print("radius: of the square around a cell from which 90 % of the gradient of its answer comes")
 
 
 def _spread(values: Sequence[float], form: str) -> str:
