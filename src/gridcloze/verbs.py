@@ -561,11 +561,7 @@ def compare(out: Path, quick: bool) -> Report:
 
 
 def print_comparison(report: Report) -> None:
-    """A table on stdout for each prior: a line for each network, its seeds together.
-
-    Beside bound and excess: how many standard errors the nearest seed is above its bound, and the radius that holds 90 %
-    of the gradient.
-    """
+    """A table on stdout for each prior: a line for each network, its seeds together."""
     from .charts import by_network
 
     for prior, of_prior in report["priors"].items():
@@ -580,7 +576,7 @@ def print_comparison(report: Report) -> None:
                 f"{runs[0]['bound_bits']:.4f}",
                 _spread([run["excess_bits"] for run in runs], ".4f"),
                 f"{min(run['over_bound_bits'] / max(run['over_bound_error'], 1e-12) for run in runs):.1f}",
-                _spread([run["field_radius"] for run in runs], ".0f"),
+                _spread([float(run["field_radius"]) for run in runs], ".0f"),
             )
         Console().print(table)
     print("errors above: by how many standard errors the nearest seed is over its bound")
