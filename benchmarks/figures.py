@@ -261,7 +261,7 @@ def table_of_agreement(found: dict[str, Any]) -> str:
     priors = ("squares", "mirror")
     titles = [f"{prior}: {measure}" for prior in priors for measure in ("ranks", "linear", "first")]
     lines = [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
-    for title in ("influence on the model", "attention, the best head", "attention, mean of all heads", "nearness"):
+    for title in ("influence on the model", "attention, the best head", "attention, mean of heads", "nearness"):
         cells = [of_who(found[prior], title)[measure] for prior in priors for measure in MEASURES]
         lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in cells)} |")
     return "\n".join(lines)
@@ -270,7 +270,7 @@ def table_of_agreement(found: dict[str, Any]) -> str:
 def of_who(found: dict[str, Any], title: str) -> dict[str, float]:
     layer, head = explaining.best_head(np.array(found["heads"]))
     who = {"influence on the model": "model", "attention, the best head": f"{layer}/{head}"}
-    return found[who.get(title, title.removeprefix("attention, ").replace("mean of all", "mean of"))]
+    return found[who.get(title, title.removeprefix("attention, "))]
 
 
 def table_of_heads(heads: np.ndarray) -> str:

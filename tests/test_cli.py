@@ -296,6 +296,16 @@ def test_explain_says_that_nothing_is_visible(gridcloze, model):
     assert (code, "head 0 with –" in out) == (0, True)
 
 
+def test_the_first_line_of_progress_claims_no_time_left(capsys):
+    """Where a run stands at its first report says nothing of its speed; from the second on the time left is told."""
+    report = verbs._line_each_tenth()
+    for share in (0.5, 0.75):
+        report(share, "news")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == " 50%, news"
+    assert re.fullmatch(r" 75%, 0 s left, news", second)
+
+
 def test_score_draws_reliability(gridcloze, model):
     """`score --picture` draws the reliability curves, before and after calibration."""
     write_stack("grids.npy", np.random.default_rng(0).integers(0, 2, (10, 5, 5)))

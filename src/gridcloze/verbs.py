@@ -147,8 +147,11 @@ def _line_each_tenth() -> Callable[[float, str], None]:
         first = share if first < 0 else first  # a resumed run starts in the middle
         if int(10 * share) > shown:
             shown = int(10 * share)
-            left = (time.monotonic() - began) * max(1 - share, 0) / max(share - first, 1e-9)
-            console.print(f"{share:4.0%}, {left:.0f} s left, {news}", highlight=False)
+            left = ""
+            if share > first:
+                seconds = (time.monotonic() - began) * max(1 - share, 0) / (share - first)
+                left = f"{seconds:.0f} s left, "
+            console.print(f"{share:4.0%}, {left}{news}", highlight=False)
 
     return report
 
