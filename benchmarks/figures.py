@@ -1,4 +1,4 @@
-"""What the article shows and says in numbers, all of it from saved results (`why.py`, `speed.py`, `toys.py`)."""
+"""What the article shows and says in numbers, all of it from the saved results of `why.py`."""
 
 import json
 from collections.abc import Iterable
@@ -49,12 +49,13 @@ def floats(values: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def draw(folder: Path) -> None:
     """Every picture and film of the article, light and, where it is a picture, dark too."""
+    priors, tables = saved("why-compare")["priors"], panels()
     for dark in (False, True):
         ending = "-dark" * dark
-        for chart, write in (("bounds", write_bounds), ("reach", write_reach)):
-            write(folder / f"{chart}{ending}.svg", saved("why-compare")["priors"], dark)
-        write_fields(folder / f"fields{ending}.png", saved("why-compare")["priors"], dark)
-        for name, (titles, names, rows) in panels().items():
+        write_bounds(folder / f"bounds{ending}.svg", priors, dark)
+        write_reach(folder / f"reach{ending}.svg", priors, dark)
+        write_fields(folder / f"fields{ending}.png", priors, dark)
+        for name, (titles, names, rows) in tables.items():
             target = far_puzzle()[2] if name == "windows" else None
             write_panels(folder / f"{name}{ending}.png", titles, names, rows, PALETTE, dark, target)
         for name in ("squares", "mirror"):
@@ -190,8 +191,6 @@ def of_comparison(found: dict[str, Any]) -> dict[str, str]:
             said[f"{prior}.{network}"] = f"{excess:.4f}"
             said[f"{prior}.{network}.times"] = f"{excess / of_bert:.1f}"
             said[f"{prior}.{network}.compared"] = "which is less" if excess < of_bert else "which is more"
-            said[f"{prior}.{network}.right"] = f"{100 * mean(runs, 'right'):.1f}"
-            said[f"{prior}.{network}.radius"] = f"{mean(runs, 'field_radius'):.3g}"
         windowed = [run for run in of_prior["runs"] if run["bound_bits"] > 1e-6]
         nearest = min(windowed, key=lambda run: run["over_bound_bits"] / max(run["over_bound_error"], 1e-12))
         said[f"{prior}.nearest"] = (
@@ -239,9 +238,7 @@ def of_influence(found: dict[str, Any]) -> dict[str, str]:
         layer, head = explaining.best_head(heads)
         said |= {
             f"{prior}.cells": str(found[prior]["cells"]),
-            f"{prior}.best": f"layer {layer}, head {head}",
             f"{prior}.heads": table_of_heads(heads),
-            f"{prior}.best_head": f"{heads.max():.2f}",
             **{
                 f"{prior}.{name}.{measure}": f"{found[prior][who][measure]:.2f}"
                 for name, who in (
@@ -282,7 +279,6 @@ def table_of_heads(heads: np.ndarray) -> str:
 
 def of_the_rest() -> dict[str, str]:
     of_training, of_reveal, of_digits = saved("why-training"), saved("why-reveal"), saved("why-digits")
-    target = saved("speed-target")
     return {
         "members": f"{len(PRIOR.members):,}",
         "side": str(PRIOR.height),
@@ -299,8 +295,5 @@ def of_the_rest() -> dict[str, str]:
         **{f"{name}.right": f"{of_training[name]['grids_all_determined_right']:.1%}" for name in ("squares", "mirror")},
         "reveal.hidden": str(of_reveal["hidden"]),
         "reveal.settled": str(of_reveal["until_all_is_determined"]),
-        "digits.bits": f"{of_digits['bits_per_hidden_cell']:.3f}",
-        "digits.error": f"{of_digits['error']:.1%}",
         "digits.ece": f"{of_digits['expected_calibration_error']:.3f}",
-        "target.seconds": f"{target['seconds']:g}",
     }

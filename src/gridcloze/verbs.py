@@ -253,8 +253,6 @@ def explain(
     Returns the report, and the characters of the model's symbols. With a prior the exact answer stands beside.
     """
     predictor = checkpoint.load(model_path)
-    if drawings.film is not None:
-        check_writable(drawings.film)
     _check_pictures(drawings.picture, drawings.heads)
     if drawings.film is not None:
         check_film(drawings.film)
