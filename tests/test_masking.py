@@ -10,7 +10,7 @@ from gridcloze import masking
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
 
 
-@given(SHAPES, st.integers(0, 1000), st.sampled_from([masking.training_law, masking.test_law]))
+@given(SHAPES, st.integers(0, 1000), st.sampled_from([masking.training_law, masking.window_law, masking.test_law]))
 def test_every_grid_of_any_size_hides_a_cell_and_the_seed_decides_which(shape, seed, law):
     """Every grid of any size hides at least one cell, and the same seed hides the same cells."""
     hidden = law(shape, np.random.default_rng(seed))
@@ -50,3 +50,20 @@ def test_the_training_law_hides_nearly_everything_often_enough():
     """Of the training law at least a tenth leaves no more than 12 of 256 cells visible."""
     hidden = masking.training_law((4000, 16, 16), np.random.default_rng(3))
     assert ((~hidden).sum(axis=(1, 2)) <= 12).mean() > 0.1
+
+
+def test_holes_have_sides_of_every_magnitude():
+    """A side of a hole is as often up to 4 cells as it is from 16 on, of 64."""
+    rows = masking.hole((8000, 64, 64), np.random.default_rng(4)).any(axis=2).sum(axis=1)
+    assert rows.min() == 2
+    assert rows.max() >= 63
+    for least, most in ((2, 4), (4, 8), (8, 16), (16, 32)):
+        assert ((rows >= least) & (rows < most)).mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_what_is_unswept_lies_below_and_to_the_right():
+    """Below a cell that is unswept all cells are, and to the right of it too."""
+    hidden = masking.unswept((500, 9, 7), np.random.default_rng(5))
+    assert (np.diff(hidden.astype(int), axis=1) >= 0).all()
+    assert (np.diff(hidden.astype(int), axis=2) >= 0).all()
+    assert 0.2 < hidden.mean() < 0.8

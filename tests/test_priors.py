@@ -16,6 +16,7 @@ from gridcloze.priors import (
     KnownPrior,
     Mirror,
     Prior,
+    Windows,
     make_toy,
     rectangles,
     squares,
@@ -266,3 +267,62 @@ def test_examples_are_read(tmp_path):
     assert (examples.height, examples.width, examples.n_symbols) == (2, 2, 3)
     with pytest.raises(InputError, match="no example"):
         Examples(cells[:0], examples.palette)
+
+
+def numbered_image(height, width):
+    """An image that names the place of every cell, so that a window tells where it was taken."""
+    return np.arange(height * width).reshape(height, width)
+
+
+@pytest.mark.parametrize("symmetries", [False, True])
+def test_windows_come_from_every_place_alike(symmetries):
+    """Windows have their cells as the image has them, turned only if asked, and all places are as likely."""
+    image = numbered_image(5, 6)
+    windows = Windows([image, image + 100], Palette.default(200), (3, 3), symmetries)
+    draws = windows.sample(6000, np.random.default_rng(0))
+    first = draws.min(axis=(1, 2))
+    row, column = np.divmod(first % 100, 6)
+    steps = np.arange(3)
+    upright = (
+        (first // 100 * 100)[:, None, None]
+        + (row[:, None] + steps)[:, :, None] * 6
+        + (column[:, None] + steps)[:, None]
+    )
+    same = (draws == upright).all(axis=(1, 2))
+    assert same.mean() == pytest.approx(1 / 8 if symmetries else 1, abs=0.02)
+    assert (np.sort(draws.reshape(-1, 9)) == np.sort(upright.reshape(-1, 9))).all()
+    counts = np.unique(first, return_counts=True)[1]
+    assert len(counts) == 2 * 3 * 4
+    assert np.abs(counts - 250).max() < 80
+
+
+@pytest.mark.parametrize(("size", "image"), [((4, 4), (20, 13)), ((4, 6), (13, 6)), ((5, 5), (10, 7))])
+def test_windows_that_are_learned_from_have_no_cell_that_is_held_out(size, image):
+    """A corner with a tenth of the image's cells or one window's is held out, and never seen in training."""
+    learned, held_out = Windows([numbered_image(*image)], Palette.default(200), size).split()
+    seen = np.unique(learned.sample(3000, np.random.default_rng(0)))
+    assert not np.isin(held_out.cells, seen).any()
+    assert len(seen) + len(np.unique(held_out.cells)) > 0.75 * image[0] * image[1]
+
+
+def test_of_many_images_whole_ones_are_held_out_and_a_single_window_is_both():
+    """A tenth of many images is held out; an image without room for a corner beside windows is learned and scored."""
+    images = [np.full((6, 6), number) for number in range(20)]
+    learned, held_out = Windows(images, Palette.default(20), (4, 4)).split()
+    assert set(np.unique(held_out.cells)) == {18, 19}
+    assert set(np.unique(learned.sample(2000, np.random.default_rng(0)))) == set(range(18))
+    learned, held_out = Windows([numbered_image(5, 5)], Palette.default(25), (4, 4)).split()
+    assert len(np.unique(learned.sample(500, np.random.default_rng(0)))) == len(np.unique(held_out.cells)) == 25
+
+
+def test_windows_without_a_known_cell_are_not_drawn():
+    """Unknown cells may stand in windows, but every window has a known one; without any the images are refused."""
+    image = np.full((9, 9), -1)
+    image[7, 2] = 1
+    draws = Windows([image], Palette.default(2), (3, 3)).sample(300, np.random.default_rng(0))
+    assert (draws == 1).sum(axis=(1, 2)).tolist() == [1] * 300
+    assert len(np.unique(np.argwhere(draws == 1)[:, 1:], axis=0)) == 6  # the last two rows of windows reach below
+    with pytest.raises(InputError, match="no window of the images has a known cell"):
+        Windows([np.full((4, 4), -1)], Palette.default(2), (3, 3))
+    with pytest.raises(InputError, match="image 1 of 4 by 4 cells is smaller than a window of 5 by 3"):
+        Windows([np.zeros((5, 4), int), np.zeros((4, 4), int)], Palette.default(2), (5, 3))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .grids import InputError
 
 MOST_PATCHES = 256
+MOST_SINGLE = 100  # cells of grids whose patches are one cell each
 MOST_WRITTEN_OUT = {True: 1024, False: 128}  # patches up to which attention is written out, in bfloat16 or not
 
 
@@ -187,8 +188,11 @@ def heads_of(embedding_size: int) -> int:
 
 
 def smallest_patch(height: int, width: int) -> int:
-    """2 cells to the side, doubled until there are not too many patches: attention costs their number squared."""
-    patch = 2
+    """2 cells to the side, doubled until there are not too many patches: attention costs their number squared.
+
+    1 for small grids, such as those of puzzles.
+    """
+    patch = 1 if height * width <= MOST_SINGLE else 2
     while patches(height, patch) * patches(width, patch) > MOST_PATCHES:
         patch *= 2
     return patch

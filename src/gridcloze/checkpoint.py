@@ -12,6 +12,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from . import tiling
 from .export import OnnxPredictor, open_session, to_onnx, with_metadata
 from .grids import InputError, Palette, atomic_write, check_writable
 from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals, tokens_of
@@ -37,6 +38,7 @@ class Header:
     training: dict[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     hash: str = ""  # SHA-256 of everything in the file, in hexadecimal digits
+    windows: bool = False  # whether it learned from windows of larger grids
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,16 @@ class TrainedPredictor:
         """Height and width of the grids it was trained on, in cells."""
         return self.header.config["height"], self.header.config["width"]
 
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """The size of the windows that grids of any size are answered through, if it learned from windows."""
+        return self.size if self.header.windows else None
+
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
         """See `Predictor.marginals`."""
-        return self.base.marginals(cells, hidden)
+        if self.window is None or cells.shape[1:] == self.window:
+            return self.base.marginals(cells, hidden)
+        return tiling.marginals(self.base, cells, hidden, self.window)
 
     @property
     def patch(self) -> int:
@@ -183,6 +192,7 @@ def _said(header: Header) -> dict[str, Any]:
         "scale": header.scale,
         "training": header.training,
         "calibration": asdict(header.calibration),
+        "windows": header.windows,
     }
 
 
@@ -195,8 +205,15 @@ def _header(path: Path, text: str, file_hash: str, tensors: dict[str, np.ndarray
             f"{path} has format version {said['format_version']}, this gridcloze reads {FORMAT_VERSION}: "
             "use the version that wrote it, or train again"
         )
-    palette, calibration = Palette.from_json(said["palette"]), _calibration(path, said["calibration"])
-    return Header(said["config"], palette, said["scale"], said["training"], calibration, said.get("hash", file_hash))
+    return Header(
+        said["config"],
+        Palette.from_json(said["palette"]),
+        said["scale"],
+        said["training"],
+        _calibration(path, said["calibration"]),
+        said.get("hash", file_hash),
+        said.get("windows", False),
+    )
 
 
 def _calibration(path: Path, said: dict[str, Any]) -> Calibration:

@@ -90,12 +90,15 @@ class Decoder:
     largest (Ben-Hamu et al. 2025, arXiv:2505.24857), so at most `budget_bits` a pass. Without a budget it is one cell.
 
     `several` reveals up to so many uncertain cells, those that barely depend on each other: log2(several) further
-    passes show whose law changes when others have a value. Raises InputError for an unknown order and bad numbers.
+    passes show whose law changes when others have a value. `apart_bits` reveals the first in order, as many as have
+    together at most so much entropy: for orders that bring cells far from each other, as "spread" does, in large grids.
+    Raises InputError for an unknown order and bad numbers.
     """
 
     order: str = "weighted"
     budget_bits: float | None = 0.05
     several: int = 1
+    apart_bits: float = 0.0
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -138,11 +141,13 @@ def sample(
     allowed, or probabilities of the observation under each symbol. Its cells are drawn first, by sequential Monte
     Carlo with `PARTICLES` particles a draw. Raises InputError for evidence that is none.
     """
-    rows = _Rows(predictor, np.repeat(cells, n, axis=0), np.repeat(hidden, n, axis=0), _streams(cells, hidden, n, seed))
+    rows = _Rows(
+        predictor, np.repeat(cells, n, axis=0), np.repeat(hidden, n, axis=0), streams_of(cells, hidden, n, seed)
+    )
     if evidence is not None:
         evidence = checked_evidence(evidence, hidden, predictor.n_symbols)
         rows.decide_by_evidence(np.repeat(evidence, n, axis=0), decoder)
-    rows.run(decoder, _drawn, batch_size)
+    rows.run(decoder, drawn, batch_size)
     return rows.fills((len(cells), n))
 
 
@@ -191,12 +196,27 @@ def marginals(
         return predictor.marginals(cells, hidden)
     evidence = checked_evidence(evidence, hidden, predictor.n_symbols)
     result = predictor.marginals(cells, hidden)
-    for grid, stream in enumerate(_streams(cells, hidden, 1, seed)):
+    for grid, stream in enumerate(streams_of(cells, hidden, 1, seed)):
         particles = _Particles(predictor, cells[grid], hidden[grid], evidence[grid], stream, PARTICLES_OF_MARGINALS)
         particles.run(DECODER)
         laws = particles.rows.laws(np.arange(PARTICLES_OF_MARGINALS)).reshape(-1, *result.shape[1:])
         result[grid] = np.tensordot(particles.shares(), laws, axes=1)
     return result
+
+
+def decide(
+    predictor: Predictor,
+    cells: Cells,
+    hidden: Hidden,
+    wanted: Hidden,
+    streams: Sequence[Stream],
+    decoder: Decoder,
+    pick: Pick,
+) -> Fills:
+    """Reveal those hidden cells that are wanted, one fill of each grid; the others stay hidden."""
+    rows = _Rows(predictor, cells, hidden, streams, wanted)
+    rows.run(decoder, pick, BATCH_SIZE)
+    return rows.fills((len(cells), 1))
 
 
 def log_prob_bits(predictor: Predictor, cells: Cells, hidden: Hidden, orders: int = 4, seed: int = 0) -> LogProb:
@@ -208,7 +228,7 @@ def log_prob_bits(predictor: Predictor, cells: Cells, hidden: Hidden, orders: in
     if orders < 1:
         raise InputError("a log-probability needs 1 order or more")
     every, every_hidden = np.repeat(cells, orders, axis=0), np.repeat(hidden, orders, axis=0)
-    rows = _Rows(predictor, every, every_hidden, _streams(cells, hidden, orders, seed))
+    rows = _Rows(predictor, every, every_hidden, streams_of(cells, hidden, orders, seed))
     rows.run(ONE_AT_A_TIME, _as_given, BATCH_SIZE)
     bits = rows.log_prob_bits.reshape(len(cells), orders)
     if orders == 1:
@@ -222,17 +242,17 @@ def log_prob_bits(predictor: Predictor, cells: Cells, hidden: Hidden, orders: in
 def _greedy(
     predictor: Predictor, cells: Cells, hidden: Hidden, decoder: Decoder, seed: int, evidence: Evidence | None
 ) -> Fills:
-    rows = _Rows(predictor, cells, hidden, _streams(cells, hidden, 1, seed))
+    rows = _Rows(predictor, cells, hidden, streams_of(cells, hidden, 1, seed))
     if evidence is not None:
         rows.evidence = checked_evidence(evidence, hidden, predictor.n_symbols).reshape(*rows.cells.shape, -1)
-    rows.run(decoder, _likeliest, BATCH_SIZE)
+    rows.run(decoder, likeliest, BATCH_SIZE)
     return rows.fills((len(cells), 1))
 
 
 def _in_one_order(predictor: Predictor, fills: np.ndarray, hidden: Hidden, decoder: Decoder, seed: int) -> Fills:
     """The log-probability of fills (batch, sample, height, width) of the same grids, each in the same order."""
     n = fills.shape[1]
-    streams = [stream for stream in _streams(fills[:, 0], hidden, 1, seed) for _ in range(n)]
+    streams = [stream for stream in streams_of(fills[:, 0], hidden, 1, seed) for _ in range(n)]
     rows = _Rows(predictor, fills.reshape(-1, *fills.shape[2:]), np.repeat(hidden, n, axis=0), streams)
     rows.run(decoder, _as_given, BATCH_SIZE)
     return rows.fills(fills.shape[:2])
@@ -244,12 +264,12 @@ def _observed_bits(evidence: Marginals, fills: np.ndarray) -> Float[np.ndarray, 
         return np.log2(likelihood).sum(axis=(2, 3))
 
 
-def _drawn(law: np.ndarray, uniform: np.ndarray, given: np.ndarray) -> np.ndarray:
+def drawn(law: np.ndarray, uniform: np.ndarray, given: np.ndarray) -> np.ndarray:
     cumulative = law.cumsum(axis=-1)
     return (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=-1)
 
 
-def _likeliest(law: np.ndarray, uniform: np.ndarray, given: np.ndarray) -> np.ndarray:
+def likeliest(law: np.ndarray, uniform: np.ndarray, given: np.ndarray) -> np.ndarray:
     return law.argmax(axis=-1)
 
 
@@ -257,7 +277,7 @@ def _as_given(law: np.ndarray, uniform: np.ndarray, given: np.ndarray) -> np.nda
     return given
 
 
-def _streams(cells: Cells, hidden: Hidden, n: int, seed: int) -> list[Stream]:
+def streams_of(cells: Cells, hidden: Hidden, n: int, seed: int) -> list[Stream]:
     """Of `n` draws of each grid; the same for a grid alone, in a folder or in a stack, another for a grid's double."""
     streams: list[Stream] = []
     seen: Counter[bytes] = Counter()
@@ -270,12 +290,23 @@ def _streams(cells: Cells, hidden: Hidden, n: int, seed: int) -> list[Stream]:
 
 
 class _Rows:
-    """Fills on their way from puzzle to whole grid, one to a row, with its cells in one line."""
+    """Fills on their way from puzzle to whole grid, one to a row, with its cells in one line.
 
-    def __init__(self, predictor: Predictor, cells: Cells, hidden: Hidden, streams: Sequence[Stream]):
+    Where not all hidden cells are `wanted`, the others stay hidden.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        cells: Cells,
+        hidden: Hidden,
+        streams: Sequence[Stream],
+        wanted: Hidden | None = None,
+    ):
         self.predictor, self.size, self.streams = predictor, cells.shape[1:], streams
         self.cells = cells.reshape(len(cells), self.size[0] * self.size[1]).astype(np.int64)
         self.given, self.hidden = self.cells.copy(), hidden.reshape(self.cells.shape).copy()
+        self.wanted = self.hidden.copy() if wanted is None else (wanted & hidden).reshape(self.cells.shape)
         self.evidence: Law | None = None
         self.generators: dict[int, np.random.Generator] = {}
         self.keys = np.empty(self.cells.shape)
@@ -288,7 +319,7 @@ class _Rows:
 
     def run(self, decoder: Decoder, pick: Pick, batch_size: int) -> None:
         """Carry all rows to their end, in two batches: while the predictor reads one, the other is drawn from."""
-        waiting = deque(np.flatnonzero(self.hidden.any(axis=1)).tolist())
+        waiting = deque(np.flatnonzero((self.hidden & self.wanted).any(axis=1)).tolist())
         half = -(-batch_size // 2)
         if len(waiting) <= half:
             return self._run_batch(waiting, decoder, pick, half)
@@ -311,8 +342,8 @@ class _Rows:
             if not batch:
                 return
             index = np.array(batch)
-            self.one_pass(index, self.hidden[index], decoder, pick)
-            batch = [row for row in batch if self.hidden[row].any()]
+            self.one_pass(index, self.hidden[index] & self.wanted[index], decoder, pick)
+            batch = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
 
     def one_pass(self, index: np.ndarray, wanted: Which, decoder: Decoder, pick: Pick) -> Float[np.ndarray, "row"]:
         """Reveal some of the wanted cells of the rows of `index`.
@@ -362,6 +393,8 @@ class _Rows:
             return reveal | self._barely_dependent(index, law, rest, rank, uniform, decoder.several)
         first = rank.argmin(axis=1)
         reveal[np.arange(len(index)), first] |= rest.any(axis=1)
+        if decoder.apart_bits:
+            reveal |= _first_within(rank, entropy_bits(law), rest, decoder.apart_bits)
         return reveal
 
     def _barely_dependent(
@@ -375,7 +408,7 @@ class _Rows:
         candidates = np.argsort(rank, axis=1, kind="stable")[:, :several]
         row = np.arange(len(index))[:, None]
         before = law[row, candidates]
-        values = _drawn(before.reshape(-1, law.shape[2]), uniform[row, candidates].ravel(), np.empty(0)).reshape(
+        values = drawn(before.reshape(-1, law.shape[2]), uniform[row, candidates].ravel(), np.empty(0)).reshape(
             candidates.shape
         )
         keep = rest[row, candidates]
@@ -443,7 +476,7 @@ class _Particles:
         rows = self.rows
         while (wanted := rows.hidden & self.observed).any():
             index = np.flatnonzero(wanted.any(axis=1))
-            self.log_weights[index] += rows.one_pass(index, wanted[index], decoder, _drawn)
+            self.log_weights[index] += rows.one_pass(index, wanted[index], decoder, drawn)
             if 1 / (self.shares() ** 2).sum() < len(wanted) / 2:
                 self._resample()
 
@@ -472,6 +505,15 @@ class _Particles:
         for array in (rows.cells, rows.hidden, rows.log_prob_bits, rows.passes):
             array[:] = array[chosen]
         self.log_weights[:] = self._log_mean_weight()
+
+
+def _first_within(rank: np.ndarray, entropy: np.ndarray, rest: Which, bits: float) -> Which:
+    """The cells of least rank that have together at most so many bits of entropy."""
+    order = rank.argsort(axis=1)
+    within = np.take_along_axis(np.where(rest, entropy, np.inf), order, axis=1).cumsum(axis=1) <= bits
+    chosen = np.zeros_like(rest)
+    np.put_along_axis(chosen, order, within, axis=1)
+    return chosen
 
 
 def _sum_by_row(values: np.ndarray, row: np.ndarray, rows: int) -> Float[np.ndarray, "row"]:

@@ -1,6 +1,5 @@
 """The front door in Python, with the conventions of scikit-learn."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -18,12 +17,12 @@ from .checkpoint import Header, TrainedPredictor
 from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
 from .masking import test_law
 from .networks import NetworkPredictor
-from .priors import Examples
+from .priors import Examples, Learnable, Windows
 from .training import Budget, Progress, Training, calibrate
 
 
 def learn(
-    examples: Examples,
+    examples: Learnable,
     budget: Budget,
     seed: int = 0,
     depth: int | None = None,
@@ -34,8 +33,7 @@ def learn(
 ) -> TrainedPredictor:
     """Train a model on examples and calibrate it on those held out; see `training.Training` for what it raises."""
     config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
-    data_hash = hashlib.sha256(examples.cells.tobytes()).hexdigest()
-    record = {"data": data_hash, "grids": len(examples.cells), "seed": seed, **asdict(budget), "version": __version__}
+    record = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -45,9 +43,9 @@ def learn(
     record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
     record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
     calibration = calibrate(model, held_out.cells)
-    return TrainedPredictor(
-        NetworkPredictor(model, calibration), Header(asdict(config), examples.palette, scale, record, calibration)
-    )
+    windows = isinstance(examples, Windows)
+    header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
+    return TrainedPredictor(NetworkPredictor(model, calibration), header)
 
 
 class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):

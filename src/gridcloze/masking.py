@@ -1,10 +1,13 @@
 """Which cells to hide, in training and in tests."""
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 Hidden = Bool[np.ndarray, "batch height width"]
 Shape = tuple[int, ...]  # of the cells: batch, height, width
+Lengths = Callable[[int, int, np.random.Generator], Int[np.ndarray, " batch"]]  # of intervals, given batch and side
 
 
 def scattered(shape: Shape, generator: np.random.Generator) -> Hidden:
@@ -21,10 +24,18 @@ def rectangle(shape: Shape, generator: np.random.Generator) -> Hidden:
     return rows[:, :, None] & columns[:, None, :]
 
 
-def all_but_few(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """All but about 0…8 cells: where several answers are possible."""
+def hole(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """One rectangle whose sides have any magnitude: their logarithms are uniform."""
     batch, height, width = shape
-    shown_fraction = generator.uniform(0, 8, (batch, 1, 1)) / (height * width)
+    rows = _interval(batch, height, generator, _any_magnitude)
+    columns = _interval(batch, width, generator, _any_magnitude)
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def all_but_few(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """All but about 0…8 cells, or up to one of 32 in large grids: where several answers are possible."""
+    batch, height, width = shape
+    shown_fraction = generator.uniform(0, max(8 / (height * width), 1 / 32), (batch, 1, 1))
     return generator.random(shape) >= shown_fraction
 
 
@@ -50,6 +61,24 @@ def training_law(shape: Shape, generator: np.random.Generator) -> Hidden:
     return _at_least_one(parts[choice, np.arange(shape[0])], generator)
 
 
+def unswept(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """All but what is above some row, or left of some column down to some lower row: what a sweep left to do."""
+    batch, height, width = shape
+    rows = np.sort(generator.integers(0, height, endpoint=True, size=(2, batch, 1, 1)), axis=0)
+    column = generator.integers(0, width, endpoint=True, size=(batch, 1, 1))
+    row_of, column_of = np.arange(height)[:, None], np.arange(width)
+    return (row_of >= rows[0]) & ~((row_of < rows[1]) & (column_of < column))
+
+
+def window_law(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """The mixture for windows of larger grids: holes of all sizes, and what is met when windows are filled in turn."""
+    cells, block, few = scattered(shape, generator), hole(shape, generator), all_but_few(shape, generator)
+    left, whole_lines = unswept(shape, generator), lines(shape, generator)
+    parts = np.stack([cells, block, cells | block, cells & block, few, left, cells & left, whole_lines])
+    choice = generator.choice(len(parts), size=shape[0], p=[0.25, 0.15, 0.15, 0.15, 0.1, 0.08, 0.07, 0.05])
+    return _at_least_one(parts[choice, np.arange(shape[0])], generator)
+
+
 def test_law(shape: Shape, generator: np.random.Generator) -> Hidden:
     """The fixed law of every figure of this project.
 
@@ -63,8 +92,18 @@ def test_law(shape: Shape, generator: np.random.Generator) -> Hidden:
     return _at_least_one(hidden, generator)
 
 
-def _interval(batch: int, side: int, generator: np.random.Generator) -> Bool[np.ndarray, "batch side"]:
-    length = generator.integers(min(2, side), side, endpoint=True, size=batch)
+def _uniform_length(batch: int, side: int, generator: np.random.Generator) -> Int[np.ndarray, " batch"]:
+    return generator.integers(min(2, side), side, endpoint=True, size=batch)
+
+
+def _any_magnitude(batch: int, side: int, generator: np.random.Generator) -> Int[np.ndarray, " batch"]:
+    return np.minimum((2 * ((side + 1) / 2) ** generator.random(batch)).astype(np.int64), side)
+
+
+def _interval(
+    batch: int, side: int, generator: np.random.Generator, lengths: Lengths = _uniform_length
+) -> Bool[np.ndarray, "batch side"]:
+    length = lengths(batch, side, generator)
     start = generator.integers(0, side - length, endpoint=True)
     position = np.arange(side)
     return (position >= start[:, None]) & (position < (start + length)[:, None])

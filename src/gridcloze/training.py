@@ -21,17 +21,18 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from .grids import InputError, atomic_write
-from .masking import test_law, training_law
+from .masking import test_law, training_law, window_law
 from .networks import bf16_pays, keep_freed_memory
 from .predictor import Calibration, Cells, Hidden, tokens_of
-from .priors import Prior
+from .priors import Prior, Windows
 
-BATCH_SIZE = 64
+BATCH_SIZE, BATCH_CELLS = 64, 2**17  # grids of a step, and cells at most
 MUON_LEARNING_RATE = 0.01
 ADAMW_LEARNING_RATE = 0.002
 WARM_UP_STEPS = 100
 LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
+LEAST_IN_POOL = 1024  # fewer seldom agree with any grid
 MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot: what a step compares its grids with costs a few percent of it
 STEPS_OF_A_POOL = 50  # then other examples have their turn
 HELD_OUT_SCORES = 10  # in a whole run
@@ -136,7 +137,7 @@ class Training:
         cells, hidden = training_batch(self.examples, np.random.default_rng([self.seed, self.progress.steps]))
         if self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
             self.pool = self._new_pool(accelerator.device)
-        targets = self.pool.targets(cells, hidden)
+        targets = self.pool.targets(cells, hidden) if self.pool else None
         loss = cross_entropy(model, cells, hidden, targets)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
@@ -151,13 +152,13 @@ class Training:
         speed = len(cells) / (time.monotonic() - began)
         self.progress.grids_per_second = _running_mean(self.progress.grids_per_second, speed)
 
-    def _new_pool(self, device: torch.device) -> "Pool":
-        """It follows from seed and step, so that a resumed run has it too."""
+    def _new_pool(self, device: torch.device) -> "Pool | None":
+        """It follows from seed and step, so that a resumed run has it too. Grids of many cells need none."""
         generator = np.random.default_rng([self.seed, self.progress.steps // STEPS_OF_A_POOL, POOL_VALUES])
         n_symbols = cast(int, self.model.n_symbols)
         values = self.examples.height * self.examples.width * n_symbols
-        n = max(1, min(MOST_IN_POOL, POOL_VALUES // values))
-        return Pool(self.examples.sample(n, generator), n_symbols, device)
+        n = min(MOST_IN_POOL, POOL_VALUES // values)
+        return Pool(self.examples.sample(n, generator), n_symbols, device) if n >= LEAST_IN_POOL else None
 
     def _finish(self, interrupted: bool) -> None:
         self.progress.interrupted = interrupted
@@ -200,8 +201,10 @@ class Training:
 
 def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cells, Hidden]:
     """Grids and what to hide in them."""
-    cells = examples.sample(BATCH_SIZE, generator)
-    return cells, training_law(cells.shape, generator)
+    n = max(1, min(BATCH_SIZE, BATCH_CELLS // (examples.height * examples.width)))
+    cells = examples.sample(n, generator)
+    law = window_law if isinstance(examples, Windows) else training_law
+    return cells, law(cells.shape, generator)
 
 
 class Pool:

@@ -1,12 +1,14 @@
 """Where example grids come from: files, arrays, and toys that know their own law."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..grids import Palette
 from .examples import Examples
 from .toys import TOYS, FinitePrior, Ising, Mirror, Toy, make_toy, rectangles, squares, stripes
+from .windows import Windows
 
 
 @runtime_checkable
@@ -27,15 +29,28 @@ class KnownPrior(Prior, Protocol):
     def log_prob_bits(self, cells: Int[np.ndarray, "n height width"]) -> Float[np.ndarray, " n"]: ...
 
 
+class Learnable(Prior, Protocol):
+    """A prior that a model is made from: its palette, what a model file says of it, and a part that is held out."""
+
+    palette: Palette
+
+    @property
+    def record(self) -> dict[str, Any]: ...
+
+    def split(self) -> tuple[Prior, Examples]: ...
+
+
 __all__ = [
     "TOYS",
     "Examples",
     "FinitePrior",
     "Ising",
     "KnownPrior",
+    "Learnable",
     "Mirror",
     "Prior",
     "Toy",
+    "Windows",
     "make_toy",
     "rectangles",
     "squares",

@@ -1,5 +1,8 @@
 """A prior known by examples only."""
 
+import hashlib
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int
 
@@ -12,13 +15,13 @@ MOST_HELD_OUT = 512
 class Examples:
     """A prior known by example grids (example, height, width), in which -1 stands for an unknown cell.
 
-    Raises InputError if there is no example.
+    With `symmetries` each that is drawn is turned and mirrored at random. Raises InputError if there is no example.
     """
 
-    def __init__(self, cells: Int[np.ndarray, "example height width"], palette: Palette):
+    def __init__(self, cells: Int[np.ndarray, "example height width"], palette: Palette, symmetries: bool = False):
         if cells.size == 0:
             raise InputError("there are no example grids")
-        self.cells, self.palette = cells, palette
+        self.cells, self.palette, self.symmetries = cells, palette, symmetries
         self.height, self.width = cells.shape[1:]
         self.n_symbols = palette.n_symbols
 
@@ -30,10 +33,31 @@ class Examples:
 
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
         """`n` examples, drawn with replacement."""
-        return self.cells[generator.integers(0, len(self.cells), n)]
+        cells = self.cells[generator.integers(0, len(self.cells), n)]
+        return turned(cells, generator) if self.symmetries else cells
 
     def split(self) -> tuple["Examples", "Examples"]:
         """The examples to learn from, and the last few, held out to score with; a single example is both."""
         held_out = min(max(int(HELD_OUT_FRACTION * len(self.cells)), 1), MOST_HELD_OUT)
         learned = max(len(self.cells) - held_out, 1)
-        return Examples(self.cells[:learned], self.palette), Examples(self.cells[-held_out:], self.palette)
+        parts = self.cells[:learned], self.cells[-held_out:]
+        return Examples(parts[0], self.palette, self.symmetries), Examples(parts[1], self.palette)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a model file says of the data."""
+        digest = hashlib.sha256(self.cells.tobytes()).hexdigest()
+        return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries}
+
+
+def turned(
+    cells: Int[np.ndarray, "n height width"], generator: np.random.Generator
+) -> Int[np.ndarray, "n height width"]:
+    """Each grid under one of the symmetries of its frame, drawn uniformly: eight of a square, four of others."""
+    cells = cells.copy()
+    across, down, over = generator.random((3, len(cells))) < 0.5
+    cells[across] = cells[across, :, ::-1]
+    cells[down] = cells[down, ::-1]
+    if cells.shape[1] == cells.shape[2]:
+        cells[over] = cells[over].swapaxes(1, 2)
+    return cells
