@@ -1,5 +1,7 @@
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -8,6 +10,7 @@ from tempfile import TemporaryDirectory
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
@@ -21,9 +24,12 @@ from gridcloze.grids import (
     cells_from_array,
     check_writable,
     find_scale,
+    is_folder,
     is_stack,
+    open_stack,
     read_examples,
     read_grid,
+    read_images,
     write_grid,
     write_stack,
 )
@@ -358,7 +364,7 @@ def test_scale_that_was_noted_wins(cells, scale):
 def test_found_scale_explains_all_pixels(cells, scale):
     """The scale found is a multiple of the true one, and all pixels are of squares of it; 1 where nothing changes."""
     pixels = np.kron(cells, np.ones((scale, scale), int))
-    found = find_scale(pixels)
+    found = find_scale([pixels])
     if (cells == cells[0, 0]).all():
         assert found == 1
     else:
@@ -382,9 +388,11 @@ def test_ambiguous_scale(folder):
 
 def test_scale_divides_the_sides():
     """Where columns change at every second pixel only, an odd height still makes the scale 1."""
-    assert find_scale(np.array([[0, 0, 1, 1]] * 3)) == 1
-    assert find_scale(np.array([[0, 0, 1, 1]] * 4).T) == 2
-    assert find_scale(np.array([[0, 0, 1, 1]] * 3).T) == 1
+    assert find_scale([np.array([[0, 0, 1, 1]] * 3)]) == 1
+    assert find_scale([np.array([[0, 0, 1, 1]] * 4).T]) == 2
+    assert find_scale([np.array([[0, 0, 1, 1]] * 3).T]) == 1
+    assert find_scale([np.array([[0, 0, 1, 1]] * 4), np.zeros((6, 2))]) == 2
+    assert find_scale([np.array([[0, 0, 1, 1]] * 4), np.zeros((3, 2))]) == 1
 
 
 def test_scale_given_must_fit(folder):
@@ -460,6 +468,47 @@ def test_folder_of_text_or_arrays(folder, suffix):
     assert (palette, scale) == (Palette.default(3), 1)
 
 
+def test_images_of_any_sizes(folder):
+    """A folder of pictures of different sizes has the colours and the scale of all together."""
+    save(folder / "b.png", np.kron([[0, 0], [128, 200]], np.ones((4, 4))))
+    save(folder / "a.png", np.kron([[0, 50, 50]], np.ones((2, 2))))
+    save(folder / "c.png", np.zeros((6, 2)))
+    images, palette, scale = read_images(folder)
+    assert scale == 2
+    assert [colour[0] for colour in palette.colours] == [0, 50, 200]
+    assert images[0].tolist() == [[0, 1, 1]]
+    assert images[1].tolist() == [[0] * 4] * 2 + [[-1, -1, 2, 2]] * 2
+    assert images[2].tolist() == [[0]] * 3
+    refused(
+        "row 0, column 2 .*: colour .50, 50, 50, 255. is not in the palette", read_images, folder, Palette.default(2)
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(some.lists(cells_of(3, lowest=0), min_size=1, max_size=4), some.sampled_from([".png", ".txt", ".npy", ".npz"]))
+def test_images_are_as_each_alone(images, suffix):
+    """Each image of a folder is what it is when it is read alone with the palette of all."""
+    with TemporaryDirectory() as folder:
+        for number, cells in enumerate([np.arange(3)[None], *images]):
+            write_grid(Path(folder, f"{number}{suffix}"), Grid.from_cells(cells, Palette.default(3)))
+        read, palette, scale = read_images(folder)
+        assert scale == 1
+        for number, cells in enumerate(read):
+            assert np.array_equal(cells, read_grid(Path(folder, f"{number}{suffix}"), palette).cells)
+        assert [cells.shape for cells in read[1:]] == [cells.shape for cells in images]
+
+
+def test_images_of_one_file(folder):
+    """One grid is one image, drawn at any scale, and the grids of a stack are several."""
+    path = save(folder / "a.png", np.kron([[0, 50], [50, 50]], np.ones((3, 3))))
+    images, palette, scale = read_images(path)
+    assert ([cells.tolist() for cells in images], scale) == ([[[0, 1], [1, 1]]], 3)
+    assert palette.colours[1] == (50, 50, 50, 255)
+    write_stack(folder / "stack.npy", np.array([[[0, 1]], [[1, 0]]]))
+    images, palette, scale = read_images(folder / "stack.npy")
+    assert ([cells.tolist() for cells in images], palette, scale) == ([[[0, 1]], [[1, 0]]], Palette.default(2), 1)
+
+
 @settings(max_examples=30, deadline=None)
 @given(arrays.arrays(np.int64, arrays.array_shapes(min_dims=3, max_dims=3), elements=some.integers(-1, 3)))
 def test_round_trip_of_stacks(cells):
@@ -491,46 +540,94 @@ def test_hidden_in_npz(folder):
     assert read_examples(folder / "stack.npz")[0].tolist() == [[[0, 1, 0]]]
 
 
-# Palettes
+# zarr
 
 
-@pytest.mark.parametrize("n_symbols", [1, 2, 3, 8, 9, 100, 256])
-def test_default_palettes(n_symbols):
-    """The colours and characters of a default palette are all different, and none stands for hidden."""
-    palette = Palette.default(n_symbols)
-    assert len(set(palette.colours)) == len(set(palette.characters)) == palette.n_symbols == n_symbols
-    assert (128, 128, 128, 255) not in palette.colours
-    assert all(colour[3] == 255 for colour in palette.colours)
-    assert "?" not in palette.characters
-    assert palette.characters.startswith(".#"[:n_symbols] if n_symbols <= 2 else "0123456789ABC"[:n_symbols])
-    assert Palette.from_json(palette.to_json()) == palette
+def save_zarr(path: Path, array: np.ndarray, chunks: tuple[int, ...] | None = None, zarr_format: int = 3) -> Path:
+    zarr.create_array(path, data=array, chunks=chunks or array.shape, zarr_format=zarr_format)
+    return path
 
 
-@pytest.mark.parametrize(
-    ("colours", "characters", "message"),
-    [
-        (((0, 0, 0, 255),) * 2, "ab", "a different colour"),
-        (((0, 0, 0, 255), (1, 0, 0, 255)), "aa", "a different character"),
-        (((0, 0, 0, 255),), "ab", "different character for each"),
-        (((0, 0, 0, 256),), "a", "must be 0 … 255"),
-        (((0, 0, 0, 255),), "?", "must be printable, and not"),
-        (((0, 0, 0, 255),), "\n", "must be printable"),
-        ((), "", "give a palette"),
-    ],
+@settings(max_examples=15, deadline=None)
+@given(
+    arrays.arrays(np.int8, arrays.array_shapes(min_dims=3, max_dims=3, max_side=5), elements=some.integers(-1, 3)),
+    some.sampled_from([2, 3]),
 )
-def test_bad_palettes(colours, characters, message):
-    """Symbols that could not be told apart, or from a hidden cell, are refused."""
-    with pytest.raises(InputError, match=message):
-        Palette(colours, characters)
-    with pytest.raises(InputError, match="this is no palette"):
-        Palette.from_json({"colours": colours, "characters": characters})
+def test_zarr_stacks_are_as_npy(cells, zarr_format):
+    """A zarr array is read as an npy file of the same is, as a whole, by parts, and a grid of it."""
+    with TemporaryDirectory() as folder:
+        path = save_zarr(Path(folder, "stack.zarr"), cells, (2, 2, 2), zarr_format)
+        assert is_stack(path)
+        assert np.array_equal(read_examples(path, Palette.default(4))[0], cells)
+        assert np.array_equal(read_images(path, Palette.default(4))[0], cells)
+        stack = open_stack(path, Palette.default(4))
+        parts = [stack.read(slice(start, min(start + 2, len(stack)))) for start in range(0, len(stack), 2)]
+        assert np.array_equal(np.concatenate(parts), cells)
+        grid = save_zarr(Path(folder, "grid.zarr"), cells[0])
+        assert not is_stack(grid)
+        assert np.array_equal(read_grid(grid, Palette.default(4)).cells, cells[0])
 
 
-@pytest.mark.parametrize("data", [{}, {"colours": [[1, 2]], "characters": "a"}, None, {"colours": 3, "characters": ""}])
-def test_bad_palette_in_json(data):
-    """What is no palette in a model's header is refused as such."""
-    with pytest.raises(InputError, match="this is no palette"):
-        Palette.from_json(data)
+def test_groups_of_zarr(folder):
+    """A group has its array under 'cells', or a single one, as an npz file has; `hidden` says what is not known."""
+    stack = np.array([[[1, 1, 0]]])
+    for name in ("cells", "anything"):
+        zarr.create_group(folder / f"{name}.zarr").create_array(name, data=stack)
+        assert read_examples(folder / f"{name}.zarr")[0].tolist() == stack.tolist()
+    group = zarr.open_group(folder / "cells.zarr")
+    group.create_array("hidden", data=np.array([[[True, False, False]]]))
+    assert open_stack(folder / "cells.zarr", Palette.default(2)).read(slice(0, 1)).tolist() == [[[-1, 1, 0]]]
+    zarr.open_group(folder / "anything.zarr").create_array("other", data=stack)
+    refused(r"\['anything', 'other'\]; one named 'cells' is needed", read_examples, folder / "anything.zarr")
+
+
+def test_a_folder_of_zarr_is_a_file(folder):
+    """A .zarr folder is no folder of pictures, is found among the files of a folder, and hides cells of another."""
+    for name, cells in (("a.zarr", [[0, 1]]), ("b.zarr", [[1, -1]])):
+        save_zarr(folder / name, np.array(cells))
+    assert is_folder(folder)
+    assert not is_folder(folder / "a.zarr")
+    assert read_examples(folder)[0].tolist() == [[[0, 1]], [[1, HIDDEN]]]
+    assert read_grid(folder / "a.zarr", hidden=save_zarr(folder / "c.zarr", np.array([[0, 3]]))).hidden.tolist() == [
+        [False, True]
+    ]
+
+
+def test_zarr_is_read_by_parts(folder):
+    """Of a zarr stack only the chunks of the grids that are asked for are read: damage elsewhere is not noticed."""
+    path = save_zarr(folder / "stack.zarr", np.array([[[0, 1]], [[1, 0]]]), (1, 1, 2))
+    (path / "c" / "1" / "0" / "0").write_bytes(b"damage")
+    stack = open_stack(path, Palette.default(2))
+    assert stack.read(slice(0, 1)).tolist() == [[[0, 1]]]
+    refused("^[^:]*stack.zarr: damaged, or no array of numbers", stack.read, slice(1, 2))
+    refused("^[^:]*stack.zarr: damaged, or no array of numbers", read_examples, path)
+
+
+def test_bad_zarr(folder):
+    """A folder that has no array, and a file, are refused, and so are arrays that are no cells."""
+    (folder / "empty.zarr").mkdir()
+    refused("^[^:]*empty.zarr: damaged, or no array", read_examples, folder / "empty.zarr")
+    (folder / "file.zarr").write_text("text")
+    refused("^[^:]*file.zarr: damaged, or no array", read_grid, folder / "file.zarr")
+    refused("none.zarr: no such file", read_grid, folder / "none.zarr")
+    refused(
+        r"shape \(1, 2\) is not", open_stack, save_zarr(folder / "grid.zarr", np.array([[0, 1]])), Palette.default(2)
+    )
+    refused(r"row 0, column 1 .*: 0.5 is no symbol", read_grid, save_zarr(folder / "half.zarr", np.array([[0, 0.5]])))
+
+
+def test_a_plain_install_says_what_is_missing(folder):
+    """Without the package the error names it, and other files can be read."""
+    write_stack(folder / "stack.npy", np.array([[[0, 1]]]))
+    save_zarr(folder / "stack.zarr", np.array([[[0, 1]]]))
+    script = (
+        "import sys; sys.modules['zarr'] = None; from gridcloze.grids import is_stack\n"
+        f"is_stack({str(folder / 'stack.npy')!r})\n"
+        f"try: is_stack({str(folder / 'stack.zarr')!r})\n"
+        "except ModuleNotFoundError as error: sys.exit(error.name)"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (1, "zarr\n")
 
 
 # Refusals
@@ -558,7 +655,7 @@ def test_strange_colours_and_values_are_named(folder):
     (folder / "some").mkdir()
     path.rename(folder / "some" / "b.png")
     save(folder / "some" / "a.png", [[0, 0], [0, 0]])
-    refused(rf"some: b.png, {where}: colour \(255, 0, 9, 255\)", read_examples, folder / "some", palette)
+    refused(rf"some: b.png: {where}: colour \(255, 0, 9, 255\)", read_examples, folder / "some", palette)
 
 
 def test_files_that_are_not_there(folder):
@@ -567,10 +664,12 @@ def test_files_that_are_not_there(folder):
     refused("none: no such file", read_examples, folder / "none")
     refused("a file is needed", read_grid, folder)
     (folder / "grid.jpg").write_bytes(b"")
-    refused(r"suffix '.jpg' is not supported here; use .png, .txt, .npy, .npz", read_grid, folder / "grid.jpg")
-    refused(r"suffix '.jpg' is not supported here; use .npy, .npz", read_examples, folder / "grid.jpg")
+    refused(r"suffix '.jpg' is not supported here; use .png, .txt, .npy, .npz, .zarr", read_grid, folder / "grid.jpg")
+    refused(r"suffix '.jpg' is not supported here; use .npy, .npz, .zarr", read_examples, folder / "grid.jpg")
     refused("suffix '.jpg' is not supported", write_grid, folder / "out.jpg", Grid.from_cells(np.array([[0]])))
     refused("suffix '.png' is not supported", write_stack, folder / "out.png", np.array([[[0]]]))
+    refused("suffix '.zarr' is not supported here; use .npy, .npz", write_stack, folder / "out.zarr", np.array([[[0]]]))
+    refused("suffix '.zarr' is not supported", write_grid, folder / "out.zarr", Grid.from_cells(np.array([[0]])))
     refused("none.png: no such file", read_grid, save(folder / "grid.png", [[0]]), hidden=folder / "none.png")
 
 

@@ -4,14 +4,11 @@ Files hold codes: a picture colours packed as 0xRRGGBBAA, a text code points, an
 all of them, reading is to look up the symbol of each code.
 """
 
-import colorsys
 import os
-import string
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,107 +19,26 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from . import HIDDEN
+from .palettes import MAX_SYMBOLS, AnyPath, InputError, Palette, about, unpacked
 
-AnyPath = str | Path
-Colour = tuple[int, int, int, int]
 Cells = Int[np.ndarray, "*grids height width"]
 Grids = Int[np.ndarray, "n height width"]
+OneGrid = Int[np.ndarray, "_height _width"]  # of several of different sizes
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
 
-MAX_SYMBOLS = 256
 MAX_PIXELS = 64_000_000
-PICTURES, TEXTS, ARRAYS = (".png",), (".txt",), (".npy", ".npz")
+ZARR = ".zarr"  # a folder on disk, and here as one file
+WRITTEN_ARRAYS = (".npy", ".npz")
+PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
 GRID_AXES, STACK_AXES = "height width", "n height width"
-SUFFIXES = PICTURES + TEXTS + ARRAYS
+SUFFIXES = PICTURES + TEXTS + ARRAYS  # `maps` reads the MAPS
 GREY, TRANSPARENT = 0x808080FF, 0x00000000
-OKABE_ITO = (0x000000FF, 0xE69F00FF, 0x56B4E9FF, 0x009E73FF, 0xF0E442FF, 0x0072B2FF, 0xD55E00FF, 0xCC79A7FF)
 MARKERS = ("auto", "grey", "transparent")
 PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA")
 SCALE_NOTE = "gridcloze:scale"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
-
-
-class InputError(ValueError):
-    """A bad input; its one line says what is wrong and what to do."""
-
-
-@contextmanager
-def _about(name: AnyPath) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-
-
-# Palettes
-
-
-@dataclass(frozen=True)
-class Palette:
-    """How symbols look: an RGBA colour (0 … 255) and a printable character for each, or InputError."""
-
-    colours: tuple[Colour, ...]
-    characters: str
-
-    def __post_init__(self) -> None:
-        _refuse_count(self.n_symbols)
-        if not all(0 <= value <= 255 for colour in self.colours for value in colour):
-            raise InputError("a colour's red, green, blue and alpha must be 0 … 255")
-        if not len(set(self.colours)) == len(set(self.characters)) == len(self.characters) == self.n_symbols:
-            raise InputError("a palette needs a different colour and a different character for each symbol")
-        if "?" in self.characters or not self.characters.isprintable():
-            raise InputError("a symbol's character must be printable, and not '?', which stands for a hidden cell")
-
-    @property
-    def n_symbols(self) -> int:
-        return len(self.colours)
-
-    @classmethod
-    @cache
-    def default(cls, n_symbols: int) -> "Palette":
-        """Black and white for two symbols; for more, Okabe and Ito's colours for all eyes, then generated ones."""
-        _refuse_count(n_symbols)
-        if n_symbols <= 2:
-            return cls(((0, 0, 0, 255), (255, 255, 255, 255))[:n_symbols], ".#"[:n_symbols])
-        hues = [index * 0.618034 % 1 for index in range(2 * MAX_SYMBOLS)]  # the golden ratio spreads any number of hues
-        generated = [colorsys.hls_to_rgb(hue, (0.35, 0.7, 0.5)[index % 3], 0.85) for index, hue in enumerate(hues)]
-        rounded = [(round(255 * red), round(255 * green), round(255 * blue), 255) for red, green, blue in generated]
-        colours = dict.fromkeys([*map(_unpacked, OKABE_ITO), *rounded])
-        others = filter(str.isprintable, map(chr, range(ord("!"), 2 * MAX_SYMBOLS)))
-        characters = "".join(dict.fromkeys([*string.digits, *string.ascii_uppercase, *string.ascii_lowercase, *others]))
-        return cls(tuple(colours)[:n_symbols], characters.replace("?", "")[:n_symbols])
-
-    @classmethod
-    def from_json(cls, data: Any) -> "Palette":
-        try:
-            colours = [(int(red), int(green), int(blue), int(alpha)) for red, green, blue, alpha in data["colours"]]
-            return cls(tuple(colours), str(data["characters"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"this is no palette: {error}") from None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"colours": [list(colour) for colour in self.colours], "characters": self.characters}
-
-    def codes(self, kind: tuple[str, ...]) -> list[int]:
-        """What stands for each symbol in files of a kind."""
-        if kind is PICTURES:
-            return [int.from_bytes(colour) for colour in self.colours]
-        return [ord(character) for character in self.characters] if kind is TEXTS else list(range(self.n_symbols))
-
-
-def _refuse_count(n_symbols: int) -> None:
-    if n_symbols < 1:
-        raise InputError("every cell is hidden, so nothing says which symbols there are; give a palette")
-    if n_symbols > MAX_SYMBOLS:
-        raise InputError(f"{n_symbols} different symbols; a grid has at most {MAX_SYMBOLS}, and is no photograph")
-
-
-def _unpacked(packed: int) -> Colour:
-    red, green, blue, alpha = packed.to_bytes(4)
-    return red, green, blue, alpha
 
 
 # Grids
@@ -207,7 +123,14 @@ class Content(NamedTuple):
     image: Image.Image | None = None
 
 
-DECODED = {PICTURES: ("colour", _unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
+DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
+
+
+def symbols_of(codes: Codes, known: Sequence[int]) -> Cells:
+    """The place of each code among those that are known; HIDDEN if it is none of them."""
+    order = np.argsort(known)
+    symbols = order.take(np.searchsorted(known, codes, sorter=order), mode="clip")
+    return np.where(np.array(known)[symbols] == codes, symbols, HIDDEN)
 
 
 def _look_up(
@@ -219,22 +142,27 @@ def _look_up(
         hidden = _marked(content, palette)
     if palette is None:
         palette = _palette_of(np.unique(codes[~hidden]).tolist(), content)
-    known, (what, decode) = np.array(palette.codes(content.kind)), DECODED[content.kind]
-    order = np.argsort(known)
-    symbols = order.take(np.searchsorted(known, codes, sorter=order), mode="clip")
-    unknown = (known[symbols] != codes) & ~hidden
+    cells, (what, decode) = symbols_of(codes, _codes_in(palette, content.kind)), DECODED[content.kind]
+    unknown = (cells == HIDDEN) & ~hidden
     _refuse_first(unknown, lambda cell: f"{what} {decode(int(codes[cell]))!r} is not in the palette", names)
-    return np.where(hidden, HIDDEN, symbols), palette
+    return np.where(hidden, HIDDEN, cells), palette
+
+
+def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
+    """What stands for each symbol in files of a kind."""
+    if kind is PICTURES:
+        return palette.packed_colours
+    return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
 
 
 def _palette_of(codes: list[int], content: Content) -> Palette:
     palette = Palette.default(len(codes))
     if content.kind is PICTURES:
         packed = sorted(codes, key=content.table.index) if content.table else codes
-        return replace(palette, colours=tuple(map(_unpacked, packed)))
+        return replace(palette, colours=tuple(map(unpacked, packed)))
     if content.kind is TEXTS:
         return replace(palette, characters="".join(map(chr, codes)))
-    if codes != palette.codes(ARRAYS):
+    if codes != list(range(len(codes))):
         raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
     return palette
 
@@ -246,7 +174,7 @@ def _marked(content: Content, palette: Palette | None, marker: str = "auto") -> 
         return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
     grey, transparent = codes == GREY, codes & 0xFF == 0
     if marker == "auto":
-        return (grey | transparent) & ~np.isin(codes, palette.codes(PICTURES) if palette else [])
+        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
     return grey if marker == "grey" else transparent
 
 
@@ -260,61 +188,84 @@ def read_grid(
     scale: int | None = None,
     hidden: AnyPath = "auto",
 ) -> Grid:
-    """The grid in a PNG, txt, npy or npz file; without a palette its symbols are the colours it has, in order.
+    """The grid in a PNG, txt, npy, npz or zarr file; without a palette its symbols are the colours it has, in order.
 
     In a picture the cells are hidden that are "grey" (128, 128, 128), "transparent", or either ("auto", but for
     colours of the palette); in text those with "?", in arrays those with -1 or NaN. Or `hidden` is a second file of
     the same size, white or non-zero where cells are hidden. `scale` is the side of a cell in pixels; where a drawing is
     ambiguous, `size` (height, width) helps to find it. Raises InputError, naming the file and the place in it.
     """
-    with _readable(path) as path:
+    with readable(path) as path:
         content, in_file = _read(path), str(hidden) not in MARKERS
         pixels = content.codes
         if content.kind is not PICTURES:
             cells, palette = _look_up(content, palette)
             return Grid(np.where(_hidden_in_file(hidden, cells, cells), HIDDEN, cells) if in_file else cells, palette)
         if scale is None:
-            scale = find_scale(pixels, [content.noted_scale, _scale_for_size(pixels, size or (0, 0))])
+            scale = find_scale([pixels], [content.noted_scale, _scale_for_size(pixels, size or (0, 0))])
         drawn = content._replace(codes=_shrink(pixels, scale))
         is_hidden = _hidden_in_file(hidden, pixels, drawn.codes) if in_file else _marked(drawn, palette, str(hidden))
         return Grid(*_look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
 
 
 def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Grids, Palette, int]:
-    """The cells, palette and scale of a folder of grids of one kind and size, or of a stack in one npy or npz file.
+    """The cells, palette and scale of a folder of grids of one kind and size, or of a stack in one array file.
 
     The symbols are the colours of all files together, and the scale the largest that suits all. Raises InputError.
     """
-    if os.path.isdir(path):
-        with _about(path):
-            return _read_folder(Path(path), palette)
-    with _readable(path, ARRAYS) as path:
+    if is_folder(path):
+        grids, palette, scale = _read_folder(Path(path), palette, one_size=True)
+        return np.stack(grids), palette, scale
+    with readable(path, ARRAYS) as path:
         return *_look_up(_read(path, STACK_AXES), palette), 1
 
 
-def _read_folder(folder: Path, palette: Palette | None) -> tuple[Grids, Palette, int]:
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise InputError(f"no examples in this folder; put grids into it, as {', '.join(SUFFIXES)}")
-    contents = _read_alike(paths, same_table=palette is None)
-    pixels = np.stack([content.codes for content in contents])
-    noted_scales = {content.noted_scale for content in contents}
-    scale = find_scale(pixels, noted_scales if len(noted_scales) == 1 else [])
-    together = contents[0]._replace(codes=_shrink(pixels, scale))
-    return *_look_up(together, palette, names=[path.name for path in paths]), scale
+def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[OneGrid], Palette, int]:
+    """As `read_examples`, but of any sizes: of a folder of grids of one kind, one grid, or the grids of a stack."""
+    if is_folder(path):
+        return _read_folder(Path(path), palette, one_size=False)
+    if is_stack(path):
+        cells, palette, scale = read_examples(path, palette)
+        return list(cells), palette, scale
+    grid = read_grid(path, palette)
+    return [grid.cells], grid.palette, grid.scale
 
 
-def _read_alike(paths: Sequence[Path], same_table: bool) -> list[Content]:
+def is_folder(path: AnyPath) -> bool:
+    """Whether files are in it; the folder of a zarr array counts as one file."""
+    return os.path.isdir(path) and Path(path).suffix.lower() != ZARR
+
+
+def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple[list[OneGrid], Palette, int]:
+    with about(folder):
+        files = (path for path in folder.iterdir() if not is_folder(path) and not path.name.startswith("."))
+        paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+        if not paths:
+            raise InputError(f"no examples in this folder; put grids into it, as {', '.join(SUFFIXES)}")
+        contents = _read_alike(paths, one_size, same_table=palette is None)
+        noted_scales = {content.noted_scale for content in contents}
+        scale = find_scale([content.codes for content in contents], noted_scales if len(noted_scales) == 1 else [])
+        drawn = [content._replace(codes=_shrink(content.codes, scale)) for content in contents]
+        if palette is None:
+            known = [np.unique(content.codes[~_marked(content, None)]) for content in drawn]
+            palette = _palette_of(np.unique(np.concatenate(known)).tolist(), drawn[0])
+        grids: list[OneGrid] = []
+        for path, content in zip(paths, drawn, strict=True):
+            with about(path.name):
+                grids.append(_look_up(content, palette)[0])
+        return grids, palette, scale
+
+
+def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[Content]:
     first_of_kind = {_kind(path): path.name for path in reversed(paths)}
     if len(first_of_kind) > 1:
         raise InputError(f"{' and '.join(sorted(first_of_kind.values()))} are of different kinds; keep one kind here")
     contents: list[Content] = []
     for path in paths:
-        with _about(path.name):
+        with about(path.name):
             contents.append(_read(path)._replace(image=None))  # memory is for the codes of all files
         first, one, first_name = contents[0], contents[-1], paths[0].name
-        if one.codes.shape != first.codes.shape:
+        if one_size and one.codes.shape != first.codes.shape:
             sizes = f"{first_name} is {_size(first.codes)} and {path.name} is {_size(one.codes)}"
             raise InputError(f"{sizes}; use grids of one size")
         if same_table and one.table != first.table:
@@ -324,26 +275,28 @@ def _read_alike(paths: Sequence[Path], same_table: bool) -> list[Content]:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """The grids (n, height, width) of an npy or npz file, read by parts; an npy file is never in memory as a whole."""
+    """The grids (n, height, width) of an array file, read by parts; npy and zarr are never in memory as a whole."""
 
     path: Path
-    array: Shaped[np.ndarray, "n height width"]
+    array: Any  # of NumPy or zarr
     palette: Palette
 
     def __len__(self) -> int:
-        return len(self.array)
+        return self.array.shape[0]
 
     def read(self, part: slice) -> Cells:
         """The cells of some grids; InputError names the first one that does not fit."""
-        with _about(self.path):
+        with about(self.path):
             names = [f"grid {number}" for number in range(part.start, part.stop)]
-            cells = cells_from_array(self.array[part], STACK_AXES, names)
+            with _undamaged():
+                array = self.array[part]
+            cells = cells_from_array(array, STACK_AXES, names)
             return _look_up(Content(ARRAYS, cells), self.palette, names=names)[0]
 
 
 def open_stack(path: AnyPath, palette: Palette) -> Stack:
     """A stack to be read by parts. Raises InputError."""
-    with _readable(path, ARRAYS) as path:
+    with readable(path, ARRAYS) as path:
         array = _read_array(path, in_parts=True)
         if array.ndim != 3:
             raise InputError(f"shape {array.shape} is not ({STACK_AXES}), as needed here")
@@ -352,7 +305,7 @@ def open_stack(path: AnyPath, palette: Palette) -> Stack:
 
 def is_stack(path: AnyPath) -> bool:
     """Whether a file holds an array of three dimensions. Raises InputError."""
-    with _readable(path) as path:
+    with readable(path) as path:
         return _kind(path) is ARRAYS and _read_array(path, in_parts=True).ndim == 3
 
 
@@ -362,7 +315,7 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     An array file has them as they are. In a picture a cell may have the colours that its pixels show; where one of
     these is grey or transparent, it may have any. Raises InputError, naming the file and the place in it.
     """
-    with _readable(path, PICTURES + ARRAYS) as path:
+    with readable(path, PICTURES + ARRAYS) as path:
         is_array = _kind(path) is ARRAYS
         evidence = _read_array(path) if is_array else _allowed_by(_read(path), palette, size)
         if evidence.shape != (*size, palette.n_symbols):
@@ -380,17 +333,17 @@ def _allowed_by(content: Content, palette: Palette, size: tuple[int, ...]) -> Bo
 
 
 @contextmanager
-def _readable(path: AnyPath, suffixes: Sequence[str] = SUFFIXES) -> Iterator[Path]:
+def readable(path: AnyPath, suffixes: Sequence[str] = SUFFIXES) -> Iterator[Path]:
     """Gives the path of a file that can be read, and puts it before what is wrong with the content."""
     path = Path(path)
-    if os.path.isdir(path):
+    if is_folder(path):
         raise InputError(f"{path}: this is a folder, and a file is needed")
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) and not os.path.isdir(path):
         raise InputError(f"{path}: no such file")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read this file")
     _kind(path, suffixes)
-    with _about(path):
+    with about(path):
         yield path
 
 
@@ -398,7 +351,7 @@ def _kind(path: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[str, ...]:
     suffix = path.suffix.lower()
     if suffix not in suffixes:
         raise InputError(f"{path}: suffix {suffix!r} is not supported here; use {', '.join(suffixes)}")
-    return next(kind for kind in (PICTURES, TEXTS, ARRAYS) if suffix in kind)
+    return next(kind for kind in (PICTURES, TEXTS, ARRAYS, MAPS) if suffix in kind)
 
 
 def _read(path: Path, axes: str = GRID_AXES) -> Content:
@@ -430,22 +383,44 @@ def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
     return np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
 
 
-def _read_array(path: Path, in_parts: bool = False) -> np.ndarray:
-    try:
-        if in_parts and path.suffix.lower() == ".npy":
-            return np.lib.format.open_memmap(path, mode="r")
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {"cells": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # NumPy and zipfile report damage by many types
-        raise InputError(f"damaged, or no array of numbers ({' '.join(str(error).split())})") from None
+def _read_array(path: Path, in_parts: bool = False) -> Any:
+    """The array in a file; with `in_parts` it may be one that is on disk until parts of it are taken."""
+    arrays = _zarr_arrays(path) if path.suffix.lower() == ZARR else _numpy_arrays(path, in_parts)
     hidden = arrays.pop("hidden", None)
     if "cells" not in arrays and len(arrays) != 1:
         raise InputError(f"the arrays in it are {sorted(arrays)}; one named 'cells' is needed, or a single one")
     cells = arrays["cells"] if "cells" in arrays else arrays.popitem()[1]
     if hidden is not None and (hidden.dtype != bool or hidden.shape != cells.shape):
         raise InputError(f"'hidden' must be an array of bool and of the shape of the cells, {cells.shape}")
-    return cells if hidden is None else np.ma.array(cells, mask=hidden)
+    with _undamaged():
+        if hidden is not None:
+            return np.ma.array(cells, mask=hidden)
+        return cells if in_parts else cells[...]
+
+
+def _numpy_arrays(path: Path, in_parts: bool) -> dict[str, Any]:
+    with _undamaged():
+        if in_parts and path.suffix.lower() == ".npy":
+            return {"cells": np.lib.format.open_memmap(path, mode="r")}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"cells": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+
+
+def _zarr_arrays(path: Path) -> dict[str, Any]:
+    import zarr  # an extra
+
+    with _undamaged():
+        found = zarr.open(path, mode="r")
+        return {"cells": found} if isinstance(found, zarr.Array) else dict(found.arrays())
+
+
+@contextmanager
+def _undamaged() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # NumPy, zipfile and zarr report damage by many types
+        raise InputError(f"damaged, or no array of numbers ({' '.join(str(error).split())})") from None
 
 
 def _read_image(path: Path) -> Image.Image:
@@ -487,21 +462,25 @@ def _table_of(image: Image.Image) -> tuple[int, ...] | None:
 # Scale
 
 
-def find_scale(pixels: Shaped[np.ndarray, "*pictures height width"], candidates: Iterable[int] = ()) -> int:
-    """The first candidate that suits all pixels, otherwise the largest scale that does; 1 if nothing changes.
+def find_scale(pictures: Sequence[Shaped[np.ndarray, "_height _width"]], candidates: Iterable[int] = ()) -> int:
+    """The first candidate that suits all pictures, otherwise the largest scale that does; 1 if nothing changes.
 
     That is the greatest common divisor of the sides and of the positions of all changes of colour. One picture can be
-    ambiguous: a square on even positions could be a drawing of half the size. A stack seldom is.
+    ambiguous: a square on even positions could be a drawing of half the size. Several together seldom are.
     """
     for scale in candidates:
         with suppress(InputError):
-            _shrink(pixels, scale)
+            for pixels in pictures:
+                _shrink(pixels, scale)
             return scale
-    height, width = pixels.shape[-2:]
-    stack = pixels.reshape(-1, height, width)
-    changed_rows, changed_columns = np.diff(stack, axis=1).any((0, 2)), np.diff(stack, axis=2).any((0, 1))
-    changes = [*np.flatnonzero(changed_rows) + 1, *np.flatnonzero(changed_columns) + 1]
-    return int(np.gcd.reduce([height, width, *changes])) if changes else 1
+    sides = {side for pixels in pictures for side in pixels.shape}
+    changes = {int(place) for pixels in pictures for lines in (pixels, pixels.T) for place in _changes(lines)}
+    return int(np.gcd.reduce([*sides, *changes])) if changes else 1
+
+
+def _changes(lines: Shaped[np.ndarray, "line place"]) -> Int[np.ndarray, " change"]:
+    """The lines that differ from the one before."""
+    return np.flatnonzero((lines[1:] != lines[:-1]).any(axis=1)) + 1
 
 
 def _scale_for_size(pixels: Codes, size: tuple[int, ...]) -> int:
@@ -527,11 +506,16 @@ def _shrink(pixels: np.ndarray, scale: int) -> np.ndarray:
 
 def _hidden_in_file(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> Bool[np.ndarray, "height width"]:
     """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
-    with _readable(path, PICTURES + ARRAYS) as path:
-        hidden = _colours_of(_read_image(path)) > 0xFF if _kind(path) is PICTURES else _read_array(path) != 0
+    with readable(path, PICTURES + ARRAYS) as path:
+        hidden = read_flags(path)[...] != 0
         if hidden.shape not in (pixels.shape, cells.shape):
             raise InputError(f"it is {_size(hidden)} and the grid {_size(pixels)}; both need the same size")
         return _shrink(hidden, hidden.shape[0] // cells.shape[0])
+
+
+def read_flags(path: Path) -> Any:
+    """What a picture or array file says of cells, not zero where they are hidden; parts of it are read when taken."""
+    return _colours_of(_read_image(path)) > 0xFF if _kind(path) is PICTURES else _read_array(path, in_parts=True)
 
 
 # Writing
@@ -544,7 +528,7 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
     grows only if a new colour cannot be expressed in it. Raises InputError, and then leaves no file.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = _kind(path, PICTURES + TEXTS + WRITTEN_ARRAYS)
     with atomic_write(path) as partial:
         if kind is PICTURES:
             note = PngInfo()
@@ -559,7 +543,7 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
 
 def write_stack(path: AnyPath, cells: np.ndarray) -> None:
     """Writes cells (n, height, width) to an npy or npz file. Raises InputError."""
-    _kind(Path(path), ARRAYS)
+    _kind(Path(path), WRITTEN_ARRAYS)
     cells = cells_from_array(cells, STACK_AXES)
     with atomic_write(path) as partial:
         _save_array(partial, cells)
@@ -599,7 +583,7 @@ def _save_array(path: Path, cells: Cells) -> None:
 
 def _drawn(grid: Grid) -> Image.Image:
     """A new picture has a mode that hangs on the palette alone, so that all grids of a set get the same."""
-    packed = grid.palette.codes(PICTURES)
+    packed = grid.palette.packed_colours
     marker = TRANSPARENT if GREY in packed else GREY
     if marker in packed and grid.hidden.any():
         raise InputError("hidden cells cannot be drawn: grey and transparent are both colours of the palette")
@@ -644,7 +628,7 @@ def _plain_image(colours: Codes, mode: str, transparent_key: Any = None) -> Imag
 
 def _indexed_image(indices: Codes, table: Sequence[int]) -> Image.Image:
     image = Image.fromarray(indices.astype(np.uint8))
-    bands = np.array([_unpacked(colour) for colour in table], np.uint8)
+    bands = np.array([unpacked(colour) for colour in table], np.uint8)
     image.putpalette(bands[:, :3].tobytes())
     if (bands[:, 3] < 255).any():
         image.info["transparency"] = bands[:, 3].tobytes()

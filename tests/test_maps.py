@@ -1,0 +1,505 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tracemalloc
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from PIL import Image, TiffImagePlugin
+from rasterio.errors import NotGeoreferencedWarning
+
+from gridcloze import HIDDEN
+from gridcloze.grids import InputError, Palette
+from gridcloze.maps import OpenMap, Resolution, open_map, read_map, resolution_warning, write_maps
+
+COVER = Palette(Palette.default(3).colours, "WFT", ("water", "forest", "town"), (11, 41, 200))
+TABLE = {0: (0, 0, 0, 0), 11: (70, 107, 159, 255), 41: (28, 95, 44, 255), 200: (171, 0, 0, 255)}
+PLACE = rasterio.Affine(30.0, 0.0, 500_000.0, 0.0, -20.0, 4_000_000.0)
+SMALL = np.array([[11, 41, 200, 0], [41, 41, 0, 11]], np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def save(path: Path, values: np.ndarray, table=None, mask=None, **options) -> Path:
+    """A GeoTIFF of values (height, width) or (band, height, width)."""
+    bands = values if values.ndim == 3 else values[None]
+    size = {"count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype}
+    place = {"crs": "EPSG:32631", "transform": PLACE}
+    with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", driver="GTiff", **size, **place | options) as dataset,
+    ):
+        if table:
+            dataset.write_colormap(1, table)
+        dataset.write(bands)
+        if mask is not None:
+            dataset.write_mask(mask)
+    return path
+
+
+def open_raster(path: Path, mode: str = "r"):
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+        return rasterio.open(path, mode)
+
+
+def random_map(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).choice(np.array([0, 11, 41, 200], np.uint8), (height, width))
+
+
+def fill(folder: Path, path: Path, rows: int = 7, n_samples: int = 2, palette=COVER, hidden="auto") -> list[Path]:
+    """Fills a map by rows: hidden cells get symbol 1, and in sample n symbol n."""
+    paths = results_in(folder / "out")
+    last = paths[2] if n_samples else None
+    with open_map(path, palette, hidden) as source, write_maps(source, *paths[:2], last, n_samples) as writer:
+        for start in range(0, source.height, rows):
+            cells = source.read_rows(start, min(start + rows, source.height))
+            is_hidden = cells == HIDDEN
+            samples = np.where(is_hidden, np.arange(n_samples)[:, None, None], cells)
+            probability = np.where(is_hidden, 0.5, 1.0)
+            writer.write_rows(start, np.where(is_hidden, 1, cells), probability, 2 * probability, samples)
+    return paths
+
+
+def results_in(folder: Path) -> list[Path]:
+    return [folder / name for name in ("filled.tif", "uncertainty.tif", "samples.tif")]
+
+
+def refused(message: str, function, *arguments, **options) -> None:
+    """The call raises InputError with one line that has the message in it."""
+    with pytest.raises(InputError, match=message) as caught:
+        function(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+def opened(path: Path, palette: Palette = COVER, hidden="auto") -> None:
+    with open_map(path, palette, hidden):
+        pass
+
+
+# Reading
+
+
+def test_a_map_is_read_with_all_it_says(folder):
+    """Symbols are the values that occur, in order, with the colours of the table; nodata is hidden and no symbol."""
+    one = read_map(save(folder / "map.tif", SMALL, TABLE, nodata=0))
+    assert one.cells.tolist() == [[0, 1, 2, HIDDEN], [1, 1, HIDDEN, 0]]
+    assert one.palette.values == (11, 41, 200)
+    assert one.palette.colours == (TABLE[11], TABLE[41], TABLE[200])
+    assert one.palette.names == ()
+    assert one.resolution == Resolution(20.0, 30.0, "metre")
+
+
+def test_a_palette_decides_what_is_what(folder):
+    """With a palette the symbols are its own, whatever occurs in the file."""
+    path = save(folder / "map.tif", SMALL, nodata=0)
+    backwards = Palette(COVER.colours, COVER.characters, values=(200, 41, 11))
+    one = read_map(path, backwards)
+    assert one.cells.tolist() == [[2, 1, 0, HIDDEN], [1, 1, HIDDEN, 2]]
+    assert one.palette == backwards
+
+
+def test_a_map_without_nodata_is_known_everywhere(folder):
+    """To learn from, a map need not have hidden cells; 0 is then a class like others."""
+    one = read_map(save(folder / "map.tif", SMALL))
+    assert one.palette.values == (0, 11, 41, 200)
+    assert (one.cells >= 0).all()
+
+
+def test_colours_that_do_not_tell_classes_apart_are_not_taken(folder):
+    """Without a table, and with one in which two classes look alike, the colours are the default ones."""
+    alike = TABLE | {41: TABLE[11]}
+    for table in (None, alike):
+        assert read_map(save(folder / "map.tif", SMALL, table, nodata=0)).palette.colours == Palette.default(3).colours
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64"])
+def test_all_integers_are_classes(folder, dtype):
+    """Signed or not, and of any length, integers are read and written back."""
+    values = SMALL.astype(np.int64)
+    values[values == 200] = np.iinfo(dtype).max if dtype != "uint64" else 200
+    values[values == 41] = -7 if dtype.startswith("int") else 41
+    path = save(folder / "map.tif", values.astype(dtype), nodata=0)
+    one = read_map(path)
+    assert np.array_equal(np.array([*one.palette.values, 0])[one.cells], values)
+    filled = open_raster(fill(folder, path, palette=one.palette)[0]).read(1)
+    assert filled.dtype == dtype
+    assert np.array_equal(filled[values != 0], values[values != 0])
+    assert (filled[values == 0] == one.palette.values[1]).all()
+
+
+@pytest.mark.parametrize("way", ["nodata", "alpha", "mask"])
+def test_ways_to_be_hidden(folder, way):
+    """Nodata, an alpha band and a mask in the file all hide, and the file is filled and written with one band."""
+    hidden = SMALL == 0
+    if way == "nodata":
+        path = save(folder / "map.tif", SMALL, nodata=0)
+    elif way == "alpha":
+        bands = np.stack([SMALL, np.where(hidden, 0, 255).astype(np.uint8)])
+        path = save(folder / "map.tif", bands, photometric="minisblack", alpha="yes")
+    else:
+        path = save(folder / "map.tif", SMALL, mask=~hidden)
+    assert np.array_equal(read_map(path).cells == HIDDEN, hidden)
+    filled = open_raster(fill(folder, path)[0])
+    assert filled.read().tolist() == [np.where(hidden, 41, SMALL).tolist()]
+    assert filled.nodata == (0 if way == "nodata" else None)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".npy", ".npz", ".zarr"])
+def test_nodata_and_a_second_file_both_hide(folder, suffix):
+    """What nodata hides and what a second file of any kind hides is hidden; the file need not have nodata then."""
+    clouds = np.array([[1, 0, 0, 0], [0, 0, 0, 7]], np.uint8)
+    path = folder / f"clouds{suffix}"
+    if suffix == ".tif":
+        save(path, clouds)
+    elif suffix == ".png":
+        Image.fromarray(clouds).save(path)
+    elif suffix == ".zarr":
+        import zarr
+
+        zarr.save_array(path, clouds)
+    else:
+        (np.save if suffix == ".npy" else np.savez)(path, clouds)
+    for nodata, also in ((0, SMALL == 0), (None, SMALL == 1)):
+        values = SMALL if nodata == 0 else np.where(SMALL == 0, 11, SMALL).astype(np.uint8)
+        one = save(folder / "map.tif", values, nodata=nodata)
+        hidden = (clouds > 0) | also
+        assert np.array_equal(read_map(one, COVER, path).cells == HIDDEN, hidden)
+        filled = open_raster(fill(folder, one, rows=1, hidden=path)[0]).read(1)
+        assert np.array_equal(filled, np.where(hidden, 41, values))
+
+
+def test_what_is_hidden_need_not_be_a_class(folder):
+    """A value that is nowhere but under clouds is no symbol, and no error for a model that does not know it."""
+    clouds = save(folder / "clouds.tif", np.array([[0, 0, 1, 0], [0, 0, 0, 0]], np.uint8))
+    path = save(folder / "map.tif", SMALL, nodata=0)
+    assert read_map(path, hidden=clouds).palette.values == (11, 41)
+    few = Palette(COVER.colours[:2], "WF", values=(11, 41))
+    assert read_map(path, few, clouds).cells.tolist() == [[0, 1, HIDDEN, HIDDEN], [1, 1, HIDDEN, 0]]
+
+
+LAYOUTS = [{}, {"blockysize": 3}, {"tiled": True, "blockxsize": 16, "blockysize": 32, "compress": "lzw"}]
+
+
+@settings(max_examples=15, deadline=None)
+@given(some.integers(1, 50), some.integers(1, 50), some.integers(1, 50), some.sampled_from(LAYOUTS))
+def test_rows_are_those_of_the_whole(height, width, rows, layout):
+    """A map that is read by rows is that which is read at once, in strips and in tiles."""
+    values = random_map(height, width)
+    values[0, 0] = 11
+    with TemporaryDirectory() as folder:
+        path = save(Path(folder, "map.tif"), values, nodata=0, **layout)
+        whole = read_map(path, COVER)
+        with open_map(path, COVER) as source:
+            assert (source.height, source.width, source.resolution) == (height, width, whole.resolution)
+            parts = [source.read_rows(start, min(start + rows, height)) for start in range(0, height, rows)]
+        assert np.array_equal(np.concatenate(parts), whole.cells)
+    assert np.array_equal(np.array([*COVER.values, 0])[whole.cells], values)
+
+
+def test_a_large_map_is_read_in_blocks(folder, monkeypatch):
+    """A whole map is read block by block, and the last block may be smaller."""
+    values = random_map(23, 10)
+    path = save(folder / "map.tif", values, nodata=0)
+    at_once = read_map(path)
+    monkeypatch.setattr("gridcloze.maps.CELLS_AT_ONCE", 50)
+    in_blocks = read_map(path)
+    assert np.array_equal(at_once.cells, in_blocks.cells)
+    assert at_once.palette == in_blocks.palette
+
+
+def test_memory_is_flat(folder):
+    """Reading and writing a few rows takes memory for these rows, not for the map; reading all of it does not."""
+    height, width, rows = 4000, 2000, 16
+    with rasterio.open(
+        folder / "map.tif", "w", driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=0,
+        tiled=True, compress="deflate", crs="EPSG:32631", transform=PLACE, SPARSE_OK=True,
+    ):  # fmt: skip
+        pass
+    with ExitStack() as stack:
+        source = stack.enter_context(open_map(folder / "map.tif", COVER))
+        writer = stack.enter_context(write_maps(source, folder / "a.tif", folder / "b.tif", folder / "c.tif", 2))
+        cells, floats = np.ones((rows, width), np.int64), np.ones((rows, width))
+        tracemalloc.start()
+        assert (source.read_rows(2000, 2000 + rows) == HIDDEN).all()
+        writer.write_rows(2000, cells, floats, floats, np.stack([cells, cells]))
+        few = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        source.read_rows(0, height)
+        whole = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert few < 100 * rows * width < height * width < whole
+
+
+# Writing
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100])
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        ("uint8", {"compress": "lzw", "predictor": 2, "tiled": True, "blockxsize": 32, "blockysize": 16}),
+        ("uint8", {"compress": "deflate", "tiled": True, "blockxsize": 128, "blockysize": 128}),
+        ("uint8", {"compress": "packbits", "blockysize": 5}),
+        ("uint16", {"compress": "zstd", "crs": "EPSG:4326"}),
+        ("uint8", {"compress": "lzma"}),
+        ("uint8", {}),
+        ("uint16", {"crs": None, "transform": None}),
+    ],
+)
+def test_results_are_like_the_source(folder, dtype, options, rows):
+    """Known cells are bit for bit what they were; place, type, colours, compression, tiles, tags and names are kept."""
+    values = random_map(40, 50).astype(dtype)
+    path = save(folder / "map.tif", values, TABLE, nodata=0, **options)
+    with open_raster(path, "r+") as dataset:
+        dataset.update_tags(AREA_OR_POINT="Point", TIFFTAG_SOFTWARE="made by hand", author="somebody")
+        dataset.update_tags(1, legend="cover", STATISTICS_MEAN="84")
+        dataset.set_band_description(1, "land cover")
+    paths = fill(folder, path, rows)
+    assert sorted(file.name for file in (folder / "out").iterdir()) == ["filled.tif", "samples.tif", "uncertainty.tif"]
+    before, filled, uncertainty, samples = (open_raster(each) for each in (path, *paths))
+    hidden = values == 0
+    assert np.array_equal(filled.read(1), np.where(hidden, 41, values))
+    assert filled.profile == before.profile
+    assert filled.tags() == before.tags()
+    assert filled.tags(1) == {"legend": "cover"}
+    assert filled.tags(ns="IMAGE_STRUCTURE") == before.tags(ns="IMAGE_STRUCTURE")
+    assert filled.colormap(1) == before.colormap(1)
+    assert filled.descriptions == ("land cover",)
+    assert uncertainty.descriptions == ("probability of the class", "entropy in bits")
+    assert uncertainty.dtypes == ("float32", "float32")
+    assert uncertainty.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "3"
+    assert np.array_equal(uncertainty.read(), [np.where(hidden, 0.5, 1.0), np.where(hidden, 1.0, 2.0)])
+    assert np.array_equal(samples.read(), [np.where(hidden, 11, values), np.where(hidden, 41, values)])
+    assert samples.dtypes == (dtype, dtype)
+    for other in (uncertainty, samples):
+        assert (other.crs, other.transform) == (before.crs, before.transform)
+
+
+@settings(max_examples=25, deadline=None)
+@given(some.data(), some.integers(1, 4), some.integers(1, 3))
+def test_known_cells_come_back(data, rows, n_samples):
+    """Whatever a model says of known cells, they are those of the file, and hidden ones are what it says."""
+    shape = data.draw(arrays.array_shapes(min_dims=2, max_dims=2, max_side=6))
+    values = data.draw(arrays.arrays(np.uint8, shape, elements=some.sampled_from([0, 11, 41, 200])))
+    cells = data.draw(arrays.arrays(np.int64, (1 + n_samples, *shape), elements=some.integers(0, 2)))
+    floats = np.zeros(shape)
+    with TemporaryDirectory() as name:
+        path, paths = save(Path(name, "map.tif"), values, nodata=0), results_in(Path(name))
+        with open_map(path, COVER) as source, write_maps(source, *paths, n_samples) as writer:
+            for start in range(0, shape[0], rows):
+                part = slice(start, start + rows)
+                writer.write_rows(start, cells[0, part], floats[part], floats[part], cells[1:, part])
+        expected = np.where(values == 0, np.array(COVER.values)[cells], values)
+        assert np.array_equal(open_raster(paths[0]).read(), expected[:1])
+        assert np.array_equal(open_raster(paths[2]).read(), expected[1:])
+
+
+def test_no_samples_no_file(folder):
+    """Without samples there are two files."""
+    path = save(folder / "map.tif", SMALL, nodata=0)
+    assert [path.exists() for path in fill(folder, path, n_samples=0)] == [True, True, False]
+
+
+def test_many_samples_are_no_colours(folder):
+    """Three or four bands of bytes are not taken for red, green, blue and alpha."""
+    path = save(folder / "map.tif", SMALL, nodata=0)
+    more = Palette(Palette.default(4).colours, "abcd", values=(11, 41, 200, 201))
+    for n_samples in (3, 4):
+        samples = open_raster(fill(folder, path, n_samples=n_samples, palette=more)[2])
+        kinds = {interpretation.name for interpretation in samples.colorinterp}
+        assert kinds <= {"gray", "undefined"}
+
+
+def test_a_compression_that_loses_something_is_not_kept(folder):
+    """A map in JPEG is written with a compression that leaves known cells as they were read."""
+    path = save(
+        folder / "map.tif", random_map(64, 64), nodata=0, compress="jpeg", tiled=True, blockxsize=16, blockysize=16
+    )
+    values = open_raster(path).read(1)
+    known = np.unique(values[values != 0]).tolist()
+    palette = Palette.default(len(known))
+    filled = open_raster(
+        fill(folder, path, palette=Palette(palette.colours, palette.characters, values=tuple(known)))[0]
+    )
+    assert filled.compression.name == "deflate"
+    assert np.array_equal(filled.read(1)[values != 0], values[values != 0])
+
+
+def test_nothing_half_written(folder):
+    """If filling fails, none of the files is there, nor a part of one, and what was there before stays."""
+    (folder / "out").mkdir()
+    (folder / "out" / "filled.tif").write_text("old")
+    path = save(folder / "map.tif", np.repeat(SMALL, 9, axis=0), nodata=0)
+    with open_map(path, COVER) as source, pytest.raises(KeyboardInterrupt):
+        write_half(source, results_in(folder / "out"))
+    assert [file.name for file in (folder / "out").iterdir()] == ["filled.tif"]
+    assert (folder / "out" / "filled.tif").read_text() == "old"
+
+
+def write_half(source: OpenMap, paths: list[Path]) -> None:
+    cells, floats = np.zeros((1, 4), np.int64), np.zeros((1, 4))
+    with write_maps(source, *paths, 1) as writer:
+        writer.write_rows(0, cells, floats, floats, cells[None])
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("rows", [64, 1024])
+def test_a_full_disk_is_noticed(folder, rows):
+    """Where a file cannot be written whole, whether that shows on the way or when it is closed, none is left."""
+    path = save(folder / "map.tif", random_map(1024, 256), nodata=0, tiled=True, compress="deflate")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        refused("out/[a-z]+.tif: (cannot|could not) be written", fill, folder, path, rows, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list((folder / "out").iterdir()) == []
+
+
+# Refusals
+
+
+def test_values_that_are_no_classes_of_the_model(folder):
+    """A value that the palette lacks is named with its row in the whole file, its column, and the model's values."""
+    values = np.full((9, 3), 11, np.uint8)
+    values[7, 2] = 99
+    path = save(folder / "map.tif", values, nodata=0)
+    where = r"map.tif: row 7, column 2 \(counted from 0\): 99 is none of the classes 11, 41, 200$"
+    refused(where, read_map, path, COVER)
+    with open_map(path, COVER) as source:
+        assert (source.read_rows(0, 7) == 0).all()
+        refused(where, source.read_rows, 5, 9)
+
+
+@pytest.mark.parametrize("how", [lambda path: read_map(path), lambda path: opened(path)])
+def test_files_that_are_no_maps(folder, how):
+    """Floats, several bands, other formats, damage, folders and files that are not there are refused by name."""
+    for dtype in ("float32", "complex64"):
+        path = save(folder / "map.tif", SMALL.astype(dtype))
+        refused(f"^[^:]*map.tif: values of type {dtype} are no classes; .* as integers", how, path)
+    refused("map.tif: it has 2 bands; a map of classes has one", how, save(path, np.stack([SMALL, SMALL])))
+    refused("map.tif: it has 3 bands", how, save(path, np.stack([SMALL] * 3)))
+    Image.fromarray(SMALL).save(path, "PNG")
+    refused("^[^:]*map.tif: damaged, or no GeoTIFF", how, path)
+    path.write_text("text")
+    refused("^[^:]*map.tif: damaged, or no GeoTIFF", how, path)
+    refused("none.tif: no such file", how, folder / "none.tif")
+    refused("a file is needed", how, folder)
+    (folder / "map.jpg").write_text("")
+    refused("suffix '.jpg' is not supported here; use .tif, .tiff", how, folder / "map.jpg")
+
+
+def test_damage_further_on(folder):
+    """A file that is cut off is refused when the missing rows are read, as a map and as a file of clouds."""
+    path = save(folder / "map.tif", random_map(300, 100), nodata=0, blockysize=10)
+    clouds = save(folder / "clouds.tif", random_map(300, 100), blockysize=10)
+    for cut, arguments in ((path, ()), (clouds, (clouds,))):
+        whole = cut.read_bytes()
+        cut.write_bytes(whole[:-2000])
+        refused(f"^[^:]*{cut.name}: damaged, or no GeoTIFF", read_map, path, None, *arguments)
+        refused(f"^[^:]*{cut.name}: damaged, or no GeoTIFF", read_map, path, COVER, *arguments)
+        cut.write_bytes(whole)
+
+
+def test_maps_without_classes(folder):
+    """More than 256 values are no classes, and where all is hidden nothing says which there are."""
+    refused(
+        "map.tif: more than 256 different values",
+        read_map,
+        save(folder / "map.tif", np.arange(300, dtype=np.int16)[None]),
+    )
+    refused("map.tif: every cell is hidden", read_map, save(folder / "map.tif", SMALL * 0, nodata=0))
+
+
+def test_nothing_to_fill_with(folder):
+    """What says nothing of hidden cells cannot be filled, nor can a file have classes that it cannot hold or hides."""
+    path = save(folder / "map.tif", SMALL[:, :2])
+    refused(
+        r"map.tif: nothing says which cells are hidden; .*gdal_edit.py -a_nodata .*\(--hidden clouds.tif\)",
+        opened,
+        path,
+    )
+    save(path, SMALL, nodata=200)
+    refused("map.tif: 200 is its nodata value and a class of the model, .* -unsetnodata", opened, path)
+    many = Palette(COVER.colours, COVER.characters, values=(11, 41, 300))
+    refused("map.tif: its type uint8 has no room for class 300", opened, save(path, SMALL, nodata=0), many)
+    fewer = Palette(COVER.colours, COVER.characters, values=(11, 41, -1))
+    refused("map.tif: its type uint8 has no room for class -1", opened, path, fewer)
+
+
+def test_nodata_that_no_cell_can_have(folder):
+    """A nodata value beyond the type of the file is none."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[42113] = "-9999"  # where GDAL notes nodata
+    Image.fromarray(SMALL).save(folder / "map.tif", tiffinfo=tags)
+    refused("nothing says which cells are hidden", opened, folder / "map.tif")
+    assert (read_map(folder / "map.tif").cells >= 0).all()
+
+
+def test_second_files_that_do_not_fit(folder):
+    """A file of clouds of another size, and one that is not there, are refused with its own name."""
+    path = save(folder / "map.tif", SMALL)
+    clouds = save(folder / "clouds.tif", SMALL[:, 1:])
+    refused("^[^:]*clouds.tif: it is 2 by 3 and the map 2 by 4; both need the same size", opened, path, COVER, clouds)
+    np.save(folder / "clouds.npy", SMALL[None])
+    refused("^[^:]*clouds.npy: it is 1 by 2 by 4 and the map 2 by 4", read_map, path, COVER, folder / "clouds.npy")
+    refused("^[^:]*none.tif: no such file", opened, path, COVER, folder / "none.tif")
+    refused("grey: no such file", opened, path, COVER, "grey")
+
+
+# Resolution
+
+
+def test_pixels_of_another_size(folder):
+    """More than 1 % more or less, on either axis, or another unit, is worth a line; what is not known is not."""
+    trained = Resolution(30.0, 30.0, "metre")
+    assert resolution_warning(trained, Resolution(30.2, 29.8, "metre")) is None
+    assert resolution_warning(None, trained) is None
+    assert resolution_warning(trained, None) is None
+    for found in ((10.0, 10.0, "metre"), (30.4, 30.0, "metre"), (30.0, 29.6, "metre"), (30.0, 30.0, "degree")):
+        assert resolution_warning(trained, Resolution(*found)) is not None
+    assert resolution_warning(trained, Resolution(10.0, 10.0, "metre")) == (
+        "pixels of 10 by 10 metre, the model was trained on 30 by 30 metre: what it learned of sizes does not hold"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"crs": "EPSG:4326", "transform": rasterio.Affine(0.25, 0, 3, 0, 0.5, 4)}, Resolution(0.5, 0.25, "degree")),
+        ({"crs": "EPSG:2263"}, Resolution(20.0, 30.0, "US survey foot")),
+        ({"crs": None}, None),
+        ({"crs": None, "transform": None}, None),
+    ],
+)
+def test_resolution_of_a_file(folder, options, expected):
+    """A pixel has a height and a width, above 0, in the unit of the coordinate system; without one it has no size."""
+    assert read_map(save(folder / "map.tif", SMALL, **options)).resolution == expected
+
+
+def test_a_plain_install_knows_of_maps():
+    """Without rasterio the module can be imported, and who opens a map is told what is missing."""
+    script = (
+        "import sys; sys.modules['rasterio'] = None; import gridcloze.maps as maps\n"
+        f"try: maps.read_map({os.fspath(Path(__file__).with_suffix('.tif'))!r})\n"
+        "except maps.InputError: pass\n"
+        "try: maps._open('map.tif')\n"
+        "except ModuleNotFoundError as error: sys.exit(error.name)"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (1, "rasterio\n")
