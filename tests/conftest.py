@@ -1,5 +1,7 @@
 """Checks every shape and type in the signatures of gridcloze while the tests run."""
 
+import sys
+
 import pytest
 from jaxtyping import install_import_hook
 
@@ -15,7 +17,7 @@ def small_bert():
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Bert(BertConfig(5, 5, 2, depth=2))
+        model = Bert(BertConfig(5, 5, 2, depth=2, patch=2))
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
@@ -26,3 +28,21 @@ def small_predictor(small_bert):
     from gridcloze.networks import NetworkPredictor
 
     return NetworkPredictor(small_bert)
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Exit code, stdout and stderr of a command."""
+    from gridcloze.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["gridcloze", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    return ended.value.code or 0, said.out, said.err
+
+
+@pytest.fixture
+def gridcloze(capsys, monkeypatch, tmp_path):
+    """Runs a command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)

@@ -120,6 +120,7 @@ def test_one_dial_sets_the_size():
     """Width and heads follow from the depth, the patch from the size of the grids; each can be overridden."""
     assert BertConfig(16, 16, 2, depth=4) == BertConfig(16, 16, 2, depth=4, embedding_size=64, heads=4, patch=2)
     assert BertConfig(64, 64, 2).patch == 4
+    assert BertConfig(9, 9, 9).patch == BertConfig(10, 10, 2).patch == 1
     assert BertConfig(16, 16, 2, patch=1).patch == 1
     with pytest.raises(InputError, match="no multiple"):
         BertConfig(16, 16, 2, embedding_size=30, heads=4)

@@ -15,27 +15,12 @@ from PIL import Image
 
 from gridcloze import bulk, checking, checkpoint, filling, verbs
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.cli import app, main
+from gridcloze.cli import app
 from gridcloze.grids import Palette, read_examples, read_grid, write_stack
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
-
-
-def run(capsys, monkeypatch, *arguments):
-    """Exit code, stdout and stderr of a command."""
-    monkeypatch.setattr(sys, "argv", ["gridcloze", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    return ended.value.code or 0, said.out, said.err
-
-
-@pytest.fixture
-def gridcloze(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: run(capsys, monkeypatch, *arguments)
 
 
 @pytest.fixture

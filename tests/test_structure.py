@@ -10,7 +10,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "gridcloze"
 ROOMS = [  # each imports from those before it
     "__init__",
+    "palettes",
     "grids",
+    "maps",
     "predictor",
     "tiling",
     "priors",
@@ -20,6 +22,7 @@ ROOMS = [  # each imports from those before it
     "bert",
     "cnn",
     "export",
+    "patterns",
     "baselines",
     "training",
     "checkpoint",

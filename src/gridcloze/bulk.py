@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from . import HIDDEN, __version__, checking, filling
+from . import HIDDEN, __version__, checking, filling, maps, sweeping
 from .checkpoint import TrainedPredictor
-from .filling import DECODER, Decoder
+from .filling import Decoder
 from .grids import (
+    MAPS,
     MARKERS,
     SUFFIXES,
     AnyPath,
@@ -24,6 +25,7 @@ from .grids import (
     InputError,
     atomic_write,
     check_writable,
+    is_folder,
     is_stack,
     open_stack,
     read_evidence,
@@ -36,7 +38,7 @@ GRIDS_AT_ONCE = 64
 
 Report = dict[str, Any]
 Results = dict[str, np.ndarray]  # all with a leading axis of grids
-Watch = Callable[[int, int], None]  # called with the grids that are done and with all
+Watch = Callable[[float, int], None]  # called with the grids that are done and with all
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Request:
 
     samples: int = 0
     seed: int = 0
-    decoder: Decoder = DECODER
+    decoder: Decoder | None = None  # the usual one, which depends on the size of the grids
     hidden: str = "auto"  # what is hidden, as `grids.read_grid` takes it
     allow: Path | None = None  # what is allowed where, as `grids.read_evidence` reads it
 
@@ -68,9 +70,7 @@ class _Run:
 
     def of_input(self, path: Path) -> Report:
         """The beginning of a report: the input and all else that a result depends on."""
-        with path.open("rb") as file:
-            file_hash = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"input": path.name, "input_hash": file_hash, **self.identity}
+        return {"input": path.name, "input_hash": _hash(path), **self.identity}
 
     def result(self, path: Path, suffix: str) -> Path:
         return self.out / f"{path.stem}{suffix}"
@@ -99,24 +99,41 @@ def fill_files(
     sizes = {path: _size(run, path) for path in todo}
     done, total = 0, sum(sizes.values())
     check_writable(run.result(paths[0], ".npz"))
-    stacks = [path for path in todo if is_stack(path)]
-    singles = [path for path in todo if path not in stacks]
+    of_maps = [path for path in todo if path.suffix.lower() in MAPS]
+    stacks = [path for path in todo if path not in of_maps and is_stack(path)]
+    singles = [path for path in todo if path not in of_maps + stacks]
     for part in _parts(len(singles)):
         reports |= _fill_singles(run, singles[part])
         watch(done := part.stop, total)
+    for path in of_maps:
+        reports[path] = _fill_map(run, path, lambda share, before=done: watch(before + share, total))
+        done += 1
     for path in stacks:
         reports[path] = _fill_stack(run, path, lambda grids, before=done: watch(before + grids, total))
         done += sizes[path]
     return [report for report in reports.values() if report is not None]
 
 
+def _hash(path: Path) -> str:
+    """Of the content of a file, or of all files in a folder that is an array."""
+    digest = hashlib.sha256()
+    for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if part.is_file():
+            with part.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
 def grid_files(inputs: Sequence[Path]) -> list[Path]:
     """The files that are named, and those in the folders that are named."""
     files: list[Path] = []
     for path in inputs:
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        suffixes = SUFFIXES + MAPS
+        inside = (
+            sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes) if is_folder(path) else [path]
+        )
         if not inside:
-            raise InputError(f"{path} has no grids in it; they are files that end in {', '.join(SUFFIXES)}")
+            raise InputError(f"{path} has no grids in it; they are files that end in {', '.join(suffixes)}")
         files += inside
     return files
 
@@ -146,7 +163,10 @@ def _finished(run: _Run, path: Path) -> Report | None:
 
 
 def _size(run: _Run, path: Path) -> int:
-    """The number of grids in a file, all of which were read."""
+    """The number of grids in a file, all of which were read; a map is only looked at."""
+    if path.suffix.lower() in MAPS:
+        with maps.open_map(path, run.predictor.header.palette, run.request.hidden):
+            return 1
     if is_stack(path):
         if run.request.hidden not in MARKERS:
             raise InputError(f"{path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids")
@@ -186,7 +206,7 @@ def fill_cells(run: _Run, cells: Cells) -> tuple[Results, list[list[str]]]:
     """The results for grids (n, height, width) with HIDDEN cells, and for each what there is to say about it."""
     hidden = cells == HIDDEN
     notes = [_notes(grid_hidden) for grid_hidden in hidden]
-    contradicting = checking.contradicting(run.predictor, cells, hidden)
+    contradicting = _contradicting(run, cells, hidden)
     for number, grid in enumerate(contradicting):
         if grid.any():
             places = ", ".join(f"(row {row}, column {column})" for row, column in np.argwhere(grid).tolist())
@@ -198,12 +218,18 @@ def fill_cells(run: _Run, cells: Cells) -> tuple[Results, list[list[str]]]:
     return results, notes
 
 
+def _contradicting(run: _Run, cells: Cells, hidden: Hidden) -> Hidden:
+    """Cells that the others all but rule out; but in windows of textures rare cells are no errors, and are believed."""
+    return np.zeros_like(hidden) if run.predictor.window else checking.contradicting(run.predictor, cells, hidden)
+
+
 def _answers(run: _Run, cells: Cells, hidden: Hidden) -> Results:
     request, evidence = run.request, run.evidence(cells)
     seed, decoder = request.seed, request.decoder
-    n = max(request.samples, filling.CANDIDATES)
-    drawn = filling.sample(run.predictor, cells, hidden, n, seed, decoder, evidence)
-    best = filling.most_likely(run.predictor, cells, hidden, n, seed, decoder, evidence, drawn)
+    swept = sweeping.exceeds_window(run.predictor, cells.shape)
+    n = max(request.samples, 1 if swept else filling.CANDIDATES)
+    drawn = sweeping.sample(run.predictor, cells, hidden, n, seed, decoder, evidence)
+    best = sweeping.most_likely(run.predictor, cells, hidden, seed, decoder, evidence, drawn)
     fill, bits = best.cells[:, 0], best.log_prob_bits[:, 0]
     everything = hidden.all(axis=(1, 2))  # the most likely grid of a prior is no answer to "show me one"
     fill[everything], bits[everything] = drawn.cells[everything, 0], drawn.log_prob_bits[everything, 0]
@@ -263,6 +289,29 @@ def _fill_stack(run: _Run, path: Path, watch: Callable[[int], None]) -> Report:
     report = growing.finish(run.result(path, ".npz"))
     write_json(run.result(path, ".json"), report)
     shutil.rmtree(folder)
+    return report
+
+
+def _fill_map(run: _Run, path: Path, watch: Callable[[float], None]) -> Report:
+    """A GeoTIFF by rows, so that memory does not grow with its height."""
+    request, header = run.request, run.predictor.header
+    if request.allow is not None:
+        raise InputError(f"{path}: --allow is for pictures and arrays, not for maps")
+    samples = run.result(path, "-samples.tif") if request.samples else None
+    filled, uncertainty = run.result(path, path.suffix), run.result(path, "-uncertainty.tif")
+    hidden_cells, trained = 0, header.training.get("resolution")
+    with maps.open_map(path, header.palette, request.hidden) as source:
+        warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
+        size, decoder = (source.height, source.width), request.decoder or sweeping.default_decoder(run.predictor)
+        with maps.write_maps(source, filled, uncertainty, samples, request.samples) as writer:
+            parts = sweeping.by_rows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
+            for part in parts:
+                writer.write_rows(part.start, part.fill, part.probability, part.entropy, part.samples)
+                hidden_cells += int(part.hidden.sum())
+                watch((part.start + len(part.fill)) / source.height)
+    warnings = [warning] if warning else []
+    report = {**run.of_input(path), "hidden_cells": hidden_cells, "warnings": warnings}
+    write_json(run.result(path, ".json"), report)
     return report
 
 

@@ -10,6 +10,7 @@ import typer
 
 from . import __version__
 
+EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which brings what, if not the extra `train`
 SPIN_COUNT = "1000"  # of threads that wait: beside other work a training is three times as fast with it (LOG.md)
 
 app = typer.Typer(
@@ -48,7 +49,7 @@ def main() -> None:
     except (InputError, OSError) as error:
         message = str(error)
     except ModuleNotFoundError as error:
-        extra = "export" if (error.name or "").startswith("onnx") else "train"
+        extra = next((extra for name, extra in EXTRAS.items() if (error.name or "").startswith(name)), "train")
         message = f"this needs {error.name}, which is not installed: pip install 'gridcloze[{extra}]'"
     except Exception as error:  # of typer's, whose module has another name in every other version
         if not hasattr(error, "format_message"):
@@ -126,11 +127,30 @@ def toy(
     epilog=example(
         "gridcloze train examples -o squares.safetensors --minutes 5",
         "gridcloze train grids.npy -o model.safetensors --steps 3000 --seed 1",
+        "gridcloze train landcover.tif -o landcover.safetensors --windows 64 --minutes 30",
     )
 )
 def train(
-    examples: Annotated[Path, typer.Argument(help="A folder of grids, or a stack in a .npy or .npz file.")],
+    examples: Annotated[
+        Path,
+        typer.Argument(help="A folder of grids, a stack in a .npy, .npz or .zarr file, or with --windows big grids."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            help="Learn from windows of so many cells to a side, at random places of one or more big grids.",
+            min=2,
+            show_default=False,
+        ),
+    ] = None,
+    symmetries: Annotated[
+        bool, typer.Option("--symmetries", help="Grids turned and mirrored are as likely as they are.")
+    ] = False,
+    palette: Annotated[
+        Path | None,
+        typer.Option(help="Names, colours, characters and raster values of symbols, as .json.", show_default=False),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Length of the training; 5 if neither is given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps instead: can be repeated exactly.")] = None,
     depth: Annotated[int, typer.Option(help="Layers of the model; all its other sizes follow.", min=1)] = 6,
@@ -143,7 +163,8 @@ def train(
     from .training import Budget
 
     budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
-    report = verbs.train(examples, out, budget, seed, depth, resume)
+    source = verbs.Source(examples, windows, symmetries, palette)
+    report = verbs.train(source, out, budget, seed, depth, resume)
     ended = "stopped early, go on with --resume" if report["interrupted"] else "done"
     _say(report, as_json, f"{ended}: {report['steps']} steps in {report['seconds']:.0f} s, model in {out}")
 
@@ -189,7 +210,9 @@ def fill(
     from .bulk import Request
     from .filling import DECODER, Decoder
 
-    decoder = Decoder(order or DECODER.order, DECODER.budget_bits if budget_bits is None else budget_bits)
+    decoder = None
+    if order is not None or budget_bits is not None:
+        decoder = Decoder(order or DECODER.order, DECODER.budget_bits if budget_bits is None else budget_bits)
     reports = verbs.fill(model, puzzles, out, Request(samples, seed, decoder, hidden, allow), overwrite)
     for report in reports:
         for warning in report["warnings"]:

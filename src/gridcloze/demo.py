@@ -39,7 +39,7 @@ def run(out: Path, minutes: float, seed: int) -> None:
     verbs.toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
     truths = write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
-    verbs.train(out / "examples", model, budget, seed)
+    verbs.train(verbs.Source(out / "examples"), model, budget, seed)
     verbs.fill(model, [out / "puzzles"], out / "filled", Request(seed=seed), overwrite=True)
     rows = [answers(out, name, truth) for name, truth in truths.items()]
     for name, panels in zip(truths, rows, strict=True):

@@ -90,15 +90,16 @@ class Decoder:
     largest (Ben-Hamu et al. 2025, arXiv:2505.24857), so at most `budget_bits` a pass. Without a budget it is one cell.
 
     `several` reveals up to so many uncertain cells, those that barely depend on each other: log2(several) further
-    passes show whose law changes when others have a value. `apart_bits` reveals the first in order, as many as have
-    together at most so much entropy: for orders that bring cells far from each other, as "spread" does, in large grids.
+    passes show whose law changes when others have a value. `cells_per_bit` reveals the first in order, as many as have
+    together a bit of entropy for each so many cells that were to be filled: for orders that bring cells far from each
+    other, as "spread" does, in large grids.
     Raises InputError for an unknown order and bad numbers.
     """
 
     order: str = "weighted"
     budget_bits: float | None = 0.05
     several: int = 1
-    apart_bits: float = 0.0
+    cells_per_bit: int = 0
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -393,8 +394,9 @@ class _Rows:
             return reveal | self._barely_dependent(index, law, rest, rank, uniform, decoder.several)
         first = rank.argmin(axis=1)
         reveal[np.arange(len(index)), first] |= rest.any(axis=1)
-        if decoder.apart_bits:
-            reveal |= _first_within(rank, entropy_bits(law), rest, decoder.apart_bits)
+        if decoder.cells_per_bit:
+            bits = self.wanted[index].sum(axis=1) / decoder.cells_per_bit
+            reveal |= _first_within(rank, entropy_bits(law), rest, bits)
         return reveal
 
     def _barely_dependent(
@@ -507,10 +509,10 @@ class _Particles:
         self.log_weights[:] = self._log_mean_weight()
 
 
-def _first_within(rank: np.ndarray, entropy: np.ndarray, rest: Which, bits: float) -> Which:
+def _first_within(rank: np.ndarray, entropy: np.ndarray, rest: Which, bits: Float[np.ndarray, "row"]) -> Which:
     """The cells of least rank that have together at most so many bits of entropy."""
     order = rank.argsort(axis=1)
-    within = np.take_along_axis(np.where(rest, entropy, np.inf), order, axis=1).cumsum(axis=1) <= bits
+    within = np.take_along_axis(np.where(rest, entropy, np.inf), order, axis=1).cumsum(axis=1) <= bits[:, None]
     chosen = np.zeros_like(rest)
     np.put_along_axis(chosen, order, within, axis=1)
     return chosen

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import __version__, checking, checkpoint, filling, scoring
+from . import __version__, checking, checkpoint, filling, scoring, sweeping
 from .bert import Bert, BertConfig
 from .checkpoint import Header, TrainedPredictor
 from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
@@ -57,7 +57,9 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     `grid_shape` (height, width), or (1, columns).
 
     Parameters: `minutes` of training, or `steps` instead, which can be repeated exactly; `depth`, the layers, from
-    which all other sizes follow; `random_state`, from which all random numbers follow. Fitted attributes: `symbols_`,
+    which all other sizes follow; `windows`, the side of windows at random places of large grids, which are then
+    learned instead of whole grids, so that any size can be filled; `symmetries`, whether grids turned and mirrored are
+    as likely as they are; `random_state`, from which all random numbers follow. Fitted attributes: `symbols_`,
     `grid_shape_`, `predictor_` (a `Predictor`) and `n_features_in_` (cells of a grid). All methods raise ValueError
     (`InputError`) for what are no grids and for symbols that no example has, and NotFittedError before `fit`.
     """
@@ -70,12 +72,16 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         depth: int = BertConfig.depth,
         grid_shape: tuple[int, int] | None = None,
         random_state: int = 0,
+        windows: int | None = None,
+        symmetries: bool = False,
     ):
         self.minutes = minutes
         self.steps = steps
         self.depth = depth
         self.grid_shape = grid_shape
         self.random_state = random_state
+        self.windows = windows
+        self.symmetries = symmetries
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -91,7 +97,11 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.symbols_ = np.unique(values[values != HIDDEN])
         cells = self._encoded(values)
         budget = Budget(None, self.steps) if self.steps else Budget(float(self.minutes))
-        examples = Examples(cells, Palette.default(len(self.symbols_)))
+        palette = Palette.default(len(self.symbols_))
+        if self.windows:
+            examples = Windows(list(cells), palette, (self.windows, self.windows), self.symmetries)
+        else:
+            examples = Examples(cells, palette, self.symmetries)
         self.predictor_ = learn(examples, budget, self.random_state, self.depth)
         self.predictor_.header.training["symbols"] = self.symbols_.tolist()
         return self
@@ -102,7 +112,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         `evidence` (…, height, width, symbol): which symbols are allowed, or probabilities of what was observed.
         """
         cells, hidden, finish = self._read(X)
-        fills = filling.most_likely(
+        fills = sweeping.most_likely(
             self.predictor_, cells, hidden, seed=self.random_state, evidence=self._evidence(evidence, hidden)
         )
         return finish(self.symbols_[fills.cells[:, 0]], 1)
@@ -115,7 +125,9 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """`n` joint draws of each grid: (n, height, width) for one, (grids, n, height, width) for several."""
         cells, hidden, finish = self._read(X)
         seed = self.random_state if seed is None else seed
-        drawn = filling.sample(self.predictor_, cells, hidden, n, seed, evidence=self._evidence(evidence, hidden)).cells
+        drawn = sweeping.sample(
+            self.predictor_, cells, hidden, n, seed, evidence=self._evidence(evidence, hidden)
+        ).cells
         return finish(self.symbols_[drawn], 2)
 
     def predict_proba(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803

@@ -1,26 +1,39 @@
 """Fills grids of any size: window after window, each seeing what those before it decided, in time linear in cells."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from . import filling, tiling
 from .filling import Decoder, Fills, Pick, Stream
-from .predictor import Cells, Evidence, Hidden, Predictor
+from .grids import HIDDEN, InputError
+from .predictor import Cells, Evidence, Hidden, Predictor, entropy_bits
 from .tiling import Tile, Tiling
 
-DECODER = Decoder("spread", apart_bits=8.0)  # docs/decoders.md
-ROWS_AT_ONCE = 16  # rows of windows that are in memory
+DECODER = Decoder("spread", cells_per_bit=128)  # docs/decoders.md
+ROWS_AT_ONCE = 32  # rows of windows that are in memory
 
-Lanes = Int[np.ndarray, "lane height width"]
 ReadRows = Callable[[int, int], Int[np.ndarray, "rows width"]]
+Size = tuple[int, int]
 
 
-def window_of(predictor: Predictor) -> tuple[int, int] | None:
+def window_of(predictor: Predictor) -> Size | None:
     """The size of the windows that a predictor answers through, if it learned from windows of larger grids."""
     return getattr(predictor, "window", None)
+
+
+def default_decoder(predictor: Predictor) -> Decoder:
+    """Windows of textures have many uncertain cells, far from each other."""
+    return DECODER if window_of(predictor) else filling.DECODER
+
+
+def exceeds_window(predictor: Predictor, shape: tuple[int, ...]) -> bool:
+    """Whether grids (…, height, width) are filled window by window."""
+    size = window_of(predictor)
+    return size is not None and (shape[-2] > size[0] or shape[-1] > size[1])
 
 
 def sample(
@@ -32,75 +45,153 @@ def sample(
     decoder: Decoder | None = None,
     evidence: Evidence | None = None,
 ) -> Fills:
-    """`filling.sample` for grids of any size.
+    """`n` draws of every grid: `filling.sample`, but window by window where grids are larger than a window.
 
-    A predictor that answers through windows fills grids that are larger window by window, from left to right and from
-    top to bottom; evidence is for grids that are not larger. Raises InputError.
+    Then the joint law is that of a predictor that sees, of what is visible or decided, what its windows show, from left
+    to right and from top to bottom. There is a stream of random numbers per (seed, grid, sample, window). Raises
+    InputError also for evidence on larger grids.
     """
-    size = window_of(predictor)
-    if size is None or not _larger(cells, size):
-        return filling.sample(predictor, cells, hidden, n, seed, decoder or filling.DECODER, evidence)
+    decoder = decoder or default_decoder(predictor)
+    if not exceeds_window(predictor, cells.shape):
+        return filling.sample(predictor, cells, hidden, n, seed, decoder, evidence)
+    _refuse(evidence)
     every = [np.repeat(array, n, axis=0) for array in (cells, hidden)]
-    sweep = Sweep(predictor, size, every[0], every[1], filling.streams_of(cells, hidden, n, seed), decoder or DECODER)
-    sweep.decide(filling.drawn)
-    return sweep.fills((len(cells), n))
+    streams = filling.streams_of(cells, hidden, n, seed)
+    return _swept(predictor, every[0], every[1], streams, decoder, filling.drawn, n)
 
 
-def _larger(cells: Cells, size: tuple[int, int]) -> bool:
-    return cells.shape[1] > size[0] or cells.shape[2] > size[1]
+def most_likely(
+    predictor: Predictor,
+    cells: Cells,
+    hidden: Hidden,
+    seed: int = 0,
+    decoder: Decoder | None = None,
+    evidence: Evidence | None = None,
+    draws: Fills | None = None,
+) -> Fills:
+    """`filling.most_likely`; of grids larger than a window each cell's most likely symbol given what was decided."""
+    decoder = decoder or default_decoder(predictor)
+    if not exceeds_window(predictor, cells.shape):
+        return filling.most_likely(predictor, cells, hidden, filling.CANDIDATES, seed, decoder, evidence, draws)
+    _refuse(evidence)
+    streams = filling.streams_of(cells, hidden, 1, seed)
+    return _swept(predictor, cells, hidden, streams, decoder, filling.likeliest, 1)
 
 
-@dataclass
-class Sweep:
-    """Grids on their way, all of one size, of which rows from `top` on are in memory."""
+def _refuse(evidence: Evidence | None) -> None:
+    if evidence is not None:
+        raise InputError("what is allowed where can be said of grids that are not larger than the windows learned from")
 
-    predictor: Predictor
-    size: tuple[int, int]
-    cells: Lanes
-    hidden: Bool[np.ndarray, "lane height width"]
-    streams: list[Stream]
-    decoder: Decoder
-    height: int = 0  # of the whole grids, if there are more rows than those in memory
-    top: int = 0
-    bits: Float[np.ndarray, " lane"] = field(init=False)
-    passes: Int[np.ndarray, " lane"] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.cells, self.hidden = self.cells.copy(), self.hidden.copy()
-        self.tiling = Tiling(self.height or self.cells.shape[1], self.cells.shape[2], self.size)
-        self.bits, self.passes = np.zeros(len(self.cells)), np.zeros(len(self.cells), dtype=np.int64)
+def _swept(
+    predictor: Predictor, cells: Cells, hidden: Hidden, streams: list[Stream], decoder: Decoder, pick: Pick, n: int
+) -> Fills:
+    height, width = cells.shape[1:]
+    tiling_of_grids = Tiling(height, width, window_of(predictor) or (height, width))
+    sweep = _Sweep(predictor, cells.copy(), hidden.copy(), streams, decoder, pick)
+    for wave in tiling_of_grids.waves(tiling_of_grids.rows):
+        sweep.decide(wave)
+    shape = (len(cells) // n, n)
+    return Fills(
+        sweep.cells.reshape(*shape, height, width), sweep.log_prob_bits.reshape(shape), sweep.passes.reshape(shape)
+    )
 
-    def fills(self, shape: tuple[int, int]) -> Fills:
-        grids = self.cells.reshape(*shape, *self.cells.shape[1:])
-        return Fills(grids, self.bits.reshape(shape), self.passes.reshape(shape))
 
-    def decide(self, pick: Pick, first: int = 0, last: int | None = None) -> None:
-        """Fill the cores of some rows of windows; `pick` says how, see `filling`."""
-        for wave in self.tiling.waves(first, last):
-            asked = [(lane, tile) for tile in wave for lane in range(len(self.cells)) if self._core(lane, tile).any()]
-            if asked:
-                self._decide_wave(asked, pick)
+class _Sweep:
+    """Fills on their way, all of one size; those of a large grid have only some of its rows, from `top` on."""
 
-    def _core(self, lane: int, tile: Tile) -> Bool[np.ndarray, "row column"]:
-        return self.hidden[lane][self._in_memory(tile.core)]
+    def __init__(
+        self, predictor: Predictor, cells: Cells, hidden: Hidden, streams: list[Stream], decoder: Decoder, pick: Pick
+    ):
+        self.predictor, self.cells, self.hidden, self.streams = predictor, cells, hidden, streams
+        self.decoder, self.pick, self.top = decoder, pick, 0
+        self.log_prob_bits, self.passes = np.zeros(len(cells)), np.zeros(len(cells), dtype=np.int64)
 
-    def _in_memory(self, place: tuple[slice, slice]) -> tuple[slice, slice]:
-        return slice(place[0].start - self.top, place[0].stop - self.top), place[1]
+    def go_on(self, top: int, below: Int[np.ndarray, "rows width"]) -> None:
+        """Forget the rows above `top`, and add some below."""
+        new = np.broadcast_to(below, (len(self.cells), *below.shape))
+        self.cells = np.concatenate([self.cells[:, top - self.top :], new], axis=1)
+        self.hidden = np.concatenate([self.hidden[:, top - self.top :], new == HIDDEN], axis=1)
+        self.top = top
 
-    def _decide_wave(self, asked: list[tuple[int, Tile]], pick: Pick) -> None:
+    def decide(self, wave: list[Tile]) -> None:
+        """Fill the cores of tiles that do not see each other's."""
+        tiles = [(tile, tile.below(self.top)) for tile in wave]
+        asked = [
+            (lane, *each) for each in tiles for lane in range(len(self.cells)) if self.hidden[lane][each[1].core].any()
+        ]
+        if not asked:
+            return
         cells, hidden = (
-            np.stack([array[lane][self._in_memory(tile.window)] for lane, tile in asked])
-            for array in (self.cells, self.hidden)
+            np.stack([array[lane][here.window] for lane, _, here in asked]) for array in (self.cells, self.hidden)
         )
-        cells, hidden = tiling.padded(cells, hidden, self.size)
+        cells, hidden = tiling.padded(cells, hidden, window_of(self.predictor) or cells.shape[1:])
         wanted = np.zeros_like(hidden)
-        for number, (_, tile) in enumerate(asked):
+        for number, (_, tile, _) in enumerate(asked):
             wanted[number][tile.core_in_window] = True
-        streams = [(*self.streams[lane], tile.core[0].start, tile.core[1].start) for lane, tile in asked]
-        decided = filling.decide(self.predictor, cells, hidden, wanted, streams, self.decoder, pick)
-        for number, (lane, tile) in enumerate(asked):
-            place = self._in_memory(tile.core)
-            self.cells[lane][place] = decided.cells[number, 0][tile.core_in_window]
-            self.hidden[lane][place] = False
-            self.bits[lane] += decided.log_prob_bits[number, 0]
+        streams = [(*self.streams[lane], tile.core[0].start, tile.core[1].start) for lane, tile, _ in asked]
+        decided = filling.decide(self.predictor, cells, hidden, wanted, streams, self.decoder, self.pick)
+        for number, (lane, tile, here) in enumerate(asked):
+            self.cells[lane][here.core] = decided.cells[number, 0][tile.core_in_window]
+            self.hidden[lane][here.core] = False
+            self.log_prob_bits[lane] += decided.log_prob_bits[number, 0]
             self.passes[lane] += decided.passes[number, 0]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Whole rows of a filled grid, from row `start` on."""
+
+    start: int
+    hidden: Bool[np.ndarray, "rows width"]
+    fill: Int[np.ndarray, "rows width"]
+    samples: Int[np.ndarray, "sample rows width"]
+    probability: Float[np.ndarray, "rows width"]  # of what was filled in, given the visible cells; 1 at visible ones
+    entropy: Float[np.ndarray, "rows width"]  # of each cell given the visible ones, in bits
+
+
+def by_rows(
+    predictor: Predictor,
+    read_rows: ReadRows,
+    size: Size,
+    n: int,
+    seed: int = 0,
+    decoder: Decoder = DECODER,
+) -> Iterator[Swept]:
+    """The likely fill and `n` draws of one grid of `size` (height, width), in memory that does not grow with height.
+
+    `read_rows(start, stop)` gives cells, HIDDEN where they are hidden. The result is that of a sweep over the whole.
+    """
+    nothing = np.empty((1 + n, 0, size[1]), dtype=np.int64)
+    fill = _Sweep(predictor, nothing[:1], nothing[:1] == HIDDEN, [(seed, 0)], decoder, filling.likeliest)
+    drawn = _Sweep(
+        predictor, nothing[1:], nothing[1:] == HIDDEN, [(seed, 1, draw) for draw in range(n)], decoder, filling.drawn
+    )
+    given, top = nothing[0], 0
+    tiles = Tiling(*size, window_of(predictor) or size)
+    for first in range(0, len(tiles.rows), ROWS_AT_ONCE):
+        part = tiles.rows[first : first + ROWS_AT_ONCE]
+        begin, end = part[0][0].window[0].start, part[-1][0].window[0].stop
+        new = read_rows(top + len(given), end).astype(np.int64)
+        given, top = np.concatenate([given[begin - top :], new]), begin
+        for sweep in (fill, drawn):
+            sweep.go_on(top, new)
+            for wave in tiles.waves(part):
+                sweep.decide(wave)
+        probability, entropy = _certainty(predictor, given, fill.cells[0], [tile.below(top) for tile in chain(*part)])
+        start = part[0][0].core[0].start
+        rows = slice(start - top, part[-1][0].core[0].stop - top)
+        fills = fill.cells[0, rows].copy(), drawn.cells[:, rows].copy()
+        yield Swept(start, given[rows] == HIDDEN, *fills, probability[rows], entropy[rows])
+
+
+def _certainty(
+    predictor: Predictor, given: np.ndarray, fill: np.ndarray, tiles: list[Tile]
+) -> tuple[Float[np.ndarray, "rows width"], Float[np.ndarray, "rows width"]]:
+    """Of each cell the probability of its fill, and the entropy of its law, both given the visible cells alone."""
+    probability, entropy = np.ones(given.shape), np.zeros(given.shape)
+    size = window_of(predictor) or given.shape
+    for _, tile, law in tiling.laws(predictor, given[None], given[None] == HIDDEN, tiles, size):
+        probability[tile.core] = np.take_along_axis(law, fill[tile.core][..., None], axis=-1)[..., 0]
+        entropy[tile.core] = entropy_bits(law)
+    return probability, entropy

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from . import bulk, checking, checkpoint, explaining, filling, scoring
+from . import bulk, checking, checkpoint, explaining, filling, maps, scoring
 from .baselines import Lookup
 from .bulk import write_json
 from .exact import ContradictionError, ExactPosterior, Samples, posterior
@@ -24,18 +24,21 @@ from .films import check_film, write_film
 from .grids import (
     ARRAYS,
     HIDDEN,
+    MAPS,
     Grid,
     InputError,
     Palette,
     check_writable,
     read_examples,
     read_grid,
+    read_images,
     write_grid,
     write_stack,
 )
 from .masking import test_law
+from .palettes import about, read_palette
 from .predictor import Cells, Hidden, Predictor, entropy_bits
-from .priors import Examples, KnownPrior, Toy, make_toy
+from .priors import Examples, KnownPrior, Learnable, Toy, Windows, make_toy
 
 if TYPE_CHECKING:
     import gridcloze.training
@@ -92,8 +95,35 @@ def _law_file(examples: Path) -> Path:
 # train
 
 
+@dataclass(frozen=True)
+class Source:
+    """Example grids: files of them, or big ones of which windows of some side are the examples."""
+
+    path: Path
+    windows: int | None = None
+    symmetries: bool = False
+    palette: Path | None = None
+
+    def read(self) -> tuple[Learnable, int, maps.Resolution | None]:
+        """What to learn from, the scale it is drawn at, and the size of its pixels if that is known. InputError."""
+        palette = read_palette(self.palette) if self.palette else None
+        scale, resolution = 1, None
+        if self.path.suffix.lower() in MAPS:
+            found = maps.read_map(self.path, palette)
+            images, palette, resolution = [found.cells], found.palette, found.resolution
+        elif self.windows is None:
+            cells, palette, scale = read_examples(self.path, palette)
+            return Examples(cells, palette, self.symmetries), scale, None
+        else:
+            images, palette, scale = read_images(self.path, palette)
+        if self.windows is None:
+            raise InputError(f"{self.path}: of a map windows are learned: say how large they are (--windows 64)")
+        with about(self.path):
+            return Windows(images, palette, (self.windows, self.windows), self.symmetries), scale, resolution
+
+
 def train(
-    examples_path: Path,
+    source: Source,
     out: Path,
     budget: "gridcloze.training.Budget",
     seed: int,
@@ -104,11 +134,11 @@ def train(
     from .inpainter import learn  # loads torch, as nothing else does here
 
     check_writable(out)
-    cells, palette, scale = read_examples(examples_path)
+    examples, scale, resolution = source.read()
     state_path = out.with_name(f"{out.name}.resume")
     with _display("training") as show:
         predictor = learn(
-            Examples(cells, palette),
+            examples,
             budget,
             seed,
             depth,
@@ -117,6 +147,8 @@ def train(
             state_path,
             resume,
         )
+    if resolution is not None:
+        predictor.header.training["resolution"] = list(resolution)
     return {"model": str(out), "hash": checkpoint.save(out, predictor), **predictor.header.training}
 
 
