@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common import RESULTS, circumstances
 from gridcloze import checkpoint, filling, scoring
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.exact import ExactPosterior, posterior
@@ -18,7 +19,6 @@ from gridcloze.filling import DECODER, ONE_AT_A_TIME, Decoder
 from gridcloze.masking import test_law
 from gridcloze.predictor import Cells, Hidden, Predictor
 from gridcloze.priors import squares
-from toys import RESULTS, circumstances
 
 SEED = 2000
 GRIDS, OPEN_PUZZLES, DRAWS = 1000, 10, 500

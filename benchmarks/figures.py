@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common import RESULTS
 from gridcloze import HIDDEN, explaining
 from gridcloze.bert import BertConfig
 from gridcloze.charts import by_network, name_of, write_bounds, write_fields, write_reach
@@ -15,7 +16,6 @@ from gridcloze.films import write_film
 from gridcloze.grids import Palette
 from gridcloze.pictures import frame, write_explanation, write_heads, write_panels
 from gridcloze.priors import squares
-from toys import RESULTS
 from why import DIGIT_MINUTES, LEARNED_DIGITS, MEASURES, far_puzzle
 
 PALETTE = Palette.default(2)

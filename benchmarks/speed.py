@@ -33,6 +33,7 @@ from matplotlib.figure import Figure
 from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
+from common import RESULTS, RUNS, circumstances
 from gridcloze import checkpoint, filling, scoring, verbs
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.exact import posterior
@@ -42,7 +43,7 @@ from gridcloze.networks import NetworkPredictor, keep_freed_memory
 from gridcloze.predictor import LogitsPredictor, tokens_of
 from gridcloze.priors import Examples, squares
 from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, training_batch
-from toys import N_EXAMPLES, N_TEST, RESULTS, RUNS, TEST_SEED, circumstances
+from toys import N_EXAMPLES, N_TEST, TEST_SEED
 
 PRIOR = squares(16, 16)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -382,7 +383,7 @@ def target() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             path, grids = Path(folder) / "model.safetensors", Path(folder) / "train.npy"
             write_stack(grids, PRIOR.sample(N_EXAMPLES, np.random.default_rng(seed)))
-            report = verbs.train(grids, path, Budget(minutes=TARGET_SECONDS / 60), seed)
+            report = verbs.train(verbs.Source(grids), path, Budget(minutes=TARGET_SECONDS / 60), seed)
             scores.append(scored(checkpoint.load(path), TEST_SEED + seed) | {"steps": report["steps"]})
     means = {name: statistics.mean(one[name] for one in scores) for name in ("excess_bits", "right")}
     reached = means["excess_bits"] <= TARGET_EXCESS and means["right"] >= TARGET_RIGHT

@@ -7,22 +7,18 @@ machine: a second heavy process slows a training many times. `--table` prints th
 
 import argparse
 import json
-import platform
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from gridcloze import __version__, verbs
+from common import RESULTS, RUNS, circumstances
+from gridcloze import verbs
 from gridcloze.grids import write_stack
 from gridcloze.priors import FinitePrior, make_toy
 from gridcloze.training import Budget
 
-RESULTS = Path(__file__).parent / "results"
-RUNS = RESULTS / "runs"
 N_EXAMPLES, N_TEST = 20_000, 2_000
 TEST_SEED = 1000
 
@@ -65,7 +61,7 @@ def run(name: str, seed: int) -> dict[str, object]:
     model = RUNS / f"{task.model_of or name}-{seed}" / "model.safetensors"
     examples = None if task.model_of else folder / "train.npy"
     if examples:
-        verbs.train(examples, model, Budget(minutes=task.minutes), seed)
+        verbs.train(verbs.Source(examples), model, Budget(minutes=task.minutes), seed)
     report = verbs.score(model, folder / "test.npy", examples, None, task.sampled, TEST_SEED)
     return {"task": name, "seed": seed, "minutes": task.minutes, **report, **around}
 
@@ -82,18 +78,6 @@ def write_grids(task: Task, folder: Path, seed: int) -> None:
         half = len(members) // 2
         write_stack(folder / "train.npy", members[generator.integers(0, half, N_EXAMPLES)])
         write_stack(folder / "test.npy", members[generator.integers(half, len(members), N_TEST)])
-
-
-def circumstances() -> dict[str, object]:
-    """What a figure depends on beside its seed."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    return {
-        "version": __version__,
-        "commit": commit.strip(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
-    }
 
 
 COLUMNS = {  # what the README's table shows: a title, who answered, which score

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from common import RESULTS, RUNS, circumstances
 from gridcloze import HIDDEN, checking, checkpoint, filling, scoring
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
@@ -32,7 +33,6 @@ from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import Calibration
 from gridcloze.priors import Examples, squares
 from gridcloze.training import Budget, calibrate
-from toys import RESULTS, RUNS, circumstances
 
 PRIOR = squares(16, 16)
 MODEL = RUNS / "squares-0" / "model.safetensors"

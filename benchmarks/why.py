@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from common import RESULTS, RUNS, circumstances
 from gridcloze import HIDDEN, checkpoint, comparing, explaining, filling, scoring
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.checkpoint import Header, TrainedPredictor
@@ -32,7 +33,6 @@ from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
 from gridcloze.priors import Examples, Mirror, squares
 from gridcloze.training import Budget, Progress, Training
-from toys import RESULTS, RUNS, circumstances
 
 PRIORS = {"squares": squares(16, 16), "mirror": Mirror(16, 16)}
 MINUTES = {"squares": 5.0, "mirror": 2.0}

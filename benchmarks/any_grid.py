@@ -1,0 +1,133 @@
+"""Writes docs/any-grid.md from what channels.py, landcover.py and scale.py found: `python benchmarks/any_grid.py`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import channels
+import landcover
+from common import DOCS, RESULTS, Figures
+
+PAGE = DOCS / "any-grid.md"
+OF_LAWS = ("error", "bits_per_hidden_cell", "expected_calibration_error", "brier")
+OF_SAMPLES = {
+    "s per realisation": "seconds_per_realisation",
+    "proportions": "proportions_error",
+    "variogram": "variogram_error",
+    "connectivity": "connectivity_error",
+    "patterns, bits": "pattern_divergence_bits",
+    "copied": "copied_share",
+    "known kept": "known_cells_honoured",
+    "peak MiB": "peak_MiB",
+}
+
+
+def result(name: str) -> Figures | None:
+    """A result if there is one."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def laws(script: str, fillers: Iterable[str], conditions: Iterable[str]) -> str:
+    """Error, bits, calibration error and Brier score of each who fills, by condition."""
+    rows = []
+    for name in fillers:
+        found = result(f"{script}-conditions-{channels.slug(name)}")
+        if found is not None:
+            rows.append([name, *(_laws(found[condition]) for condition in conditions)])
+    return table(["", *conditions], rows)
+
+
+def _laws(figures: Figures) -> str:
+    if "skipped" in figures:
+        return "skipped"
+    error, *others = (figures[name] for name in OF_LAWS)
+    return ", ".join([f"{error:.1%}", *(f"{value:.3f}" for value in others)])
+
+
+def samples(found: dict[str, Figures]) -> str:
+    """What is measured of samples of each who draws some."""
+    rows = [
+        [name, *(_number(figures[key]) for key in OF_SAMPLES.values())]
+        for name, figures in found.items()
+        if OF_SAMPLES["variogram"] in figures
+    ]
+    return table(["", *OF_SAMPLES], rows)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def of_condition(condition: str) -> dict[str, Figures]:
+    every = {name: result(f"channels-conditions-{channels.slug(name)}") for name in channels.FILLERS}
+    return {name: found[condition] for name, found in every.items() if found is not None}
+
+
+def of_strebelle() -> dict[str, Figures]:
+    every = {name: result(f"channels-strebelle-{channels.slug(name)}") for name in ("gridcloze", *channels.PEERS)}
+    return {name: found for name, found in every.items() if found is not None}
+
+
+def by_class() -> str:
+    """Calibration error of each class of land cover, by condition."""
+    found = result("landcover-conditions-gridcloze") or {}
+    codes = landcover.data.landcover()["codes"]
+    rows = [
+        [str(code), *(f"{found[condition]['by_class'][symbol]:.4f}" for condition in landcover.CONDITIONS)]
+        for symbol, code in enumerate(codes)
+        if found
+    ]
+    return table(["NLCD class", *landcover.CONDITIONS], rows)
+
+
+def trainings() -> str:
+    names = [*(f"channels-model-{name}" for name in channels.MINUTES), "landcover-model"]
+    rows = [
+        [
+            name,
+            f"{found['seconds'] / 60:.0f} min",
+            f"{found['steps']:,}",
+            f"{found['MiB']:.1f}",
+            f"{found['peak_MiB']:.0f}",
+        ]
+        for name in names
+        if (found := result(name)) is not None
+    ]
+    return table(["model", "trained", "steps", "MiB", "peak MiB"], rows)
+
+
+def scale() -> str:
+    found = result("scale-sizes")
+    if found is None:
+        return ""
+    sides = [key for key in found if key.isdecimal()]
+    rows = [[f"{side}²", f"{found[side]['seconds']:.1f}", f"{found[side]['peak_MiB']:.0f}"] for side in sides]
+    return f"{table(['cells', 'seconds', 'peak MiB'], rows)}\n\nExponent from 256² to 4,096²: {found['exponent']:.3f}."
+
+
+def page() -> str:
+    text = Path(__file__).with_suffix(".md").read_text()
+    seams = result("scale-seams") or {"across": float("nan"), "inside": float("nan")}
+    parts = {
+        "trainings": trainings(),
+        "channels": laws("channels", channels.FILLERS, channels.CONDITIONS),
+        **{f"samples {name}": samples(of_condition(name)) for name in channels.CONDITIONS},
+        "strebelle": samples(of_strebelle()),
+        "landcover": laws("landcover", landcover.FILLERS, landcover.CONDITIONS),
+        "by class": by_class(),
+        "scale": scale(),
+        "seams": f"{seams['across']:.4f} bits across, {seams['inside']:.4f} inside",
+    }
+    for name, part in parts.items():
+        text = text.replace(f"[[{name}]]", part)
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

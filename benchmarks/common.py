@@ -1,0 +1,146 @@
+"""What scripts of figures share: tasks with results, trainings that go on where they were stopped, costs of fills."""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+
+from gridcloze import HIDDEN, __version__, checkpoint, scoring, verbs
+from gridcloze.bulk import write_json
+from gridcloze.checkpoint import TrainedPredictor
+from gridcloze.grids import Palette, write_stack
+from gridcloze.inpainter import learn
+from gridcloze.predictor import Cells, Hidden, Predictor
+from gridcloze.priors import Examples, Learnable
+from gridcloze.training import Budget
+
+RESULTS = Path(__file__).parent / "results"
+RUNS = RESULTS / "runs"
+DOCS = Path(__file__).parent.parent / "docs"
+STOPPED = 3  # exit code: called again, the script goes on where it was stopped
+
+Figures = dict[str, Any]
+Task = Callable[[], Figures]
+Kept = UInt8[np.ndarray, "example height width"]
+
+
+def main(tasks: Mapping[str, Task], doc: str | None, quick: Mapping[str, Task] | None = None) -> None:
+    """The command line of a script, whose tasks write RESULTS/SCRIPT-TASK.json each; `quick` are short forms of them.
+
+    A task that has a result is not run again. Ctrl-C ends with the exit code STOPPED.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", choices=[*tasks, []], help="all that have no result, if none is named")
+    if quick is not None:
+        parser.add_argument("--quick", action="store_true", help="the same with little of everything; writes no result")
+    options = parser.parse_args()
+    try:
+        for name in options.tasks or tasks:
+            if quick is not None and options.quick:
+                print(json.dumps({"task": name, **quick[name]()}, indent=1))
+            else:
+                _run(name, tasks[name])
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
+
+
+def _run(name: str, task: Task) -> None:
+    path = RESULTS / f"{Path(sys.argv[0]).stem}-{name}.json"
+    if not path.exists():
+        print(name, file=sys.stderr)
+        around = circumstances()  # before the run: the commit is that of the code that is loaded
+        write_json(path, {"task": name, **task(), **around})
+    print(path.read_text(), end="")
+
+
+def circumstances() -> Figures:
+    """What a figure depends on beside its seed."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    return {
+        "version": __version__,
+        "commit": commit.strip(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
+    }
+
+
+class Drawn:
+    """Examples kept as bytes, of which `draw` makes cells whenever one is drawn; the last ones are held out."""
+
+    def __init__(self, kept: Kept, held_out: int, palette: Palette, draw: Callable[[Kept, np.random.Generator], Cells]):
+        self.kept, self.held_out, self.palette, self.draw = kept, held_out, palette, draw
+        self.height, self.width = kept.shape[1:]
+        self.n_symbols = palette.n_symbols
+
+    @property
+    def record(self) -> Figures:
+        """What a model file says of the data."""
+        return {"data": hashlib.sha256(self.kept.tobytes()).hexdigest(), "grids": len(self.kept)}
+
+    def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
+        return self.draw(self.kept[generator.integers(0, len(self.kept), n)], generator)
+
+    def split(self) -> tuple["Drawn", Examples]:
+        learned, held_out = np.split(self.kept, [-self.held_out])
+        once = self.draw(held_out, np.random.default_rng(0))
+        return Drawn(learned, 0, self.palette, self.draw), Examples(once, self.palette)
+
+
+def trained(
+    examples: Callable[[], Learnable], path: Path, budget: Budget, depth: int | None = None
+) -> TrainedPredictor:
+    """The model in a file; where there is none it is trained, and goes on where an earlier training was stopped.
+
+    Raises KeyboardInterrupt when it is stopped again.
+    """
+    if not path.exists():
+        state = path.with_name(f"{path.name}.resume")
+        with verbs._display("training") as show:
+            predictor = learn(
+                examples(),
+                budget,
+                depth=depth,
+                report=lambda progress: show(progress.share, verbs._news(progress)),
+                state_path=state,
+                resume=True,
+            )
+        if predictor.header.training["interrupted"]:
+            raise KeyboardInterrupt
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        predictor.header.training["peak_MiB"] = round(peak)
+        checkpoint.save(path, predictor)
+    return checkpoint.load(path)
+
+
+def scored(predictor: Predictor, cells: Cells, hidden: Hidden) -> Figures:
+    """Bits per hidden cell, error and calibration."""
+    law = predictor.marginals(cells, hidden)
+    return {**scoring.score(law, cells, hidden), **scoring.calibration(law, cells, hidden)}
+
+
+def filled_by_command(model: Path, cells: Cells, hidden: Hidden) -> tuple[Cells, Figures]:
+    """What `gridcloze fill` makes of puzzles, which it writes beside the model; seconds for each, and peak memory."""
+    stack, out = model.with_name(f"{model.stem}-puzzles.npy"), model.with_name(f"{model.stem}-filled")
+    write_stack(stack, np.where(hidden, HIDDEN, cells))
+    command = [Path(sys.executable).parent / "gridcloze", "fill", model, stack, "-o", out, "--overwrite"]
+    began = time.monotonic()
+    process = subprocess.Popen([*map(str, command)])
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    assert status == 0
+    with np.load(out / f"{stack.stem}.npz") as results:
+        fill = results["fill"].astype(np.int64)
+    return fill, {"seconds_per_grid": seconds / len(cells), "peak_MiB": round(usage.ru_maxrss / 1024)}

@@ -1,0 +1,89 @@
+"""What benchmarks on textures share: conditions, and how those who fill are scored."""
+
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+from common import Figures
+from gridcloze import checkpoint, patterns, scoring, sweeping
+from gridcloze.masking import Shape
+from gridcloze.predictor import Cells, Hidden
+from peers import Answer, Peer, Skipped
+
+
+def hole(side: int, shape: Shape, generator: np.random.Generator) -> Hidden:
+    """One square hole in each grid, anywhere."""
+    hidden = np.zeros(shape, dtype=bool)
+    for grid in hidden:
+        row, column = (generator.integers(0, length - side, endpoint=True) for length in shape[1:])
+        grid[row : row + side, column : column + side] = True
+    return hidden
+
+
+def all_but(share: float, shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Cells are known with that probability, independently."""
+    return generator.random(shape) >= share
+
+
+def single_cells(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Cells that are 16 apart, so that all around each is visible; none at the border."""
+    hidden = np.zeros(shape, dtype=bool)
+    for grid in hidden:
+        row, column = generator.integers(1, 15, 2)
+        grid[row:-1:16, column:-1:16] = True
+    return hidden
+
+
+def windows_of(images: Cells, n: int, side: int, generator: np.random.Generator) -> Cells:
+    """`n` windows in turn from each of the images, at random places."""
+    rows, columns = (generator.integers(0, length - side, n, endpoint=True) for length in images.shape[1:])
+    places = zip(range(n), rows, columns, strict=True)
+    return np.stack([images[i % len(images), row : row + side, column : column + side] for i, row, column in places])
+
+
+def asked(model: Path) -> Peer:
+    """A trained model, asked as its peers are."""
+
+    def answer(train: Cells, cells: Cells, hidden: Hidden, n_samples: int, seed: int = 0) -> Answer:
+        predictor = checkpoint.load(model)
+        marginals = predictor.marginals(cells, hidden)
+        began = time.perf_counter()
+        drawn = sweeping.sample(predictor, cells, hidden, n_samples, seed)
+        seconds = time.perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return Answer(marginals, drawn.cells, predictor.header.training["seconds"], seconds, peak)
+
+    return answer
+
+
+def scores(answer: Answer | Skipped, cells: Cells, hidden: Hidden, reference: Cells, learned: Cells) -> Figures:
+    """Everything that is measured of who fills: probabilities against the truth, samples against a reference.
+
+    `reference` are grids of the size of the samples that show how it should look, `learned` what samples might copy.
+    """
+    if isinstance(answer, Skipped):
+        return {"skipped": answer.reason}
+    law = answer.marginals
+    figures: Figures = {
+        **scoring.score(law, cells, hidden),
+        "expected_calibration_error": scoring.reliability(law, cells, hidden).expected_calibration_error,
+        "brier": scoring.brier(law, cells, hidden),
+        "fit_seconds": answer.fit_seconds,
+        "peak_MiB": answer.peak_mebibytes,
+        "grids": len(cells),
+    }
+    if answer.samples is None:
+        return figures
+    n, n_symbols = answer.samples.shape[1], law.shape[-1]
+    drawn = answer.samples.reshape(-1, *cells.shape[1:])
+    return figures | {
+        "samples_per_grid": n,
+        "seconds_per_realisation": answer.seconds / len(drawn),
+        "known_cells_honoured": patterns.honoured_share(answer.samples, cells, hidden),
+        **{f"{name}_error": value for name, value in patterns.errors(drawn, reference, n_symbols).items()},
+        "pattern_divergence_bits": patterns.pattern_divergence_bits(drawn, reference),
+        "copied_share": patterns.copied_share(drawn, learned),
+        "copied_share_of_truth": patterns.copied_share(cells, learned),
+    }
