@@ -5,7 +5,7 @@ PLAIN := .venv/plain
 KATEX_VERSION := 0.19.1
 KATEX := .venv/katex/$(KATEX_VERSION)
 
-.PHONY: demo test test-all plain lint bench article katex clean
+.PHONY: demo test test-all plain lint bench bench-full article katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
 	$(BIN)/gridcloze demo -o demo
@@ -30,13 +30,15 @@ lint: .venv/installed  ## lint, format check, types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: .venv/installed  ## the figures of README and docs, one after the other: some four hours
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+bench: .venv/bench  ## a short form of the benchmarks, some ten minutes; writes no results
+	$(BIN)/gridcloze compare --quick -o build/comparison
+	for task in channels landcover digits sudoku; do $(BIN)/python benchmarks/$$task.py --quick || exit; done
+
+bench-full: .venv/bench  ## the figures of README and docs, one after the other, resumable: some ten hours
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
-	$(BIN)/python benchmarks/trust.py
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/why.py
+	for task in trust speed why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
+	$(BIN)/python benchmarks/any_grid.py
 
 article: .venv/installed katex  ## docs/article from saved results, and build/article/index.html
 	$(BIN)/python benchmarks/article.py
@@ -53,4 +55,8 @@ $(KATEX):
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/bench: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	touch $@

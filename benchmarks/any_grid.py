@@ -7,6 +7,7 @@ from pathlib import Path
 import channels
 import landcover
 from common import DOCS, RESULTS, Figures
+from textures import slug
 
 PAGE = DOCS / "any-grid.md"
 OF_LAWS = ("error", "bits_per_hidden_cell", "expected_calibration_error", "brier")
@@ -37,7 +38,7 @@ def laws(script: str, fillers: Iterable[str], conditions: Iterable[str]) -> str:
     """Error, bits, calibration error and Brier score of each who fills, by condition."""
     rows = []
     for name in fillers:
-        found = result(f"{script}-conditions-{channels.slug(name)}")
+        found = result(f"{script}-conditions-{slug(name)}")
         if found is not None:
             rows.append([name, *(_laws(found[condition]) for condition in conditions)])
     return table(["", *conditions], rows)
@@ -65,12 +66,12 @@ def _number(value: float | None) -> str:
 
 
 def of_condition(condition: str) -> dict[str, Figures]:
-    every = {name: result(f"channels-conditions-{channels.slug(name)}") for name in channels.FILLERS}
+    every = {name: result(f"channels-conditions-{slug(name)}") for name in channels.FILLERS}
     return {name: found[condition] for name, found in every.items() if found is not None}
 
 
 def of_strebelle() -> dict[str, Figures]:
-    every = {name: result(f"channels-strebelle-{channels.slug(name)}") for name in ("gridcloze", *channels.PEERS)}
+    every = {name: result(f"channels-strebelle-{slug(name)}") for name in channels.FILLERS}
     return {name: found for name, found in every.items() if found is not None}
 
 
@@ -87,7 +88,7 @@ def by_class() -> str:
 
 
 def trainings() -> str:
-    names = [*(f"channels-model-{name}" for name in channels.MINUTES), "landcover-model"]
+    names = [*(f"channels-model-{name}" for name in channels.IMAGES), "landcover-model"]
     rows = [
         [
             name,

@@ -4,9 +4,11 @@ model-…       trains on realisations 0…399 of the channels, on their one tra
 conditions-…  64×64 windows of realisations 400…449 with holes, or few cells known: who fills them how well
 strebelle-…   100×100 grids with 100 known cells of Strebelle's image
 
-Results are written to benchmarks/results/channels-TASK.json. `--table` prints those of README and docs/textures.md.
+Results are written to benchmarks/results/channels-TASK.json.
 """
 
+import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,19 +16,21 @@ import numpy as np
 
 import data
 import textures
-from common import RUNS, Figures, main, trained
+from common import RESULTS, Figures, Task, main, trained
 from gridcloze.grids import Palette
 from gridcloze.predictor import Cells
 from gridcloze.priors import Windows
 from gridcloze.training import Budget
-from peers import PEERS, Peer
+from peers import PEERS, SIMULATORS, Peer
+from textures import Sizes
 
-SIDE, DEPTH = 64, 8  # of the windows that are learned, and layers
-MINUTES = {"realisations": 28.0, "image": 28.0, "strebelle": 28.0}
+SIDE = 64  # of the windows that are learned
+IMAGES = {"realisations": 28.0, "image": 12.0, "strebelle": 12.0}  # minutes of training
+FULL = Sizes(effort=1.0, depth=8, most_grids=50, samples=8)
+QUICK = Sizes(effort=0.01, depth=4, most_grids=2, samples=2)
 TEST = slice(400, 450)
 SEED = 5000
-SAMPLES = 8  # of each grid
-CONDITIONS = {  # what is hidden, and in how many grids
+CONDITIONS = {  # what is hidden, and in how many grids: simulators take long where much is hidden
     "8×8": (partial(textures.hole, 8), 50),
     "16×16": (partial(textures.hole, 16), 50),
     "1 %": (partial(textures.all_but, 0.01), 15),
@@ -34,6 +38,7 @@ CONDITIONS = {  # what is hidden, and in how many grids
     "20 %": (partial(textures.all_but, 0.2), 15),
 }
 STREBELLE_SIDE, STREBELLE_KNOWN = 100, 100
+OF_STREBELLE = "gridcloze from strebelle"
 STREBELLE_PLACES = ((0, 0), (0, 150), (150, 0), (75, 75))  # of the windows whose cells are known
 
 
@@ -45,62 +50,63 @@ def images_of(name: str) -> Cells:
     return arrays["realizations"][: TEST.start] if name == "realisations" else arrays["training_image"][None]
 
 
-def model_path(name: str) -> Path:
-    return RUNS / f"channels-{name}.safetensors"
+def model_path(name: str, folder: Path = RESULTS) -> Path:
+    return folder / "runs" / f"channels-{name}.safetensors"
 
 
-def train(name: str, minutes: float) -> Figures:
+def train(name: str, sizes: Sizes, folder: Path) -> Figures:
     """A model of windows."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    palette = Palette.default(2)
-    predictor = trained(
-        lambda: Windows(list(images_of(name)), palette, (SIDE, SIDE)), model_path(name), Budget(minutes), DEPTH
-    )
-    return {"model": name, "MiB": model_path(name).stat().st_size / 2**20, **predictor.header.training}
+    path, palette, budget = model_path(name, folder), Palette.default(2), Budget(sizes.effort * IMAGES[name])
+    predictor = trained(lambda: Windows(list(images_of(name)), palette, (SIDE, SIDE)), path, budget, sizes.depth)
+    return {"MiB": path.stat().st_size / 2**20, **predictor.header.training}
 
 
-def conditions(peer: Peer, learned: str) -> Figures:
+def conditions(peer: Peer, learned: str, sizes: Sizes) -> Figures:
     """The scores of one who fills, for each condition."""
     realisations, figures = data.channels()["realizations"][TEST], {}
     for number, (name, (hide, n)) in enumerate(CONDITIONS.items()):
         generator = np.random.default_rng([SEED, number])
-        cells = textures.windows_of(realisations, n, SIDE, generator)
+        cells = textures.windows_of(realisations, min(n, sizes.most_grids), SIDE, generator)
         hidden = hide(cells.shape, generator)
-        said = peer(images_of(learned), cells, hidden, SAMPLES, SEED)
+        said = peer(images_of(learned), cells, hidden, sizes.samples, SEED)
         reference = textures.windows_of(realisations, 200, SIDE, generator)
         figures[name] = textures.scores(said, cells, hidden, reference, images_of("image"))
     return figures
 
 
-def strebelle(peer: Peer) -> Figures:
+def strebelle(peer: Peer, sizes: Sizes) -> Figures:
     """Realisations of Strebelle's image with few known cells."""
-    image = images_of("strebelle")
+    image, side = images_of("strebelle"), STREBELLE_SIDE
     generator = np.random.default_rng(SEED)
-    cells = np.stack(
-        [image[0, row : row + STREBELLE_SIDE, column : column + STREBELLE_SIDE] for row, column in STREBELLE_PLACES]
-    )
+    places = STREBELLE_PLACES[: sizes.most_grids]
+    cells = np.stack([image[0, row : row + side, column : column + side] for row, column in places])
     hidden = np.ones(cells.shape, dtype=bool)
     for grid in hidden.reshape(len(cells), -1):
         grid[generator.choice(grid.size, STREBELLE_KNOWN, replace=False)] = False
-    return textures.scores(peer(image, cells, hidden, SAMPLES, SEED), cells, hidden, image, image)
+    return textures.scores(peer(image, cells, hidden, sizes.samples, SEED), cells, hidden, image, image)
 
 
-def slug(name: str) -> str:
-    return name.replace(" ", "-")
+def shown_to(name: str) -> str:
+    """A simulator takes one training image, others many examples."""
+    return "image" if name in SIMULATORS else "realisations"
 
 
-FILLERS: dict[str, tuple[Peer, str]] = {  # who, and what they are shown
-    "gridcloze, realisations": (textures.asked(model_path("realisations")), "realisations"),
-    "gridcloze, image": (textures.asked(model_path("image")), "image"),
-    **{name: (peer, "image" if "MPSlib" in name or "G2S" in name else "realisations") for name, peer in PEERS.items()},
-}
-TASKS = {
-    **{f"model-{name}": partial(train, name, minutes) for name, minutes in MINUTES.items()},
-    **{f"conditions-{slug(name)}": partial(conditions, *filler) for name, filler in FILLERS.items()},
-    "strebelle-gridcloze": partial(strebelle, textures.asked(model_path("strebelle"))),
-    **{f"strebelle-{slug(name)}": partial(strebelle, peer) for name, peer in PEERS.items()},
-}
+def tasks(sizes: Sizes, folder: Path, peers: Mapping[str, Peer]) -> dict[str, Task]:
+    """All of them, of gridcloze and of those peers."""
+    own = {f"gridcloze from {name}": textures.asked(model_path(name, folder)) for name in IMAGES}
+    made: dict[str, Task] = {f"model-{name}": partial(train, name, sizes, folder) for name in IMAGES}
+    for name, peer in {**own, **peers}.items():
+        slug = textures.slug(name)
+        if name != OF_STREBELLE:
+            made[f"conditions-{slug}"] = partial(conditions, peer, shown_to(name), sizes)
+        if name == OF_STREBELLE or name in peers:
+            made[f"strebelle-{slug}"] = partial(strebelle, peer, sizes)
+    return made
 
+
+FILLERS = (*(f"gridcloze from {name}" for name in IMAGES), *PEERS)
 
 if __name__ == "__main__":
-    main(TASKS, __doc__)
+    with tempfile.TemporaryDirectory() as temporary:
+        here = {name: peer for name, peer in PEERS.items() if name not in SIMULATORS}
+        main(tasks(FULL, RESULTS, PEERS), __doc__, tasks(QUICK, Path(temporary), here))

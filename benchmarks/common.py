@@ -107,6 +107,7 @@ def trained(
     Raises KeyboardInterrupt when it is stopped again.
     """
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         state = path.with_name(f"{path.name}.resume")
         with verbs._display("training") as show:
             predictor = learn(

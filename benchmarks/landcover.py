@@ -6,65 +6,77 @@ conditions-…  windows of columns 480…559 with single cells or holes hidden, 
 Results are written to benchmarks/results/landcover-TASK.json.
 """
 
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 import data
 import textures
-from common import RUNS, Figures, main, trained
+from common import RESULTS, Figures, Task, main, trained
 from gridcloze import scoring
 from gridcloze.grids import Palette
 from gridcloze.priors import Windows
 from gridcloze.training import Budget
 from peers import PEERS, Answer, Peer
+from textures import Sizes
 
-SIDE, DEPTH = 32, 6  # of the windows that are learned, and layers
+SIDE = 32  # of the windows that are learned
 MINUTES = 12.0
+FULL = Sizes(effort=1.0, depth=6, most_grids=200, samples=4)
+QUICK = Sizes(effort=0.02, depth=2, most_grids=4, samples=2)
 TRAIN, TEST = slice(0, 470), slice(480, 560)
 SEED = 6000
-SAMPLES = 4  # of each grid
-N = 200
 CONDITIONS = {  # what is hidden
     "one cell": textures.single_cells,
     "8×8": partial(textures.hole, 8),
     "5 %": partial(textures.all_but, 0.05),
     "20 %": partial(textures.all_but, 0.2),
 }
-MODEL = RUNS / "landcover.safetensors"
 ASKED = ("nearest cell", "four neighbours", "lookup", "KNNImputer")
 
 
-def train() -> Figures:
+def model_path(folder: Path = RESULTS) -> Path:
+    return folder / "runs" / "landcover.safetensors"
+
+
+def train(sizes: Sizes, folder: Path) -> Figures:
     """A model of windows."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    image = data.landcover()["cells"][:, TRAIN]
+    image, path, palette = data.landcover()["cells"][:, TRAIN], model_path(folder), Palette.default(15)
     predictor = trained(
-        lambda: Windows([image], Palette.default(15), (SIDE, SIDE), symmetries=True), MODEL, Budget(MINUTES), DEPTH
+        lambda: Windows([image], palette, (SIDE, SIDE), symmetries=True),
+        path,
+        Budget(sizes.effort * MINUTES),
+        sizes.depth,
     )
-    return {"MiB": MODEL.stat().st_size / 2**20, **predictor.header.training}
+    return {"MiB": path.stat().st_size / 2**20, **predictor.header.training}
 
 
-def conditions(peer: Peer) -> Figures:
+def conditions(peer: Peer, sizes: Sizes) -> Figures:
     """The scores of one who fills, for each condition, with the reliability of each class."""
     cells, figures = data.landcover()["cells"], {}
     for number, (name, hide) in enumerate(CONDITIONS.items()):
         generator = np.random.default_rng([SEED, number])
-        windows = textures.windows_of(cells[None, :, TEST], N, SIDE, generator)
+        windows = textures.windows_of(cells[None, :, TEST], sizes.most_grids, SIDE, generator)
         hidden = hide(windows.shape, generator)
-        said = peer(cells[None, :, TRAIN], windows, hidden, SAMPLES, SEED)
+        said = peer(cells[None, :, TRAIN], windows, hidden, sizes.samples, SEED)
         figures[name] = textures.scores(said, windows, hidden, cells[None, :, TEST], cells[None, :, TRAIN])
         if isinstance(said, Answer):
             figures[name]["by_class"] = scoring.calibration(said.marginals, windows, hidden)["by_symbol"]
     return figures
 
 
-FILLERS: dict[str, Peer] = {"gridcloze": textures.asked(MODEL), **{name: PEERS[name] for name in ASKED}}
-TASKS = {
-    "model": train,
-    **{f"conditions-{name.replace(' ', '-')}": partial(conditions, peer) for name, peer in FILLERS.items()},
-}
+def tasks(sizes: Sizes, folder: Path) -> dict[str, Task]:
+    fillers = {"gridcloze": textures.asked(model_path(folder)), **{name: PEERS[name] for name in ASKED}}
+    made: dict[str, Task] = {"model": partial(train, sizes, folder)}
+    return made | {
+        f"conditions-{textures.slug(name)}": partial(conditions, peer, sizes) for name, peer in fillers.items()
+    }
 
+
+FILLERS = ("gridcloze", *ASKED)
 
 if __name__ == "__main__":
-    main(TASKS, __doc__)
+    with tempfile.TemporaryDirectory() as temporary:
+        main(tasks(FULL, RESULTS), __doc__, tasks(QUICK, Path(temporary)))

@@ -22,7 +22,7 @@ from channels import SIDE, model_path
 from common import RUNS, Figures, main
 from gridcloze import checkpoint, patterns, sweeping, tiling
 from gridcloze.predictor import Cells
-from landcover import MODEL
+from landcover import model_path as landcover_path
 
 SIDES = (64, 256, 1024, 4096)
 HIDDEN_SHARE = 0.3
@@ -58,7 +58,14 @@ def sizes() -> Figures:
     """Each size by the command, in a process of its own."""
     result: Figures = {}
     for side in SIDES:
-        command = [Path(sys.executable).parent / "gridcloze", "fill", MODEL, clouded_map(side), "-o", RUNS / "scale"]
+        command = [
+            Path(sys.executable).parent / "gridcloze",
+            "fill",
+            landcover_path(),
+            clouded_map(side),
+            "-o",
+            RUNS / "scale",
+        ]
         began = time.monotonic()
         process = subprocess.Popen([*map(str, command), "--overwrite"])
         _, status, usage = os.wait4(process.pid, 0)

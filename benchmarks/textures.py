@@ -2,6 +2,7 @@
 
 import resource
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,20 @@ from gridcloze import checkpoint, patterns, scoring, sweeping
 from gridcloze.masking import Shape
 from gridcloze.predictor import Cells, Hidden
 from peers import Answer, Peer, Skipped
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything."""
+
+    effort: float  # the share of the minutes that models are to be trained
+    depth: int  # layers
+    most_grids: int  # of a condition
+    samples: int  # of each grid
+
+
+def slug(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def hole(side: int, shape: Shape, generator: np.random.Generator) -> Hidden:

@@ -120,14 +120,17 @@ class Simulation:
         return Answer(known_or(smoothed(counts), cells, hidden), samples, 0.0, seconds, peak_mebibytes)
 
 
+SIMULATORS = {
+    "MPSlib SNESIM": Simulation("mpslib", method="mps_snesim_tree"),
+    "MPSlib GENESIM": Simulation("mpslib", method="mps_genesim"),
+    "G2S quick sampling": Simulation("g2s", method="qs"),
+}
 PEERS: dict[str, Peer] = {
     "nearest cell": nearest,
     "four neighbours": neighbours,
     "lookup": lookup,
     "KNNImputer": nearest_windows,
-    "MPSlib SNESIM": Simulation("mpslib", method="mps_snesim_tree"),
-    "MPSlib GENESIM": Simulation("mpslib", method="mps_genesim"),
-    "G2S quick sampling": Simulation("g2s", method="qs"),
+    **SIMULATORS,
 }
 
 
