@@ -1,15 +1,24 @@
-"""Writes docs/any-grid.md from what channels.py, landcover.py and scale.py found: `python benchmarks/any_grid.py`."""
+"""Writes docs/any-grid.md and its picture from what channels.py, landcover.py and scale.py found."""
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 import channels
 import landcover
+import textures
 from common import DOCS, RESULTS, Figures
+from gridcloze import HIDDEN, checkpoint, sweeping
+from gridcloze.grids import Palette
+from gridcloze.pictures import write_panels
 from textures import slug
 
 PAGE = DOCS / "any-grid.md"
+MODEL = Path(__file__).parent.parent / "models" / "channels.safetensors"
+SHOWN = 410  # the realisation in the picture
 OF_LAWS = ("error", "bits_per_hidden_cell", "expected_calibration_error", "brier")
 OF_SAMPLES = {
     "s per realisation": "seconds_per_realisation",
@@ -70,11 +79,6 @@ def of_condition(condition: str) -> dict[str, Figures]:
     return {name: found[condition] for name, found in every.items() if found is not None}
 
 
-def of_strebelle() -> dict[str, Figures]:
-    every = {name: result(f"channels-strebelle-{slug(name)}") for name in channels.FILLERS}
-    return {name: found for name, found in every.items() if found is not None}
-
-
 def by_class() -> str:
     """Calibration error of each class of land cover, by condition."""
     found = result("landcover-conditions-gridcloze") or {}
@@ -103,15 +107,6 @@ def trainings() -> str:
     return table(["model", "trained", "steps", "MiB", "peak MiB"], rows)
 
 
-def scale() -> str:
-    found = result("scale-sizes")
-    if found is None:
-        return ""
-    sides = [key for key in found if key.isdecimal()]
-    rows = [[f"{side}²", f"{found[side]['seconds']:.1f}", f"{found[side]['peak_MiB']:.0f}"] for side in sides]
-    return f"{table(['cells', 'seconds', 'peak MiB'], rows)}\n\nExponent from 256² to 4,096²: {found['exponent']:.3f}."
-
-
 def page() -> str:
     text = Path(__file__).with_suffix(".md").read_text()
     seams = result("scale-seams") or {"across": float("nan"), "inside": float("nan")}
@@ -119,10 +114,8 @@ def page() -> str:
         "trainings": trainings(),
         "channels": laws("channels", channels.FILLERS, channels.CONDITIONS),
         **{f"samples {name}": samples(of_condition(name)) for name in channels.CONDITIONS},
-        "strebelle": samples(of_strebelle()),
         "landcover": laws("landcover", landcover.FILLERS, landcover.CONDITIONS),
         "by class": by_class(),
-        "scale": scale(),
         "seams": f"{seams['across']:.4f} bits across, {seams['inside']:.4f} inside",
     }
     for name, part in parts.items():
@@ -130,5 +123,20 @@ def page() -> str:
     return text
 
 
+def draw(picture: Path) -> None:
+    """A realisation of channels that nobody showed the model in the repository, hidden in three ways, filled whole."""
+    truth = channels.data.channels()["realizations"][SHOWN]
+    model, generator = checkpoint.load(MODEL), np.random.default_rng(0)
+    rows = []
+    for hide in (partial(textures.all_but, 0.01), partial(textures.all_but, 0.05), partial(textures.hole, 64)):
+        hidden = hide((1, *truth.shape), generator)
+        law = model.marginals(truth[None], hidden)[0, ..., 1]
+        draws = sweeping.sample(model, truth[None], hidden, 2).cells[0]
+        rows.append([np.where(hidden[0], HIDDEN, truth), law, *draws, truth])
+    titles = ["known", "probability of channel", "draw 1", "draw 2", "truth"]
+    write_panels(picture, titles, ["1 % known", "5 % known", "a hole"], rows, Palette.default(2))
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    draw(DOCS / "any-grid.png")

@@ -138,8 +138,8 @@ def filled_by_command(model: Path, cells: Cells, hidden: Hidden) -> tuple[Cells,
     write_stack(stack, np.where(hidden, HIDDEN, cells))
     command = [Path(sys.executable).parent / "gridcloze", "fill", model, stack, "-o", out, "--overwrite"]
     began = time.monotonic()
-    process = subprocess.Popen([*map(str, command)])
-    _, status, usage = os.wait4(process.pid, 0)
+    process = os.posix_spawn(command[0], [*map(str, command)], os.environ)
+    _, status, usage = os.wait4(process, 0)
     seconds = time.monotonic() - began
     assert status == 0
     with np.load(out / f"{stack.stem}.npz") as results:

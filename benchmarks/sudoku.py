@@ -1,7 +1,8 @@
 """Sudoku: `python benchmarks/sudoku.py [TASK …]`, a training of 90 minutes and some twenty minutes; needs a C compiler.
 
-36-clues        share solved, by the order of filling, of puzzles with 36 givens; beside published shares
-minimal         the same of puzzles that lose their only solution with any of their givens
+36-clues        puzzles with 36 givens: share solved by the defaults, and what is said of their cells
+36-clues-ORDER  share solved one cell a pass in an order, random, certain or margin; beside the published one
+minimal…        the same of puzzles that lose their only solution with any of their givens
 contradictions  of puzzles with one wrong given, how often `gridcloze fill` warns of it
 
 Trained on whole boards only. Results are written to benchmarks/results/sudoku-TASK.json. A text file with nine lines of
@@ -33,8 +34,7 @@ KINDS = {"36-clues": {"seed": 2, "clues": 36}, "minimal": {"seed": 1, "clues": 0
 BOARDS = {"seed": 3, "clues": 81}
 PALETTE = read_palette(Path(__file__).parent / "sudoku.json")
 HELD_OUT = 512
-ORDERS = ("random", "certain", "margin")
-PUBLISHED = {  # by masked diffusion with 6 M parameters, of other puzzles (Kim et al. 2025, arXiv:2502.06768)
+PUBLISHED = {  # shares solved by order, by masked diffusion with 6 M parameters, of other puzzles (Kim et al. 2025, arXiv:2502.06768)
     "random": 0.0688,
     "certain": 0.1851,
     "margin": 0.8949,
@@ -52,7 +52,7 @@ class Sizes:
     contradictory: int
 
 
-FULL = Sizes(Budget(90.0), depth=8, boards=500_000, tested=1000, contradictory=100)
+FULL = Sizes(Budget(90.0), depth=12, boards=500_000, tested=1000, contradictory=100)
 QUICK = Sizes(Budget(1.0), depth=6, boards=20_000, tested=20, contradictory=10)
 
 
@@ -85,23 +85,30 @@ def legal(cells: Cells) -> Bool[np.ndarray, "board"]:
     return (np.sort(units, axis=2) == np.arange(9)).all(axis=(1, 2))
 
 
-def solving(kind: str, sizes: Sizes, folder: Path) -> Figures:
-    """By order, one cell a pass, with the most likely symbol of each and drawn; by the defaults; by the command."""
+def by_defaults(kind: str, sizes: Sizes, folder: Path) -> Figures:
+    """The command fills with the most likely of ten, as if givens that contradict the others were not known."""
     model, (cells, hidden) = model_of(sizes, folder), puzzles(kind, sizes.tested)
-    decoders = {f"{order}, one a pass": Decoder(order, None) for order in ORDERS}
-    decoders |= {"margin, default budget": Decoder("margin"), "default": DECODER}
-    ways: dict[str, Callable[[], Fills]] = {"most likely of ten": lambda: filling.most_likely(model, cells, hidden)}
-    for name, decoder in decoders.items():
-        ways[f"{name}, likely"] = partial(filling._greedy, model, cells, hidden, decoder, SEED, None)
-        ways[f"{name}, drawn"] = partial(filling.sample, model, cells, hidden, 1, SEED, decoder)
     fill, cost = filled_by_command(model_path(folder), cells, hidden)
     return {
-        "solved_by": {name: judged(way, cells, hidden) for name, way in ways.items()},
-        "solved_by_command": {**success(fill, cells, hidden), **cost},
-        "published_solved": PUBLISHED,
+        "default": by_decoder(model, cells, hidden, DECODER),
+        "margin, default budget": by_decoder(model, cells, hidden, Decoder("margin")),
+        "most likely of ten": judged(lambda: filling.most_likely(model, cells, hidden, seed=SEED), cells, hidden),
+        "command": {**success(fill, cells, hidden), **cost},
         "cells": scored(model, cells, hidden),
         "training": model.header.training,
     }
+
+
+def one_a_pass(kind: str, order: str, sizes: Sizes, folder: Path) -> Figures:
+    model, (cells, hidden) = model_of(sizes, folder), puzzles(kind, sizes.tested)
+    return {**by_decoder(model, cells, hidden, Decoder(order, None)), "published_solved": PUBLISHED[order]}
+
+
+def by_decoder(model: TrainedPredictor, cells: Cells, hidden: Hidden, decoder: Decoder) -> Figures:
+    """With the most likely symbol of each cell, and with one that is drawn."""
+    likely = partial(filling._greedy, model, cells, hidden, decoder, SEED, None)
+    drawn = partial(filling.sample, model, cells, hidden, 1, SEED, decoder)
+    return {"likely": judged(likely, cells, hidden), "drawn": judged(drawn, cells, hidden)}
 
 
 def judged(way: Callable[[], Fills], cells: Cells, hidden: Hidden) -> Figures:
@@ -145,8 +152,11 @@ def with_a_wrong_given(cells: Cells, hidden: Hidden, generator: np.random.Genera
 
 
 def tasks(sizes: Sizes, folder: Path) -> dict[str, Task]:
-    by_kind: dict[str, Task] = {kind: partial(solving, kind, sizes, folder) for kind in KINDS}
-    return by_kind | {"contradictions": partial(contradictions, sizes, folder)}
+    every: dict[str, Task] = {"contradictions": partial(contradictions, sizes, folder)}
+    for kind in KINDS:
+        every[kind] = partial(by_defaults, kind, sizes, folder)
+        every |= {f"{kind}-{order}": partial(one_a_pass, kind, order, sizes, folder) for order in PUBLISHED}
+    return every
 
 
 if __name__ == "__main__":

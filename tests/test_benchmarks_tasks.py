@@ -263,9 +263,11 @@ def test_the_tasks_of_sudoku_run(tmp_path, monkeypatch):
     monkeypatch.setattr(sudoku, "filled_by_command", without_a_command)
     sizes = sudoku.Sizes(Budget(steps=2), depth=1, boards=600, tested=2, contradictory=2)
     found = {name: task() for name, task in sudoku.tasks(sizes, tmp_path).items()}
-    assert list(found) == ["36-clues", "minimal", "contradictions"]
+    of_minimal = ["minimal", "minimal-random", "minimal-certain", "minimal-margin"]
+    assert [name for name in found if "36" not in name] == ["contradictions", *of_minimal]
     json.dumps(found, allow_nan=False)
-    assert found["minimal"]["solved_by_command"]["solved"] == 1
+    assert found["minimal"]["command"]["solved"] == 1
+    assert found["minimal-margin"]["likely"]["passes"] == (puzzles[-2:] == HIDDEN).sum() / 2
 
 
 @pytest.mark.slow

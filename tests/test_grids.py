@@ -425,7 +425,7 @@ def test_folder_of_pictures(folder):
     save(folder / "a.png", np.kron([[0, 50, 50, 50]] + [[0, 0, 0, 0]] * 3, np.ones((2, 2))))
     (folder / "notes.md").write_text("other suffixes are left alone")
     (folder / ".unfinished.png").write_text("and so are files that are not to be seen")
-    (folder / "deeper").mkdir()
+    (folder / "deeper.png").mkdir()
     cells, palette, scale = read_examples(folder)
     assert scale == 2
     assert [colour[0] for colour in palette.colours] == [0, 50, 200]
@@ -480,7 +480,10 @@ def test_images_of_any_sizes(folder):
     assert images[1].tolist() == [[0] * 4] * 2 + [[-1, -1, 2, 2]] * 2
     assert images[2].tolist() == [[0]] * 3
     refused(
-        "row 0, column 2 .*: colour .50, 50, 50, 255. is not in the palette", read_images, folder, Palette.default(2)
+        "a.png: row 0, column 1 .*: colour .50, 50, 50, 255. is not in the palette",
+        read_images,
+        folder,
+        Palette.default(2),
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image, TiffImagePlugin
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from gridcloze import HIDDEN
@@ -25,6 +27,7 @@ from gridcloze.maps import OpenMap, Resolution, open_map, read_map, resolution_w
 COVER = Palette(Palette.default(3).colours, "WFT", ("water", "forest", "town"), (11, 41, 200))
 TABLE = {0: (0, 0, 0, 0), 11: (70, 107, 159, 255), 41: (28, 95, 44, 255), 200: (171, 0, 0, 255)}
 PLACE = rasterio.Affine(30.0, 0.0, 500_000.0, 0.0, -20.0, 4_000_000.0)
+ROTATED_POLE = "+proj=ob_tran +o_proj=longlat +o_lon_p=-162 +o_lat_p=39.25 +lon_0=180 +to_meter=0.0174532925199433"
 SMALL = np.array([[11, 41, 200, 0], [41, 41, 0, 11]], np.uint8)
 
 
@@ -324,26 +327,37 @@ def test_many_samples_are_no_colours(folder):
         assert kinds <= {"gray", "undefined"}
 
 
-def test_a_compression_that_loses_something_is_not_kept(folder):
-    """A map in JPEG is written with a compression that leaves known cells as they were read."""
+def test_a_compression_that_loses_something_is_not_kept(folder, monkeypatch):
+    """A map in JPEG is written with another compression, for the results would be found to be not what was written."""
     path = save(
         folder / "map.tif", random_map(64, 64), nodata=0, compress="jpeg", tiled=True, blockxsize=16, blockysize=16
     )
     values = open_raster(path).read(1)
     known = np.unique(values[values != 0]).tolist()
-    palette = Palette.default(len(known))
-    filled = open_raster(
-        fill(folder, path, palette=Palette(palette.colours, palette.characters, values=tuple(known)))[0]
-    )
+    palette = replace(Palette.default(len(known)), values=tuple(known))
+    filled = open_raster(fill(folder, path, palette=palette)[0])
     assert filled.compression.name == "deflate"
     assert np.array_equal(filled.read(1)[values != 0], values[values != 0])
+    monkeypatch.setattr("gridcloze.maps.LOSSLESS", ("jpeg",))
+    refused("(filled|samples).tif: could not be written as a whole", fill, folder, path, palette=palette)
+
+
+def test_a_coordinate_system_that_tiff_has_no_room_for(folder):
+    """What GDAL notes in a file beside the map it notes beside the results; notes on former results go with these."""
+    path = save(folder / "map.tif", SMALL, nodata=0, crs=ROTATED_POLE)
+    assert open_raster(path).files == [str(path), f"{path}.aux.xml"]
+    for results in (fill(folder, path), fill(folder, path)):
+        assert len(list((folder / "out").iterdir())) == 6
+        assert all(open_raster(result).crs == open_raster(path).crs for result in results)
+    fill(folder, save(folder / "other.tif", SMALL, nodata=0))
+    assert len(list((folder / "out").iterdir())) == 3
 
 
 def test_nothing_half_written(folder):
     """If filling fails, none of the files is there, nor a part of one, and what was there before stays."""
     (folder / "out").mkdir()
     (folder / "out" / "filled.tif").write_text("old")
-    path = save(folder / "map.tif", np.repeat(SMALL, 9, axis=0), nodata=0)
+    path = save(folder / "map.tif", np.repeat(SMALL, 9, axis=0), nodata=0, crs=ROTATED_POLE)
     with open_map(path, COVER) as source, pytest.raises(KeyboardInterrupt):
         write_half(source, results_in(folder / "out"))
     assert [file.name for file in (folder / "out").iterdir()] == ["filled.tif"]
@@ -394,6 +408,9 @@ def test_files_that_are_no_maps(folder, how):
         refused(f"^[^:]*map.tif: values of type {dtype} are no classes; .* as integers", how, path)
     refused("map.tif: it has 2 bands; a map of classes has one", how, save(path, np.stack([SMALL, SMALL])))
     refused("map.tif: it has 3 bands", how, save(path, np.stack([SMALL] * 3)))
+    with open_raster(save(path, np.stack([SMALL, SMALL])), "r+") as dataset:
+        dataset.colorinterp = (ColorInterp.alpha, ColorInterp.gray)
+    refused("map.tif: it has 2 bands", how, path)
     Image.fromarray(SMALL).save(path, "PNG")
     refused("^[^:]*map.tif: damaged, or no GeoTIFF", how, path)
     path.write_text("text")

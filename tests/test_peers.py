@@ -70,8 +70,9 @@ def test_a_tool_without_its_server_is_skipped(monkeypatch):
 @pytest.mark.skipif(not (peers.ENVIRONMENTS / "mpslib" / "requirements.txt").exists(), reason="MPSlib is not installed")
 @pytest.mark.parametrize("name", ["MPSlib SNESIM", "MPSlib GENESIM"])
 def test_mpslib_honours_known_cells(name):
-    """Its realisations keep every visible cell, hold symbols only, and differ from each other."""
-    answer = peers.PEERS[name](IMAGE, CELLS, HIDDEN, 3)
-    assert patterns.honoured_share(answer.samples, CELLS, HIDDEN) == 1.0
+    """Its realisations keep every visible cell, hold symbols only, and differ where little is visible."""
+    hidden = np.random.default_rng(1).random(CELLS.shape) < 0.95
+    answer = peers.PEERS[name](IMAGE, CELLS, hidden, 3)
+    assert patterns.honoured_share(answer.samples, CELLS, hidden) == 1.0
     assert set(np.unique(answer.samples)) == {0, 1}
     assert (answer.samples[:, 0] != answer.samples[:, 1]).any()

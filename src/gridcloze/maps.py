@@ -150,7 +150,7 @@ class OpenMap:
         dataset = self.raster.dataset
         if dataset.crs is None:
             return None
-        width, height = map(abs, dataset.res)
+        width, height = dataset.res
         return Resolution(height, width, dataset.crs.units_factor[0])
 
     def read_rows(self, start: int, stop: int) -> Int[np.ndarray, "rows width"]:
@@ -305,6 +305,20 @@ def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_Growing]:
                 raise InputError("could not be written as a whole; is the disk full?")
 
 
+@contextmanager
+def _with_notes(path: Path) -> Iterator[Path]:
+    """As `atomic_write`, with the notes that GDAL puts beside a file where TIFF has no room, as for a rotated pole."""
+    with atomic_write(path) as partial:
+        notes, new_notes = (Path(f"{file}.aux.xml") for file in (path, partial))
+        try:
+            yield partial
+            notes.unlink(missing_ok=True)  # of a file that was there before
+            if new_notes.exists():
+                new_notes.rename(notes)
+        finally:
+            new_notes.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True, eq=False)
 class MapWriter:
     """Files that grow by rows of results."""
@@ -342,19 +356,16 @@ def write_maps(
     `samples` is given it has a band for each, without colours, which TIFF has for one band only. Raises InputError, and
     then leaves no file.
     """
-    import rasterio
-
     dataset = source.raster.dataset
     like_source = _profile_like(dataset)
     place = {name: like_source[name] for name in ("height", "width", "crs", "transform", "BIGTIFF")}
     floats = {"dtype": "float32", "compress": "deflate", "predictor": 3, "tiled": True}
     with ExitStack() as stack:
-        stack.enter_context(rasterio.Env(GDAL_PAM_ENABLED=False))  # it would put files beside the partial ones
         paths = [path for path in (filled, uncertainty, samples) if path is not None]
-        partials = [stack.enter_context(atomic_write(path)) for path in paths]
+        partials = [stack.enter_context(_with_notes(path)) for path in paths]
         profiles = [like_source | {"count": 1}, place | floats | {"count": len(UNCERTAINTY)}]
         if samples is not None:
-            profiles.append(like_source | {"count": n_samples, "interleave": "band", "photometric": "minisblack"})
+            profiles.append(like_source | {"count": n_samples, "photometric": "minisblack"})
         files = [
             stack.enter_context(_growing(path, partial, **profile))
             for path, partial, profile in zip(paths, partials, profiles, strict=True)

@@ -13,7 +13,7 @@ from .grids import HIDDEN, InputError
 from .predictor import Cells, Evidence, Hidden, Predictor, entropy_bits
 from .tiling import Tile, Tiling
 
-DECODER = Decoder("spread", cells_per_bit=128)  # docs/decoders.md
+DECODER = Decoder("spread", cells_per_bit=128)  # LOG.md
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
 
 ReadRows = Callable[[int, int], Int[np.ndarray, "rows width"]]
@@ -54,7 +54,7 @@ def sample(
     decoder = decoder or default_decoder(predictor)
     if not exceeds_window(predictor, cells.shape):
         return filling.sample(predictor, cells, hidden, n, seed, decoder, evidence)
-    _refuse(evidence)
+    _refuse_evidence(evidence)
     every = [np.repeat(array, n, axis=0) for array in (cells, hidden)]
     streams = filling.streams_of(cells, hidden, n, seed)
     return _swept(predictor, every[0], every[1], streams, decoder, filling.drawn, n)
@@ -73,12 +73,12 @@ def most_likely(
     decoder = decoder or default_decoder(predictor)
     if not exceeds_window(predictor, cells.shape):
         return filling.most_likely(predictor, cells, hidden, filling.CANDIDATES, seed, decoder, evidence, draws)
-    _refuse(evidence)
+    _refuse_evidence(evidence)
     streams = filling.streams_of(cells, hidden, 1, seed)
     return _swept(predictor, cells, hidden, streams, decoder, filling.likeliest, 1)
 
 
-def _refuse(evidence: Evidence | None) -> None:
+def _refuse_evidence(evidence: Evidence | None) -> None:
     if evidence is not None:
         raise InputError("what is allowed where can be said of grids that are not larger than the windows learned from")
 

@@ -1,0 +1,47 @@
+"""The models in the repository."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridcloze import checkpoint, scoring
+from gridcloze.baselines import nearest_visible
+from gridcloze.grids import HIDDEN
+
+ROOT = Path(__file__).parent.parent
+MODELS = sorted((ROOT / "models").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_model_is_small_and_has_a_card(path):
+    """Each is at most 4 MiB, and the page beside it says from what data, by which licence and with which scores."""
+    card = (ROOT / "models" / "README.md").read_text().split(f"## {path.name}")[1].split("\n## ")[0]
+    assert path.stat().st_size <= 4 * 2**20
+    assert all(word in card for word in ("| data |", "| licence |", "| scores |"))
+
+
+def test_channels_are_filled_better_than_by_the_nearest_cell(gridcloze):
+    """With 5 % of a realisation known that nobody showed, the model errs less than the nearest known cell does."""
+    with np.load(ROOT / "benchmarks" / "data" / "channels.npz") as data:
+        truth = data["realizations"][420, :100, :90].astype(np.int64)
+    hidden = np.random.default_rng(0).random(truth.shape) >= 0.05
+    puzzle = np.where(hidden, HIDDEN, truth)
+    np.save("puzzle.npy", puzzle)
+    assert gridcloze("fill", ROOT / "models" / "channels.safetensors", "puzzle.npy", "-o", "out")[0] == 0
+    with np.load("out/puzzle.npz") as results:
+        law, fill = results["marginals"].astype(np.float64), results["fill"]
+    assert (fill == truth)[~hidden].all()
+    nearest = nearest_visible(puzzle[None], hidden[None])[1][0]
+    error = scoring.error(law[None], truth[None], hidden[None])
+    assert error < 0.75 * (nearest != truth)[hidden].mean()
+    assert scoring.bits_per_hidden_cell(law[None], truth[None], hidden[None]) < 0.35
+    assert (fill != truth)[hidden].mean() < 0.13
+
+
+def test_channels_say_what_they_learned_from():
+    """The header of the model names windows of 64 by 64, and how long it learned."""
+    header = checkpoint.read_header(ROOT / "models" / "channels.safetensors")
+    assert header.windows
+    assert (header.config["height"], header.config["width"]) == (64, 64)
+    assert header.training["seconds"] <= 30 * 60
