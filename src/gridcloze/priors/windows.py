@@ -14,7 +14,7 @@ FEW_IMAGES = 10  # below, a corner of each is held out, and above, some as a who
 HELD_OUT_SIDE = 0.316  # of a corner, as a share of the image's: a tenth of its cells
 HELD_OUT_CELLS = 2**20
 
-Image = Int[np.ndarray, "image_height image_width"]
+Image = Int[np.ndarray, "_height _width"]  # each of its own size
 Corner = tuple[int, int]  # the row and the column from which on an image is held out
 
 
