@@ -63,7 +63,7 @@ def train(name: str, sizes: Sizes, folder: Path) -> Figures:
 
 def conditions(peer: Peer, learned: str, sizes: Sizes) -> Figures:
     """The scores of one who fills, for each condition."""
-    realisations, figures = data.channels()["realizations"][TEST], {}
+    realisations, figures = data.channels()["realizations"][TEST], Figures(seed=SEED)
     for number, (name, (hide, n)) in enumerate(CONDITIONS.items()):
         generator = np.random.default_rng([SEED, number])
         cells = textures.windows_of(realisations, min(n, sizes.most_grids), SIDE, generator)

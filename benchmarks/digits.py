@@ -132,6 +132,7 @@ def likelihood(sizes: Sizes, folder: Path) -> Figures:
     generator = np.random.default_rng(SEED)
     nats = any_order_nats(model, cells, np.ones(cells.shape, dtype=bool), sizes.strata, generator)
     return {
+        "seed": SEED,
         "nats": mean_and_error(nats),
         "nats_of_coins": entropy_nats(digits()["x_test"][: sizes.tested]),
         "published_nats": PUBLISHED_NATS,
@@ -146,14 +147,14 @@ def in_turn(sizes: Sizes, folder: Path) -> Figures:
     everything = np.ones(cells.shape, dtype=bool)
     nats = -np.log(2) * filling.log_prob_bits(model, cells, everything, orders=1, seed=SEED).bits
     estimate = any_order_nats(model, cells, everything, 8 * sizes.strata, np.random.default_rng(SEED))
-    return {"nats": mean_and_error(nats), "estimate_above": mean_and_error(estimate - nats)}
+    return {"seed": SEED, "nats": mean_and_error(nats), "estimate_above": mean_and_error(estimate - nats)}
 
 
 def halves(sizes: Sizes, folder: Path) -> Figures:
     """`bits_per_hidden_cell` is of marginals; `joint_…` of all hidden cells one after the other, in any order."""
     model, cells = model_of(thresholded, sizes, folder), test_digits(thresholded, sizes.tested)
     generator = np.random.default_rng(SEED)
-    result: Figures = {"test_law": scored(model, cells, test_law(cells.shape, generator))}
+    result: Figures = {"seed": SEED, "test_law": scored(model, cells, test_law(cells.shape, generator))}
     for name, hidden in half_hidden(cells).items():
         bits = any_order_nats(model, cells, hidden, sizes.strata, generator) / np.log(2) / hidden[0].sum()
         result[name] = {**scored(model, cells, hidden), "joint_bits_per_hidden_cell": mean_and_error(bits)}
@@ -176,6 +177,7 @@ def fills(sizes: Sizes, folder: Path) -> Figures:
         draws=filling.sample(model, shown, unknown, DRAWS, SEED).cells.astype(np.int8),
     )
     return {
+        "seed": SEED,
         "seconds_of_one_draw": seconds / len(cells),
         "passes_of_one_draw": float(np.mean([one.passes for one in each])),
         "by_command": filled_by_command(model_path(thresholded, folder), cells, hidden)[1],

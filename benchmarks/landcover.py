@@ -55,7 +55,7 @@ def train(sizes: Sizes, folder: Path) -> Figures:
 
 def conditions(peer: Peer, sizes: Sizes) -> Figures:
     """The scores of one who fills, for each condition, with the reliability of each class."""
-    cells, figures = data.landcover()["cells"], {}
+    cells, figures = data.landcover()["cells"], Figures(seed=SEED)
     for number, (name, hide) in enumerate(CONDITIONS.items()):
         generator = np.random.default_rng([SEED, number])
         windows = textures.windows_of(cells[None, :, TEST], sizes.most_grids, SIDE, generator)

@@ -242,6 +242,7 @@ def without_a_command(path, cells, hidden):
     return cells, {"seconds_per_grid": 0.0, "peak_MiB": 0}
 
 
+@pytest.mark.slow
 def test_the_tasks_of_digits_run(tiny_digits, tmp_path, monkeypatch):
     """Every task gives finite figures, and a picture can be drawn from what `fills` keeps."""
     monkeypatch.setattr(digits, "filled_by_command", without_a_command)
@@ -254,6 +255,7 @@ def test_the_tasks_of_digits_run(tiny_digits, tmp_path, monkeypatch):
     assert (tmp_path / "digits.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_the_tasks_of_sudoku_run(tmp_path, monkeypatch):
     """Every task gives finite figures."""
     generator = np.random.default_rng(0)

@@ -52,6 +52,7 @@ def test_a_tool_gets_its_job_and_its_realisations_are_counted(tmp_path, monkeypa
     monkeypatch.setattr(peers, "environment", lambda tool: sys.executable)
     answer = peers.Simulation("echo", method="echo")(IMAGE, CELLS, HIDDEN, 3)
     assert answer.marginals[HIDDEN] == pytest.approx(np.broadcast_to([2.5 / 4, 1.5 / 4], (HIDDEN.sum(), 2)))
+    assert (answer.marginals[~HIDDEN] == np.eye(2)[CELLS[~HIDDEN]]).all()
     assert patterns.honoured_share(answer.samples, CELLS, HIDDEN) == 1.0
     assert answer.seconds == 1.0
     assert answer.peak_mebibytes > 1
