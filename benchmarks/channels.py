@@ -16,11 +16,10 @@ import numpy as np
 
 import data
 import textures
-from common import RESULTS, Figures, Task, main, trained
+from common import RESULTS, Figures, Task, main
 from gridcloze.grids import Palette
 from gridcloze.predictor import Cells
 from gridcloze.priors import Windows
-from gridcloze.training import Budget
 from peers import PEERS, SIMULATORS, Peer
 from textures import Sizes
 
@@ -56,9 +55,11 @@ def model_path(name: str, folder: Path = RESULTS) -> Path:
 
 def train(name: str, sizes: Sizes, folder: Path) -> Figures:
     """A model of windows."""
-    path, palette, budget = model_path(name, folder), Palette.default(2), Budget(sizes.effort * IMAGES[name])
-    predictor = trained(lambda: Windows(list(images_of(name)), palette, (SIDE, SIDE)), path, budget, sizes.depth)
-    return {"MiB": path.stat().st_size / 2**20, **predictor.header.training}
+
+    def prior() -> Windows:
+        return Windows(list(images_of(name)), Palette.default(2), (SIDE, SIDE))
+
+    return textures.learned_by(prior, model_path(name, folder), IMAGES[name], sizes)
 
 
 def conditions(peer: Peer, learned: str, sizes: Sizes) -> Figures:

@@ -21,7 +21,6 @@ from gridcloze import HIDDEN, __version__, checkpoint, scoring, verbs
 from gridcloze.bulk import write_json
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.grids import Palette, write_stack
-from gridcloze.inpainter import learn
 from gridcloze.predictor import Cells, Hidden, Predictor
 from gridcloze.priors import Examples, Learnable
 from gridcloze.training import Budget
@@ -108,16 +107,7 @@ def trained(
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = path.with_name(f"{path.name}.resume")
-        with verbs._display("training") as show:
-            predictor = learn(
-                examples(),
-                budget,
-                depth=depth,
-                report=lambda progress: show(progress.share, verbs._news(progress)),
-                state_path=state,
-                resume=True,
-            )
+        predictor = verbs.learned(examples(), path, budget, depth=depth, resume=True)
         if predictor.header.training["interrupted"]:
             raise KeyboardInterrupt
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -136,12 +126,17 @@ def filled_by_command(model: Path, cells: Cells, hidden: Hidden) -> tuple[Cells,
     """What `gridcloze fill` makes of puzzles, which it writes beside the model; seconds for each, and peak memory."""
     stack, out = model.with_name(f"{model.stem}-puzzles.npy"), model.with_name(f"{model.stem}-filled")
     write_stack(stack, np.where(hidden, HIDDEN, cells))
-    command = [Path(sys.executable).parent / "gridcloze", "fill", model, stack, "-o", out, "--overwrite"]
-    began = time.monotonic()
-    process = os.posix_spawn(command[0], [*map(str, command)], os.environ)
-    _, status, usage = os.wait4(process, 0)
-    seconds = time.monotonic() - began
-    assert status == 0
+    seconds, peak = measured("fill", model, stack, "-o", out, "--overwrite")
     with np.load(out / f"{stack.stem}.npz") as results:
         fill = results["fill"].astype(np.int64)
-    return fill, {"seconds_per_grid": seconds / len(cells), "peak_MiB": round(usage.ru_maxrss / 1024)}
+    return fill, {"seconds_per_grid": seconds / len(cells), "peak_MiB": round(peak)}
+
+
+def measured(*arguments: str | Path) -> tuple[float, float]:
+    """The seconds that a command of gridcloze takes in a process of its own, and its peak memory in MiB."""
+    command = [str(Path(sys.executable).parent / "gridcloze"), *map(str, arguments)]
+    began = time.monotonic()
+    process = os.posix_spawn(command[0], command, os.environ)  # a fork would begin with the memory of this process
+    _, status, usage = os.wait4(process, 0)
+    assert status == 0
+    return time.monotonic() - began, usage.ru_maxrss / 1024

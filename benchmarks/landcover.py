@@ -14,11 +14,10 @@ import numpy as np
 
 import data
 import textures
-from common import RESULTS, Figures, Task, main, trained
+from common import RESULTS, Figures, Task, main
 from gridcloze import scoring
 from gridcloze.grids import Palette
 from gridcloze.priors import Windows
-from gridcloze.training import Budget
 from peers import PEERS, Answer, Peer
 from textures import Sizes
 
@@ -43,14 +42,11 @@ def model_path(folder: Path = RESULTS) -> Path:
 
 def train(sizes: Sizes, folder: Path) -> Figures:
     """A model of windows."""
-    image, path, palette = data.landcover()["cells"][:, TRAIN], model_path(folder), Palette.default(15)
-    predictor = trained(
-        lambda: Windows([image], palette, (SIDE, SIDE), symmetries=True),
-        path,
-        Budget(sizes.effort * MINUTES),
-        sizes.depth,
-    )
-    return {"MiB": path.stat().st_size / 2**20, **predictor.header.training}
+
+    def prior() -> Windows:
+        return Windows([data.landcover()["cells"][:, TRAIN]], Palette.default(15), (SIDE, SIDE), symmetries=True)
+
+    return textures.learned_by(prior, model_path(folder), MINUTES, sizes)
 
 
 def conditions(peer: Peer, sizes: Sizes) -> Figures:

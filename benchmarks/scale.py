@@ -7,10 +7,6 @@ seams   whether patterns across the borders of what is filled at once differ fro
 The map is that of Augusta, mirrored until it is large enough. Results are in benchmarks/results/scale-TASK.json.
 """
 
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,7 @@ from jaxtyping import Bool
 
 import data
 from channels import SIDE, model_path
-from common import RUNS, Figures, main
+from common import RUNS, Figures, main, measured
 from gridcloze import checkpoint, patterns, sweeping, tiling
 from gridcloze.predictor import Cells
 from landcover import model_path as landcover_path
@@ -58,19 +54,9 @@ def sizes() -> Figures:
     """Each size by the command, in a process of its own."""
     result: Figures = {}
     for side in SIDES:
-        command = [
-            Path(sys.executable).parent / "gridcloze",
-            "fill",
-            landcover_path(),
-            clouded_map(side),
-            "-o",
-            RUNS / "scale",
-        ]
-        began = time.monotonic()
-        process = subprocess.Popen([*map(str, command), "--overwrite"])
-        _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0
-        result[f"{side}"] = {"seconds": time.monotonic() - began, "peak_MiB": usage.ru_maxrss / 1024}
+        path = clouded_map(side)
+        seconds, peak = measured("fill", landcover_path(), path, "-o", RUNS / "scale", "--overwrite")
+        result[f"{side}"] = {"seconds": seconds, "peak_MiB": peak}
     small, large = (result[f"{side}"]["seconds"] - result["64"]["seconds"] for side in (256, 4096))
     result["exponent"] = np.log(large / small) / np.log((4096 / 256) ** 2)
     return result

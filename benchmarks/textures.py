@@ -2,15 +2,18 @@
 
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from common import Figures
+from common import Figures, trained
 from gridcloze import checkpoint, patterns, scoring, sweeping
 from gridcloze.masking import Shape
 from gridcloze.predictor import Cells, Hidden
+from gridcloze.priors import Learnable
+from gridcloze.training import Budget
 from peers import Answer, Peer, Skipped
 
 
@@ -56,6 +59,12 @@ def windows_of(images: Cells, n: int, side: int, generator: np.random.Generator)
     rows, columns = (generator.integers(0, length - side, n, endpoint=True) for length in images.shape[1:])
     places = zip(range(n), rows, columns, strict=True)
     return np.stack([images[i % len(images), row : row + side, column : column + side] for i, row, column in places])
+
+
+def learned_by(prior: Callable[[], Learnable], path: Path, minutes: float, sizes: Sizes) -> Figures:
+    """Trains a model, and says what its file says of that."""
+    predictor = trained(prior, path, Budget(sizes.effort * minutes), sizes.depth)
+    return {"MiB": path.stat().st_size / 2**20, **predictor.header.training}
 
 
 def asked(model: Path) -> Peer:

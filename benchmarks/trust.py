@@ -12,18 +12,13 @@ Results are written to benchmarks/results/trust-TASK.json.
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from common import RESULTS, RUNS, circumstances
+from common import RESULTS, RUNS, circumstances, measured
 from gridcloze import HIDDEN, checking, checkpoint, filling, scoring
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
@@ -161,13 +156,8 @@ def bulk() -> dict[str, Any]:
         hidden &= np.random.default_rng(SEED).random(hidden.shape) < most
         stack, out = RUNS / f"bulk-{n}.npy", RUNS / f"bulk-{n}-out"
         write_stack(stack, np.where(hidden, HIDDEN, cells))
-        began = time.monotonic()
-        command = [Path(sys.executable).parent / "gridcloze", "fill", MODEL, stack, "-o", out]
-        process = subprocess.Popen([*map(str, command), "--samples", "16", "--overwrite"])
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-        assert status == 0
-        result[name] = {"grids_per_second": n / seconds, "peak_MiB": usage.ru_maxrss / 1024}
+        seconds, peak = measured("fill", MODEL, stack, "-o", out, "--samples", "16", "--overwrite")
+        result[name] = {"grids_per_second": n / seconds, "peak_MiB": peak}
     return result
 
 

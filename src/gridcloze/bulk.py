@@ -99,7 +99,7 @@ def fill_files(
     sizes = {path: _size(run, path) for path in todo}
     done, total = 0, sum(sizes.values())
     check_writable(run.result(paths[0], ".npz"))
-    of_maps = [path for path in todo if path.suffix.lower() in MAPS]
+    of_maps = [path for path in todo if maps.is_map(path)]
     stacks = [path for path in todo if path not in of_maps and is_stack(path)]
     singles = [path for path in todo if path not in of_maps + stacks]
     for part in _parts(len(singles)):
@@ -164,7 +164,9 @@ def _finished(run: _Run, path: Path) -> Report | None:
 
 def _size(run: _Run, path: Path) -> int:
     """The number of grids in a file, all of which were read; a map is only looked at."""
-    if path.suffix.lower() in MAPS:
+    if maps.is_map(path):
+        if run.request.allow is not None:
+            raise InputError(f"{path}: --allow is for pictures and arrays, not for maps")
         with maps.open_map(path, run.predictor.header.palette, run.request.hidden):
             return 1
     if is_stack(path):
@@ -295,14 +297,12 @@ def _fill_stack(run: _Run, path: Path, watch: Callable[[int], None]) -> Report:
 def _fill_map(run: _Run, path: Path, watch: Callable[[float], None]) -> Report:
     """A GeoTIFF by rows, so that memory does not grow with its height."""
     request, header = run.request, run.predictor.header
-    if request.allow is not None:
-        raise InputError(f"{path}: --allow is for pictures and arrays, not for maps")
     samples = run.result(path, "-samples.tif") if request.samples else None
     filled, uncertainty = run.result(path, path.suffix), run.result(path, "-uncertainty.tif")
     hidden_cells, trained = 0, header.training.get("resolution")
     with maps.open_map(path, header.palette, request.hidden) as source:
         warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
-        size, decoder = (source.height, source.width), request.decoder or sweeping.default_decoder(run.predictor)
+        size, decoder = (source.height, source.width), request.decoder
         with maps.write_maps(source, filled, uncertainty, samples, request.samples) as writer:
             parts = sweeping.by_rows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
             for part in parts:

@@ -92,8 +92,7 @@ class Decoder:
     `several` reveals up to so many uncertain cells, those that barely depend on each other: log2(several) further
     passes show whose law changes when others have a value. `cells_per_bit` reveals the first in order, as many as have
     together a bit of entropy for each so many cells that were to be filled: for orders that bring cells far from each
-    other, as "spread" does, in large grids.
-    Raises InputError for an unknown order and bad numbers.
+    other, as "spread" does, in large grids. Raises InputError for an unknown order and bad numbers.
     """
 
     order: str = "weighted"
@@ -111,12 +110,8 @@ class Decoder:
         """The cells that the budget pays for."""
         if self.budget_bits is None:
             return np.zeros_like(hidden)
-        entropy = np.where(hidden, entropy_bits(law), np.inf)
-        ascending = entropy.argsort(axis=1, kind="stable")
-        paid = np.take_along_axis(entropy, ascending, axis=1).cumsum(axis=1) <= self.budget_bits
-        free = np.zeros_like(hidden)
-        np.put_along_axis(free, ascending, paid, axis=1)
-        return free
+        entropy = entropy_bits(law)
+        return _first_within(np.where(hidden, entropy, np.inf), entropy, hidden, np.full(len(law), self.budget_bits))
 
 
 ONE_AT_A_TIME = Decoder("random", None)
@@ -511,7 +506,7 @@ class _Particles:
 
 def _first_within(rank: np.ndarray, entropy: np.ndarray, rest: Which, bits: Float[np.ndarray, "row"]) -> Which:
     """The cells of least rank that have together at most so many bits of entropy."""
-    order = rank.argsort(axis=1)
+    order = rank.argsort(axis=1, kind="stable")
     within = np.take_along_axis(np.where(rest, entropy, np.inf), order, axis=1).cumsum(axis=1) <= bits[:, None]
     chosen = np.zeros_like(rest)
     np.put_along_axis(chosen, order, within, axis=1)

@@ -46,6 +46,11 @@ class Resolution(NamedTuple):
         return f"{self.height:g} by {self.width:g} {self.unit}"
 
 
+def is_map(path: AnyPath) -> bool:
+    """Whether the name of a file is that of a GeoTIFF."""
+    return Path(path).suffix.lower() in MAPS
+
+
 def resolution_warning(trained: Resolution | None, found: Resolution | None) -> str | None:
     """A line on pixels of another size than those that a model was trained on, if both are known and they differ."""
     if trained is None or found is None:
@@ -214,8 +219,7 @@ def _opened_raster(path: AnyPath) -> Iterator[_Raster]:
 def _opened_flags(path: AnyPath, shape: tuple[int, int]) -> Iterator[Any]:
     with ExitStack() as stack:
         with readable(path, MAPS + PICTURES + ARRAYS) as file:
-            is_map = file.suffix.lower() in MAPS
-            flags = stack.enter_context(_opened_raster(file)) if is_map else read_flags(file)
+            flags = stack.enter_context(_opened_raster(file)) if is_map(file) else read_flags(file)
             if flags.shape != shape:
                 sizes = [" by ".join(map(str, each)) for each in (flags.shape, shape)]
                 raise InputError(f"it is {sizes[0]} and the map {sizes[1]}; both need the same size")

@@ -18,18 +18,12 @@ def scattered(shape: Shape, generator: np.random.Generator) -> Hidden:
 
 def rectangle(shape: Shape, generator: np.random.Generator) -> Hidden:
     """One rectangle with sides uniform in 2…height and 2…width, placed uniformly."""
-    batch, height, width = shape
-    rows = _interval(batch, height, generator)
-    columns = _interval(batch, width, generator)
-    return rows[:, :, None] & columns[:, None, :]
+    return _rectangle(shape, generator, _uniform_length)
 
 
 def hole(shape: Shape, generator: np.random.Generator) -> Hidden:
     """One rectangle whose sides have any magnitude: their logarithms are uniform."""
-    batch, height, width = shape
-    rows = _interval(batch, height, generator, _any_magnitude)
-    columns = _interval(batch, width, generator, _any_magnitude)
-    return rows[:, :, None] & columns[:, None, :]
+    return _rectangle(shape, generator, _any_magnitude)
 
 
 def all_but_few(shape: Shape, generator: np.random.Generator) -> Hidden:
@@ -92,6 +86,13 @@ def test_law(shape: Shape, generator: np.random.Generator) -> Hidden:
     return _at_least_one(hidden, generator)
 
 
+def _rectangle(shape: Shape, generator: np.random.Generator, lengths: Lengths) -> Hidden:
+    batch, height, width = shape
+    rows = _interval(batch, height, generator, lengths)
+    columns = _interval(batch, width, generator, lengths)
+    return rows[:, :, None] & columns[:, None, :]
+
+
 def _uniform_length(batch: int, side: int, generator: np.random.Generator) -> Int[np.ndarray, " batch"]:
     return generator.integers(min(2, side), side, endpoint=True, size=batch)
 
@@ -101,7 +102,7 @@ def _any_magnitude(batch: int, side: int, generator: np.random.Generator) -> Int
 
 
 def _interval(
-    batch: int, side: int, generator: np.random.Generator, lengths: Lengths = _uniform_length
+    batch: int, side: int, generator: np.random.Generator, lengths: Lengths
 ) -> Bool[np.ndarray, "batch side"]:
     length = lengths(batch, side, generator)
     start = generator.integers(0, side - length, endpoint=True)

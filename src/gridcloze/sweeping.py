@@ -156,12 +156,13 @@ def by_rows(
     size: Size,
     n: int,
     seed: int = 0,
-    decoder: Decoder = DECODER,
+    decoder: Decoder | None = None,
 ) -> Iterator[Swept]:
     """The likely fill and `n` draws of one grid of `size` (height, width), in memory that does not grow with height.
 
     `read_rows(start, stop)` gives cells, HIDDEN where they are hidden. The result is that of a sweep over the whole.
     """
+    decoder = decoder or default_decoder(predictor)
     nothing = np.empty((1 + n, 0, size[1]), dtype=np.int64)
     fill = _Sweep(predictor, nothing[:1], nothing[:1] == HIDDEN, [(seed, 0)], decoder, filling.likeliest)
     drawn = _Sweep(

@@ -24,7 +24,6 @@ from .films import check_film, write_film
 from .grids import (
     ARRAYS,
     HIDDEN,
-    MAPS,
     Grid,
     InputError,
     Palette,
@@ -106,18 +105,17 @@ class Source:
 
     def read(self) -> tuple[Learnable, int, maps.Resolution | None]:
         """What to learn from, the scale it is drawn at, and the size of its pixels if that is known. InputError."""
-        palette = read_palette(self.palette) if self.palette else None
-        scale, resolution = 1, None
-        if self.path.suffix.lower() in MAPS:
-            found = maps.read_map(self.path, palette)
-            images, palette, resolution = [found.cells], found.palette, found.resolution
-        elif self.windows is None:
+        palette, is_map = read_palette(self.palette) if self.palette else None, maps.is_map(self.path)
+        if self.windows is None and is_map:
+            raise InputError(f"{self.path}: of a map windows are learned: say how large they are (--windows 64)")
+        if self.windows is None:
             cells, palette, scale = read_examples(self.path, palette)
             return Examples(cells, palette, self.symmetries), scale, None
+        if is_map:
+            found = maps.read_map(self.path, palette)
+            images, palette, scale, resolution = [found.cells], found.palette, 1, found.resolution
         else:
-            images, palette, scale = read_images(self.path, palette)
-        if self.windows is None:
-            raise InputError(f"{self.path}: of a map windows are learned: say how large they are (--windows 64)")
+            (images, palette, scale), resolution = read_images(self.path, palette), None
         with about(self.path):
             return Windows(images, palette, (self.windows, self.windows), self.symmetries), scale, resolution
 
@@ -131,25 +129,33 @@ def train(
     resume: bool = False,
 ) -> Report:
     """Train a model on example grids and write it to one file."""
-    from .inpainter import learn  # loads torch, as nothing else does here
-
     check_writable(out)
     examples, scale, resolution = source.read()
-    state_path = out.with_name(f"{out.name}.resume")
-    with _display("training") as show:
-        predictor = learn(
-            examples,
-            budget,
-            seed,
-            depth,
-            scale,
-            lambda progress: show(progress.share, _news(progress)),
-            state_path,
-            resume,
-        )
+    predictor = learned(examples, out, budget, seed, depth, scale, resume)
     if resolution is not None:
         predictor.header.training["resolution"] = list(resolution)
     return {"model": str(out), "hash": checkpoint.save(out, predictor), **predictor.header.training}
+
+
+def learned(
+    examples: Learnable,
+    out: Path,
+    budget: "gridcloze.training.Budget",
+    seed: int = 0,
+    depth: int | None = None,
+    scale: int = 1,
+    resume: bool = False,
+) -> checkpoint.TrainedPredictor:
+    """A model for the file `out`, beside which the state of a stopped training is kept; shows how far it is."""
+    from .inpainter import learn  # loads torch, as nothing else does here
+
+    state_path = out.with_name(f"{out.name}.resume")
+    with _display("training") as show:
+
+        def report(progress: "gridcloze.training.Progress") -> None:
+            show(progress.share, _news(progress))
+
+        return learn(examples, budget, seed, depth, scale, report, state_path, resume)
 
 
 def _news(progress: "gridcloze.training.Progress") -> str:
