@@ -1,5 +1,6 @@
 """Big grids and maps, from files to files."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import rasterio
 
 from gridcloze import HIDDEN, Inpainter, checkpoint
+from gridcloze.networks import NetworkPredictor
+from gridcloze.predictor import Calibration
 
 CLASSES = np.array([11, 21, 42])
 PLACE = rasterio.Affine(30.0, 0.0, 500_000.0, 0.0, -30.0, 3_700_000.0)
@@ -114,6 +117,27 @@ def test_bad_maps_get_one_line_and_leave_nothing(case, gridcloze, model, tmp_pat
     assert words in error
     assert error.count("\n") == 1
     assert list(tmp_path.glob("out/*")) == []
+
+
+def test_what_is_allowed_cannot_be_said_of_maps_and_nothing_else_is_filled_before(gridcloze, model, tmp_path):
+    """--allow beside a map is refused before any other input is filled."""
+    save_map("map.tif", with_clouds())
+    np.save("puzzle.npy", np.full((6, 6), HIDDEN))
+    np.save("allowed.npy", np.ones((6, 6, 3), dtype=bool))
+    code, _, error = gridcloze("fill", model, "puzzle.npy", "map.tif", "-o", "out", "--allow", "allowed.npy")
+    assert (code, error) == (2, "gridcloze: map.tif: --allow is for pictures and arrays, not for maps\n")
+    assert list(tmp_path.glob("out/*")) == []
+
+
+def test_without_its_temperatures_a_model_of_windows_still_answers_through_them(gridcloze, model):
+    """Of a grid larger than a window every temperature asks the same windows."""
+    predictor = checkpoint.load(model)
+    cells, hidden = np.zeros((1, 12, 13), dtype=np.int64), np.ones((1, 12, 13), dtype=bool)
+    warm = Calibration((0.0,), (2.0,))
+    hot = dataclasses.replace(predictor, base=NetworkPredictor(predictor.base.model, warm))
+    plain = dataclasses.replace(predictor, base=NetworkPredictor(predictor.base.model))
+    assert np.array_equal(hot.uncalibrated().marginals(cells, hidden), plain.marginals(cells, hidden))
+    assert not np.array_equal(hot.marginals(cells, hidden), plain.marginals(cells, hidden))
 
 
 def test_big_grids_need_windows_that_fit(gridcloze):

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -77,11 +77,11 @@ class TrainedPredictor:
         """The weights with which each patch looks at each, row by row; see `Bert.forward`."""
         return cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols))
 
-    def uncalibrated(self) -> LogitsPredictor:
+    def uncalibrated(self) -> "TrainedPredictor":
         """The same model with logits as they are."""
         base = copy.copy(self.base)
         base.calibration = Calibration()
-        return base
+        return replace(self, base=base)
 
 
 def save(path: Path | str, predictor: TrainedPredictor) -> str:
