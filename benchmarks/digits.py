@@ -1,4 +1,4 @@
-"""Digits 28×28: `python benchmarks/digits.py [TASK …]`, two trainings of an hour each and some ten minutes.
+"""Digits 28×28: `python benchmarks/digits.py [TASK …]`, trainings of 60 and 20 minutes and some ten minutes.
 
 likelihood  nats of the test digits in any order, binarised by a coin for each pixel; beside published ones
 in-turn     the same one cell after the other, of some digits: what the estimate of `likelihood` estimates
@@ -41,7 +41,9 @@ PUBLISHED_NATS = {  # of MNIST binarised so (Uria et al. 2016, arXiv:1605.02226)
 class Sizes:
     """How much of everything."""
 
-    budget: Budget
+    grey: Budget  # of the training on digits of grey pixels, which coins make black or white
+    black_and_white: Budget
+    depth: int
     learned: int  # digits, the first of those for training
     held_out: int  # the last of them
     tested: int
@@ -50,8 +52,10 @@ class Sizes:
     filled: int
 
 
-FULL = Sizes(Budget(60.0), learned=55_000, held_out=5_000, tested=10_000, strata=8, in_turn=100, filled=50)
-QUICK = Sizes(Budget(0.5), learned=2_000, held_out=200, tested=200, strata=4, in_turn=5, filled=4)
+FULL = Sizes(
+    Budget(60.0), Budget(20.0), 10, learned=55_000, held_out=5_000, tested=10_000, strata=8, in_turn=100, filled=50
+)
+QUICK = Sizes(Budget(0.5), Budget(0.5), 6, learned=2_000, held_out=200, tested=200, strata=4, in_turn=5, filled=4)
 
 
 def coins(grey: Kept, generator: np.random.Generator) -> Cells:
@@ -69,7 +73,8 @@ def thresholded(grey: Kept) -> Kept:
 
 
 def model_of(prepare: Callable[[Kept], Kept], sizes: Sizes, folder: Path) -> TrainedPredictor:
-    return trained(lambda: examples(prepare, sizes), model_path(prepare, folder), sizes.budget)
+    budget = sizes.black_and_white if prepare is thresholded else sizes.grey
+    return trained(lambda: examples(prepare, sizes), model_path(prepare, folder), budget, sizes.depth)
 
 
 def examples(prepare: Callable[[Kept], Kept], sizes: Sizes) -> Drawn:
