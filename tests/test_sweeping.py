@@ -91,18 +91,37 @@ def test_a_wave_comes_after_all_that_its_windows_see(height, width, side):
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_marginals_through_windows_are_exact_where_windows_show_what_matters(seed):
-    """A law is the exact one wherever the nearest visible cells on both sides, or the ends, are in the window."""
+    """A law is the exact one wherever the nearest visible cells on both sides are in every window."""
     generator = np.random.default_rng(seed)
-    cells, hidden = generator.integers(0, 2, (1, 3, 23)), generator.random((1, 3, 23)) < 0.5
+    cells, hidden = generator.integers(0, 2, (1, 3, 23)), generator.random((1, 3, 23)) < 0.3
     found = Chains(2, 8).marginals(cells, hidden)
-    for tile in (tile for row in Tiling(3, 23, (2, 8)).rows for tile in row):
-        for row in range(tile.core[0].start, tile.core[0].stop):
-            exact = chain_marginals(np.where(hidden[0, row], HIDDEN, cells[0, row]))
-            known = np.flatnonzero(~hidden[0, row, tile.window[1]])
-            for column in range(tile.core[1].start, tile.core[1].stop):
-                place = column - tile.window[1].start
-                if known.size and known[0] <= place <= known[-1]:
-                    assert found[0, row, column] == pytest.approx(exact[column])
+    enclosed = np.ones((3, 23), dtype=bool)
+    for tile in (tile for row in Tiling(3, 23, (2, 8), tiling.HALF_OVERLAPPING).rows for tile in row):
+        known = ~hidden[0][tile.window]
+        before, after = np.logical_or.accumulate(known, 1), np.logical_or.accumulate(known[:, ::-1], 1)[:, ::-1]
+        enclosed[tile.window] &= before & after
+    for row in range(3):
+        exact = chain_marginals(np.where(hidden[0, row], HIDDEN, cells[0, row]))
+        assert found[0, row, enclosed[row]] == pytest.approx(exact[enclosed[row]])
+
+
+def test_laws_pass_from_window_to_window_without_a_jump():
+    """Between two windows that say different things laws change evenly; of the nearest window alone they would jump."""
+
+    class LeftOrRight(Chains):
+        def marginals(self, cells, hidden):
+            if cells.shape[1:] != self.window:
+                return super().marginals(cells, hidden)
+            first = np.arange(len(cells)) == 0
+            return np.where(first[:, None, None, None], [0.9, 0.1], [0.1, 0.9]) + np.zeros((*cells.shape, 1))
+
+    nothing = np.zeros((1, 4, 30), dtype=np.int64)
+    white = LeftOrRight(4, 20).marginals(nothing, nothing == 0)[0, :, :, 1]
+    steps = np.diff(white, axis=1)
+    assert white[:, 0] == pytest.approx(0.1)
+    assert white[:, -1] == pytest.approx(0.9)
+    assert (steps > -1e-9).all()
+    assert steps.max() < 0.1
 
 
 @pytest.mark.parametrize("decoder", [ONE_AT_A_TIME, Decoder("spread", 0.0)], ids=str)
@@ -157,6 +176,7 @@ def test_waves_fill_as_row_by_row(seed):
 def test_by_rows_is_the_sweep_over_the_whole(at_once, height, monkeypatch):
     """Rows in memory do not matter: fills, draws and certainty are those of the whole grid."""
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(sweeping, "LAWS_AT_ONCE", 2)
     cells, hidden = some_grid(5, height)
     reads = []
 
@@ -167,9 +187,9 @@ def test_by_rows_is_the_sweep_over_the_whole(at_once, height, monkeypatch):
     predictor = Chains(4, 6)
     parts = list(sweeping.by_rows(predictor, read_rows, (height, 21), 2, seed=7))
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(sweeping, "LAWS_AT_ONCE", 1000)
     (whole,) = sweeping.by_rows(predictor, lambda start, stop: cells[0, start:stop], (height, 21), 2, seed=7)
-    assert [start for start, _ in reads] == [0, *(stop for _, stop in reads[:-1])]
-    assert reads[-1][1] == height
+    assert max(stop - start for start, stop in reads) <= min(height, 4 * (at_once + sweeping.LAWS_AT_ONCE + 2))
     for name in ("hidden", "fill", "probability", "entropy"):
         assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
     assert np.array_equal(np.concatenate([part.samples for part in parts], axis=1), whole.samples)

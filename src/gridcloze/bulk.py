@@ -228,19 +228,20 @@ def _contradicting(run: _Run, cells: Cells, hidden: Hidden) -> Hidden:
 def _answers(run: _Run, cells: Cells, hidden: Hidden) -> Results:
     request, evidence = run.request, run.evidence(cells)
     seed, decoder = request.seed, request.decoder
+    everything = hidden.all(axis=(1, 2))
     swept = sweeping.exceeds_window(run.predictor, cells.shape)
-    n = max(request.samples, 1 if swept else filling.CANDIDATES)
+    n = max(request.samples, int(everything.any()) if swept else filling.CANDIDATES)
     drawn = sweeping.sample(run.predictor, cells, hidden, n, seed, decoder, evidence)
     best = sweeping.most_likely(run.predictor, cells, hidden, seed, decoder, evidence, drawn)
     fill, bits = best.cells[:, 0], best.log_prob_bits[:, 0]
-    everything = hidden.all(axis=(1, 2))  # the most likely grid of a prior is no answer to "show me one"
-    fill[everything], bits[everything] = drawn.cells[everything, 0], drawn.log_prob_bits[everything, 0]
+    if everything.any():  # the most likely grid of a prior is no answer to "show me one"
+        fill[everything], bits[everything] = drawn.cells[everything, 0], drawn.log_prob_bits[everything, 0]
     return {
         "fill": fill,
         "samples": drawn.cells[:, : request.samples],
         "marginals": filling.marginals(run.predictor, cells, hidden, evidence, seed),
         "log_prob_bits": bits,
-        "passes": drawn.passes.mean(axis=1),
+        "passes": (drawn if n else best).passes.mean(axis=1),
     }
 
 

@@ -15,6 +15,7 @@ from .tiling import Tile, Tiling
 
 DECODER = Decoder("spread", cells_per_bit=128)  # LOG.md
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
+LAWS_AT_ONCE = 4  # of windows above each other, whose laws are in memory
 
 ReadRows = Callable[[int, int], Int[np.ndarray, "rows width"]]
 Size = tuple[int, int]
@@ -168,31 +169,36 @@ def by_rows(
     drawn = _Sweep(
         predictor, nothing[1:], nothing[1:] == HIDDEN, [(seed, 1, draw) for draw in range(n)], decoder, filling.drawn
     )
-    given, top = nothing[0], 0
-    tiles = Tiling(*size, window_of(predictor) or size)
+    window, read = window_of(predictor) or size, 0
+    tiles, overlapping = Tiling(*size, window), Tiling(*size, window, tiling.HALF_OVERLAPPING)
     for first in range(0, len(tiles.rows), ROWS_AT_ONCE):
         part = tiles.rows[first : first + ROWS_AT_ONCE]
-        begin, end = part[0][0].window[0].start, part[-1][0].window[0].stop
-        new = read_rows(top + len(given), end).astype(np.int64)
-        given, top = np.concatenate([given[begin - top :], new]), begin
+        top, end = part[0][0].window[0].start, part[-1][0].window[0].stop
+        below, read = read_rows(read, end).astype(np.int64), end
         for sweep in (fill, drawn):
-            sweep.go_on(top, new)
+            sweep.go_on(top, below)
             for wave in tiles.waves(part):
                 sweep.decide(wave)
-        probability, entropy = _certainty(predictor, given, fill.cells[0], [tile.below(top) for tile in chain(*part)])
-        start = part[0][0].core[0].start
-        rows = slice(start - top, part[-1][0].core[0].stop - top)
-        fills = fill.cells[0, rows].copy(), drawn.cells[:, rows].copy()
-        yield Swept(start, given[rows] == HIDDEN, *fills, probability[rows], entropy[rows])
+        start, stop = part[0][0].core[0].start, part[-1][0].core[0].stop
+        for at in range(start, stop, LAWS_AT_ONCE * window[0]):
+            rows = slice(at, min(at + LAWS_AT_ONCE * window[0], stop))
+            given, law = _given_and_law(predictor, read_rows, overlapping, rows)
+            swept = slice(rows.start - top, rows.stop - top)
+            filled, draws = fill.cells[0, swept].copy(), drawn.cells[:, swept].copy()
+            probability = np.take_along_axis(law, filled[..., None], axis=-1)[..., 0]
+            yield Swept(at, given == HIDDEN, filled, draws, probability, entropy_bits(law))
 
 
-def _certainty(
-    predictor: Predictor, given: np.ndarray, fill: np.ndarray, tiles: list[Tile]
-) -> tuple[Float[np.ndarray, "rows width"], Float[np.ndarray, "rows width"]]:
-    """Of each cell the probability of its fill, and the entropy of its law, both given the visible cells alone."""
-    probability, entropy = np.ones(given.shape), np.zeros(given.shape)
-    size = window_of(predictor) or given.shape
-    for _, tile, law in tiling.laws(predictor, given[None], given[None] == HIDDEN, tiles, size):
-        probability[tile.core] = np.take_along_axis(law, fill[tile.core][..., None], axis=-1)[..., 0]
-        entropy[tile.core] = entropy_bits(law)
-    return probability, entropy
+def _given_and_law(
+    predictor: Predictor, read_rows: ReadRows, tiles: Tiling, rows: slice
+) -> tuple[Int[np.ndarray, "rows width"], Float[np.ndarray, "rows width symbol"]]:
+    """The cells of some rows, and their laws given the visible cells, for which rows around them are read again."""
+    seen = [
+        tile for tile in chain(*tiles.rows) if tile.window[0].start < rows.stop and rows.start < tile.window[0].stop
+    ]
+    top = seen[0].window[0].start
+    given = read_rows(top, seen[-1].window[0].stop)[None].astype(np.int64)
+    below_top = [tile.below(top) for tile in seen]
+    law = tiling.blended(predictor, given, given == HIDDEN, below_top, tiles.size)[0]
+    wanted = slice(rows.start - top, rows.stop - top)
+    return given[0, wanted], law[wanted]

@@ -1,4 +1,4 @@
-"""Grids of any size through windows of one size: each cell is answered by the window in whose core it lies."""
+"""Grids of any size through windows of one size, which overlap."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from .predictor import Cells, Hidden, Marginals, Predictor, known_or
 
 MARGIN = 0.125  # of a window's side: what a core sees on each side of it, at least; more is slower, not better (LOG.md)
+HALF_OVERLAPPING = 0.25  # the margin with which each window overlaps half of the next
 WINDOWS_AT_ONCE = 64
 
 Span = tuple[int, int]  # the first cell, and the one after the last
@@ -37,16 +38,23 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of grids of `height` by `width` cells in windows of `size`, which are smaller where the grid is."""
+    """The tiles of grids of `height` by `width` cells in windows of `size`, which are smaller where the grid is.
+
+    `margin` is the share of a window's side that it sees beyond its core.
+    """
 
     height: int
     width: int
     size: tuple[int, int]
+    margin: float = MARGIN
 
     @cached_property
     def rows(self) -> list[list[Tile]]:
         """Row by row, each from left to right."""
-        down, across = _spans(self.height, self.size[0]), _spans(self.width, self.size[1])
+        down, across = (
+            _spans(length, window, margin_of(window, self.margin))
+            for length, window in zip((self.height, self.width), self.size, strict=True)
+        )
         return [
             [Tile((slice(*row[0]), slice(*column[0])), (slice(*row[1]), slice(*column[1]))) for column in across]
             for row in down
@@ -63,14 +71,13 @@ class Tiling:
             yield [row[wave - 2 * number] for number, row in enumerate(rows) if 0 <= wave - 2 * number < len(row)]
 
 
-def margin_of(window: int) -> int:
+def margin_of(window: int, share: float = MARGIN) -> int:
     """Cells on each side of a core in a window of so many along an axis; at least 1, as far as there is room."""
-    return min(max(1, round(MARGIN * window)), (window - 1) // 2)
+    return min(max(1, round(share * window)), (window - 1) // 2)
 
 
-def _spans(length: int, window: int) -> list[tuple[Span, Span]]:
+def _spans(length: int, window: int, margin: int) -> list[tuple[Span, Span]]:
     """Windows along one axis, and their cores."""
-    margin = margin_of(window)
     spans, start, stop = [], 0, window - margin
     while stop < length - margin:
         spans.append((start, stop))
@@ -88,23 +95,35 @@ def padded(
     return np.pad(cells, missing), np.pad(hidden, missing, constant_values=True)
 
 
-def laws(
-    predictor: Predictor, cells: Cells, hidden: Hidden, tiles: Sequence[Tile], size: tuple[int, int]
-) -> Iterator[tuple[int, Tile, Float[np.ndarray, "row column symbol"]]]:
-    """For each grid and tile with a hidden cell in its core, the laws of the core's cells given all in the window."""
-    every = [(number, tile) for number in range(len(cells)) for tile in tiles if hidden[number][tile.core].any()]
-    for start in range(0, len(every), WINDOWS_AT_ONCE):
-        part = every[start : start + WINDOWS_AT_ONCE]
-        windows = [np.stack([array[number][tile.window] for number, tile in part]) for array in (cells, hidden)]
-        said = predictor.marginals(*padded(windows[0], windows[1], size))
-        yield from ((number, tile, law[tile.core_in_window]) for law, (number, tile) in zip(said, part, strict=True))
-
-
 def marginals(predictor: Predictor, cells: Cells, hidden: Hidden, size: tuple[int, int]) -> Marginals:
     """The laws of the cells of grids of any size, by a predictor that knows windows of one size."""
-    height, width = cells.shape[1:]
-    answer = known_or(np.zeros((*cells.shape, predictor.n_symbols)), cells, hidden)
-    tiles = [tile for row in Tiling(height, width, size).rows for tile in row]
-    for number, tile, law in laws(predictor, cells, hidden, tiles, size):
-        answer[number][tile.core] = law
-    return answer
+    tiles = [tile for row in Tiling(*cells.shape[1:], size, HALF_OVERLAPPING).rows for tile in row]
+    return blended(predictor, cells, hidden, tiles, size)
+
+
+def blended(
+    predictor: Predictor, cells: Cells, hidden: Hidden, tiles: Sequence[Tile], size: tuple[int, int]
+) -> Marginals:
+    """What the windows of tiles say of each cell, on average, the more weight the farther from a window's border.
+
+    So laws change from cell to cell without a seam. Tiles without a hidden cell in their window are not asked.
+    """
+    total, weights = np.zeros((*cells.shape, predictor.n_symbols)), np.zeros((*cells.shape, 1))
+    asked = [
+        (number, tile.window) for number in range(len(cells)) for tile in tiles if hidden[number][tile.window].any()
+    ]
+    for start in range(0, len(asked), WINDOWS_AT_ONCE):
+        part = asked[start : start + WINDOWS_AT_ONCE]
+        windows = [np.stack([array[number][window] for number, window in part]) for array in (cells, hidden)]
+        weight = _weight(*windows[0].shape[1:])
+        said = predictor.marginals(*padded(windows[0], windows[1], size))
+        for (number, window), law in zip(part, said, strict=True):
+            total[number][window] += weight * law[: weight.shape[0], : weight.shape[1]]
+            weights[number][window] += weight
+    return known_or(total / np.maximum(weights, 1), cells, hidden)
+
+
+def _weight(height: int, width: int) -> Float[np.ndarray, "height width 1"]:
+    """Of a window's cells: how far each is from the border along one axis, times the same along the other."""
+    down, across = (np.minimum(np.arange(side), np.arange(side)[::-1]) + 1 for side in (height, width))
+    return np.multiply.outer(down, across)[..., None].astype(np.float64)
