@@ -1,4 +1,4 @@
-"""Writes docs/any-grid.md and its picture from what channels.py, landcover.py and scale.py found."""
+"""Writes docs/any-grid.md and its picture from what channels, landcover, digits, sudoku and scale.py found."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 
 import channels
 import landcover
+import sudoku
 import textures
 from common import DOCS, RESULTS, Figures
 from gridcloze import HIDDEN, checkpoint, sweeping
@@ -91,31 +92,117 @@ def by_class() -> str:
     return table(["NLCD class", *landcover.CONDITIONS], rows)
 
 
+def of_strebelle() -> dict[str, Figures]:
+    names = (channels.OF_STREBELLE, *channels.PEERS)
+    every = {name: result(f"channels-strebelle-{slug(name)}") for name in names}
+    return {name: found for name, found in every.items() if found is not None}
+
+
+TRAINED = {  # where the record of a training is kept
+    **{f"channels, {name}": f"channels-model-{name}" for name in channels.IMAGES},
+    "land cover": "landcover-model",
+    "digits, coins": "digits-likelihood",
+    "digits, black and white": "digits-halves",
+    "Sudoku": "sudoku-36-clues",
+}
+
+
 def trainings() -> str:
-    names = [*(f"channels-model-{name}" for name in channels.IMAGES), "landcover-model"]
+    every = {name: result(record) for name, record in TRAINED.items()}
+    records = {name: found.get("training", found) for name, found in every.items() if found is not None}
     rows = [
-        [
-            name,
-            f"{found['seconds'] / 60:.0f} min",
-            f"{found['steps']:,}",
-            f"{found['MiB']:.1f}",
-            f"{found['peak_MiB']:.0f}",
-        ]
-        for name in names
-        if (found := result(name)) is not None
+        [name, f"{found['seconds'] / 60:.0f} min", f"{found['steps']:,}", f"{found['peak_MiB']:.0f}"]
+        for name, found in records.items()
     ]
-    return table(["model", "trained", "steps", "MiB", "peak MiB"], rows)
+    return table(["model", "trained", "steps", "peak MiB"], rows)
+
+
+def nats() -> str:
+    found, in_turn = result("digits-likelihood"), result("digits-in-turn")
+    rows = [[name, f"{value:.2f}"] for name, value in (found or {}).get("published_nats", {}).items()]
+    if found is not None:
+        rows.append(["gridcloze, any order", _with_error(found["nats"])])
+        rows.append(["of which are coin tosses", f"{found['nats_of_coins']:.2f}"])
+    if in_turn is not None:
+        rows.append(["gridcloze, one cell after the other, 100 digits", _with_error(in_turn["nats"])])
+        rows.append(["by how much the estimate of any order is above on these", _with_error(in_turn["estimate_above"])])
+    return table(["", "nats of a digit"], rows)
+
+
+def _with_error(value: Figures) -> str:
+    return f"{value['mean']:.2f} ± {value['standard_error']:.2f}"
+
+
+def digits() -> str:
+    """Laws under the test law, and of half digits."""
+    coins, others = result("digits-likelihood"), result("digits-halves")
+    found = {"coins": coins and coins["test_law"]}
+    if others is not None:
+        found |= {"black and white": others["test_law"]}
+        found |= {f"black and white, {half} half given": others[half] for half in ("top", "left")}
+    return table(["", "error, bits, calibration error, Brier"], [[name, _laws(of)] for name, of in found.items() if of])
+
+
+def boards(kind: str) -> str:
+    """Shares of puzzles that are solved, and passes."""
+    defaults = result(f"sudoku-{kind}")
+    rows = []
+    for order, published in sudoku.PUBLISHED.items():
+        found = result(f"sudoku-{kind}-{order}")
+        if found is not None:
+            rows.append([f"{order}, one cell a pass", *_solved(found), f"{published:.1%}"])
+    if defaults is not None:
+        rows += [[f"{name} budget", *_solved(defaults[key]), "–"] for name, key in WAYS.items()]
+        rows.append(["`gridcloze fill`", f"{defaults['command']['solved']:.1%}", "–", "–", "–"])
+    return table(["order", "most likely symbols", "drawn symbols", "passes", "published"], rows)
+
+
+WAYS = {"weighted, default": "default", "margin, default": "margin, default budget"}
+
+
+def _solved(figures: Figures) -> list[str]:
+    likely, drawn = figures["likely"], figures["drawn"]
+    return [f"{likely['solved']:.1%}", f"{drawn['solved']:.1%}", f"{likely['passes']:.1f}"]
+
+
+def contradictions() -> str:
+    found = result("sudoku-contradictions")
+    if found is None:
+        return "not run"
+    return (
+        f"`fill` warns of {found['warned']:.0%} of them, names the wrong given in {found['wrong_given_named']:.0%} and "
+        f"nothing else in {found['only_wrong_given_named']:.0%}; of right puzzles it warns of "
+        f"{found['right_puzzles_warned_of']:.0%}"
+    )
+
+
+def scale() -> str:
+    found = result("scale-sizes") or {}
+    rows = [
+        [f"{name}²", _number(size["seconds"]), f"{size['peak_MiB']:.0f}"]
+        for name, size in found.items()
+        if isinstance(size, dict)
+    ]
+    return table(["cells", "seconds", "peak MiB"], rows)
 
 
 def page() -> str:
     text = Path(__file__).with_suffix(".md").read_text()
     seams = result("scale-seams") or {"across": float("nan"), "inside": float("nan")}
+    exponent = (result("scale-sizes") or {"exponent": float("nan")})["exponent"]
     parts = {
         "trainings": trainings(),
         "channels": laws("channels", channels.FILLERS, channels.CONDITIONS),
         **{f"samples {name}": samples(of_condition(name)) for name in channels.CONDITIONS},
+        "strebelle": samples(of_strebelle()),
         "landcover": laws("landcover", landcover.FILLERS, landcover.CONDITIONS),
         "by class": by_class(),
+        "nats": nats(),
+        "digits": digits(),
+        **{f"sudoku {kind}": boards(kind) for kind in sudoku.KINDS},
+        "contradictions": contradictions(),
+        "scale": scale(),
+        "exponent": f"{exponent:.2f}",
         "seams": f"{seams['across']:.4f} bits across, {seams['inside']:.4f} inside",
     }
     for name, part in parts.items():

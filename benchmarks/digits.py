@@ -1,4 +1,4 @@
-"""Digits 28×28: `python benchmarks/digits.py [TASK …]`, trainings of 60 and 20 minutes and some ten minutes.
+"""Digits 28×28: `python benchmarks/digits.py [TASK …]`, trainings of 60 and 12 minutes and some ten minutes.
 
 likelihood  nats of the test digits in any order, binarised by a coin for each pixel; beside published ones
 in-turn     the same one cell after the other, of some digits: what the estimate of `likelihood` estimates
@@ -53,7 +53,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    Budget(60.0), Budget(20.0), 10, learned=55_000, held_out=5_000, tested=10_000, strata=8, in_turn=100, filled=50
+    Budget(60.0), Budget(12.0), 10, learned=55_000, held_out=5_000, tested=10_000, strata=8, in_turn=100, filled=50
 )
 QUICK = Sizes(Budget(0.5), Budget(0.5), 6, learned=2_000, held_out=200, tested=200, strata=4, in_turn=5, filled=4)
 

@@ -13,7 +13,7 @@ from .grids import HIDDEN, InputError
 from .predictor import Cells, Evidence, Hidden, Predictor, entropy_bits
 from .tiling import Tile, Tiling
 
-DECODER = Decoder("spread", cells_per_bit=128)  # LOG.md
+DECODER = Decoder("spread", cells_per_symbol=128)  # LOG.md
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
 LAWS_AT_ONCE = 4  # of windows above each other, whose laws are in memory
 
