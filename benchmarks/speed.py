@@ -10,7 +10,6 @@ reference  the BERT of transformers in a plain loop with AdamW, one token a cell
 Results are written to benchmarks/results/speed-TASK.json. Run it alone on a machine.
 """
 
-import argparse
 import contextlib
 import itertools
 import json
@@ -33,7 +32,7 @@ from matplotlib.figure import Figure
 from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
-from common import RESULTS, RUNS, circumstances
+from common import DOCS, RESULTS, RUNS, main
 from gridcloze import checkpoint, filling, scoring, verbs
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.exact import posterior
@@ -46,7 +45,6 @@ from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, tr
 from toys import N_EXAMPLES, N_TEST, TEST_SEED
 
 PRIOR = squares(16, 16)
-DOCS = Path(__file__).parent.parent / "docs"
 MODEL = RUNS / "squares-0" / "model.safetensors"
 ROUNDS, STEPS = 7, 5  # interleaved: each round does so many of everything
 TARGET_EXCESS, TARGET_RIGHT = 0.006, 0.99
@@ -460,8 +458,8 @@ def page() -> str:
 
 INTRODUCTION = """# How fast
 
-Written by `python benchmarks/speed.py --page` from `benchmarks/results/speed-*.json`; `python benchmarks/speed.py`
-measures anew (extra `bench`). Two cores of a virtual AMD EPYC (AVX-512, bf16 products), torch 2.13.0. Absolute times
+Written by `python benchmarks/speed.py` from `benchmarks/results/speed-*.json`; what has no result there it measures
+(extra `bench`). Two cores of a virtual AMD EPYC (AVX-512, bf16 products), torch 2.13.0. Absolute times
 drift by a fifth on a shared machine; ratios are of one interleaved run. What was tried, and what did not help, is in
 [LOG.md](../LOG.md).
 """
@@ -613,20 +611,6 @@ SECTIONS = (
 TASKS = {task.__name__: task for task in (step, fill, start, growth, target, reference)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; all if none is named")
-    parser.add_argument("--page", action="store_true", help="write docs/speed.md from what there is, and run nothing")
-    options = parser.parse_args()
-    if unknown := set(options.tasks) - set(TASKS):
-        parser.error(f"no such task: {', '.join(sorted(unknown))}")
-    for name in [] if options.page else options.tasks or TASKS:
-        around = circumstances()
-        result = {"task": name, **TASKS[name](), **around}
-        (RESULTS / f"speed-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        print(json.dumps(result, indent=1))
-    DOCS.joinpath("speed.md").write_text(page())
-
-
 if __name__ == "__main__":
-    main()
+    main(TASKS, __doc__)
+    DOCS.joinpath("speed.md").write_text(page())

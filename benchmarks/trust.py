@@ -10,15 +10,13 @@ bulk         `gridcloze fill` of stacks with 16 samples: grids a second and peak
 Results are written to benchmarks/results/trust-TASK.json.
 """
 
-import argparse
-import json
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from common import RESULTS, RUNS, circumstances, measured
+from common import RUNS, Task, main, measured
 from gridcloze import HIDDEN, checking, checkpoint, filling, scoring
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
@@ -161,24 +159,12 @@ def bulk() -> dict[str, Any]:
     return result
 
 
-TASKS = {
-    "order-gap": order_gap,
-    "check": check,
-    "look": look,
-    "calibration": calibration,
-    "threads": threads,
-    "bulk": bulk,
-}
+def seeded(task: Task) -> Task:
+    return lambda: {"seed": SEED, **task()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", choices=[*TASKS, []], help="all if none is named")
-    for name in parser.parse_args().tasks or TASKS:
-        result = {"task": name, "seed": SEED, **TASKS[name](), **circumstances()}
-        (RESULTS / f"trust-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        print(json.dumps(result, indent=1), flush=True)
-
+EVERY = (order_gap, check, look, calibration, threads, bulk)
+TASKS = {task.__name__.replace("_", "-"): seeded(task) for task in EVERY}
 
 if __name__ == "__main__":
-    main()
+    main(TASKS, __doc__)

@@ -10,18 +10,15 @@ Results are written to benchmarks/results/why-TASK.json, with pictures of number
 after `training` need its models.
 """
 
-import argparse
-import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from common import RESULTS, RUNS, circumstances
+from common import RESULTS, RUNS, main
 from gridcloze import HIDDEN, checkpoint, comparing, explaining, filling, scoring
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.checkpoint import Header, TrainedPredictor
@@ -235,18 +232,5 @@ def digits() -> dict[str, Any]:
 TASKS = {task.__name__: task for task in (compare, training, reveal, influence, digits)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; all if none is named")
-    options = parser.parse_args()
-    if unknown := set(options.tasks) - set(TASKS):
-        parser.error(f"no such task: {', '.join(sorted(unknown))}")
-    for name in options.tasks or TASKS:
-        around = circumstances()
-        result = {"task": name, **TASKS[name](), **around}
-        Path(RESULTS / f"why-{name}.json").write_text(json.dumps(result) + "\n")
-        print(f"{name}: benchmarks/results/why-{name}.json")
-
-
 if __name__ == "__main__":
-    main()
+    main(TASKS, __doc__)
