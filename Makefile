@@ -10,11 +10,11 @@ KATEX := .venv/katex/$(KATEX_VERSION)
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
 	$(BIN)/gridcloze demo -o demo
 
-test: .venv/installed  ## the quick tests
-	$(BIN)/pytest -m "not slow"
+test: .venv/installed  ## the quick tests, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
-test-all: .venv/installed  ## all tests
-	$(BIN)/pytest
+test-all: test  ## all tests
+	$(BIN)/pytest -m slow
 
 plain: .venv/installed  ## a plain install, without the extras, fills with an exported model
 	$(PYTHON) -m venv --clear $(PLAIN)

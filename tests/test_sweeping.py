@@ -205,7 +205,7 @@ def test_the_work_grows_with_the_number_of_cells():
     for side in (24, 48, 96):
         predictor = Chains(8, 8)
         cells = np.full((1, side, side), HIDDEN)
-        sweeping.sample(predictor, cells, cells == HIDDEN, 1, 0, Decoder("spread", cells_per_symbol=1))
+        sweeping.sample(predictor, cells, cells == HIDDEN, 1, 0, Decoder("spread", side_per_symbol=1))
         asked.append(predictor.asked)
     assert asked[2] / asked[1] < 4.6
     assert asked[1] / asked[0] < 5.5

@@ -90,16 +90,16 @@ class Decoder:
     largest (Ben-Hamu et al. 2025, arXiv:2505.24857), so at most `budget_bits` a pass. Without a budget it is one cell.
 
     `several` reveals up to so many uncertain cells, those that barely depend on each other: log2(several) further
-    passes show whose law changes when others have a value. `cells_per_symbol` reveals the first in order, as many as
-    have together the entropy of one cell of which nothing is known for each so many cells that were to be filled: for
-    orders that bring cells far from each other, as "spread" does, in large grids. Raises InputError for an unknown
-    order and bad numbers.
+    passes show whose law changes when others have a value. `side_per_symbol` is for orders that bring cells far from
+    each other, as "spread" does, in large grids: of a square of as many cells as were to be filled each so many of its
+    side pay for a cell of which nothing is known, and the first in order are revealed that have together at most the
+    entropy of those. Raises InputError for an unknown order and bad numbers.
     """
 
     order: str = "weighted"
     budget_bits: float | None = 0.05
     several: int = 1
-    cells_per_symbol: int = 0
+    side_per_symbol: int = 0
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -390,8 +390,8 @@ class _Rows:
             return reveal | self._barely_dependent(index, law, rest, rank, uniform, decoder.several)
         first = rank.argmin(axis=1)
         reveal[np.arange(len(index)), first] |= rest.any(axis=1)
-        if decoder.cells_per_symbol:
-            bits = self.wanted[index].sum(axis=1) / decoder.cells_per_symbol * np.log2(law.shape[2])
+        if decoder.side_per_symbol:
+            bits = np.sqrt(self.wanted[index].sum(axis=1)) / decoder.side_per_symbol * np.log2(law.shape[2])
             reveal |= _first_within(rank, entropy_bits(law), rest, bits)
         return reveal
 

@@ -13,7 +13,7 @@ from .grids import HIDDEN, InputError
 from .predictor import Cells, Evidence, Hidden, Predictor, entropy_bits
 from .tiling import Tile, Tiling
 
-DECODER = Decoder("spread", cells_per_symbol=128)  # LOG.md
+DECODER = Decoder("spread", side_per_symbol=4)  # LOG.md
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
 LAWS_AT_ONCE = 4  # of windows above each other, whose laws are in memory
 
@@ -58,7 +58,7 @@ def sample(
     _refuse_evidence(evidence)
     every = [np.repeat(array, n, axis=0) for array in (cells, hidden)]
     streams = filling.streams_of(cells, hidden, n, seed)
-    return _swept(predictor, every[0], every[1], streams, decoder, filling.drawn, n)
+    return _swept(predictor, every[0], every[1], streams, decoder, filling.drawn, (len(cells), n))
 
 
 def most_likely(
@@ -76,7 +76,7 @@ def most_likely(
         return filling.most_likely(predictor, cells, hidden, filling.CANDIDATES, seed, decoder, evidence, draws)
     _refuse_evidence(evidence)
     streams = filling.streams_of(cells, hidden, 1, seed)
-    return _swept(predictor, cells, hidden, streams, decoder, filling.likeliest, 1)
+    return _swept(predictor, cells, hidden, streams, decoder, filling.likeliest, (len(cells), 1))
 
 
 def _refuse_evidence(evidence: Evidence | None) -> None:
@@ -85,14 +85,20 @@ def _refuse_evidence(evidence: Evidence | None) -> None:
 
 
 def _swept(
-    predictor: Predictor, cells: Cells, hidden: Hidden, streams: list[Stream], decoder: Decoder, pick: Pick, n: int
+    predictor: Predictor,
+    cells: Cells,
+    hidden: Hidden,
+    streams: list[Stream],
+    decoder: Decoder,
+    pick: Pick,
+    shape: tuple[int, int],
 ) -> Fills:
+    """Fills of so many grids, so many of each."""
     height, width = cells.shape[1:]
     tiling_of_grids = Tiling(height, width, window_of(predictor) or (height, width))
     sweep = _Sweep(predictor, cells.copy(), hidden.copy(), streams, decoder, pick)
     for wave in tiling_of_grids.waves(tiling_of_grids.rows):
         sweep.decide(wave)
-    shape = (len(cells) // n, n)
     return Fills(
         sweep.cells.reshape(*shape, height, width), sweep.log_prob_bits.reshape(shape), sweep.passes.reshape(shape)
     )

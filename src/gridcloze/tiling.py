@@ -97,7 +97,8 @@ def padded(
 
 def marginals(predictor: Predictor, cells: Cells, hidden: Hidden, size: tuple[int, int]) -> Marginals:
     """The laws of the cells of grids of any size, by a predictor that knows windows of one size."""
-    tiles = [tile for row in Tiling(*cells.shape[1:], size, HALF_OVERLAPPING).rows for tile in row]
+    height, width = cells.shape[1:]
+    tiles = [tile for row in Tiling(height, width, size, HALF_OVERLAPPING).rows for tile in row]
     return blended(predictor, cells, hidden, tiles, size)
 
 
@@ -115,7 +116,7 @@ def blended(
     for start in range(0, len(asked), WINDOWS_AT_ONCE):
         part = asked[start : start + WINDOWS_AT_ONCE]
         windows = [np.stack([array[number][window] for number, window in part]) for array in (cells, hidden)]
-        weight = _weight(*windows[0].shape[1:])
+        weight = _weight(part[0][1])
         said = predictor.marginals(*padded(windows[0], windows[1], size))
         for (number, window), law in zip(part, said, strict=True):
             total[number][window] += weight * law[: weight.shape[0], : weight.shape[1]]
@@ -123,7 +124,8 @@ def blended(
     return known_or(total / np.maximum(weights, 1), cells, hidden)
 
 
-def _weight(height: int, width: int) -> Float[np.ndarray, "height width 1"]:
+def _weight(window: tuple[slice, slice]) -> Float[np.ndarray, "height width 1"]:
     """Of a window's cells: how far each is from the border along one axis, times the same along the other."""
-    down, across = (np.minimum(np.arange(side), np.arange(side)[::-1]) + 1 for side in (height, width))
+    sides = (np.arange(axis.stop - axis.start) for axis in window)
+    down, across = (np.minimum(side, side[::-1]) + 1 for side in sides)
     return np.multiply.outer(down, across)[..., None].astype(np.float64)
