@@ -11,7 +11,7 @@ demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exac
 	$(BIN)/gridcloze demo -o demo
 
 test: .venv/installed  ## the quick tests, a process a core
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal -m "not slow"
 
 test-all: test  ## all tests
 	$(BIN)/pytest -m slow
