@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -160,19 +160,17 @@ def most_likely(
 ) -> Fills:
     """The fill of every grid with the highest log-probability among two greedy ones and `n` draws.
 
-    Greedy takes the most likely symbol of each cell, most certain cell first, and in the decoder's order. All are held
-    against each other in one order of the decoder's, whose log-probability is returned. `draws` are fills of the same
-    grids to choose among, instead of new ones. `passes` is of all together.
+    Greedy takes the most likely symbol of each cell, in the decoder's order, and where its lead is largest first. In
+    that order all are held against each other too, since a model errs least there (LOG.md), or in the decoder's if that
+    is for large grids; its log-probability is returned. `draws` are fills of the same grids to choose among, instead of
+    new ones. `passes` is of all together.
     """
-    budget = decoder.budget_bits
-    greedy = [
-        _greedy(predictor, cells, hidden, Decoder(order, budget), seed, evidence)
-        for order in ("certain", decoder.order)
-    ]
+    by_margin = replace(decoder, order="margin")
+    greedy = [_greedy(predictor, cells, hidden, one, seed, evidence) for one in (by_margin, decoder)]
     draws = draws or sample(predictor, cells, hidden, n, seed, decoder, evidence)
     candidates = [*greedy, draws]
     every = np.concatenate([fills.cells for fills in candidates], axis=1)
-    scored = _in_one_order(predictor, every, hidden, decoder, seed)
+    scored = _in_one_order(predictor, every, hidden, decoder if decoder.side_per_symbol else by_margin, seed)
     bits = scored.log_prob_bits
     if evidence is not None:
         bits = bits + _observed_bits(checked_evidence(evidence, hidden, predictor.n_symbols), every)
