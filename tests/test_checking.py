@@ -1,5 +1,7 @@
 """Which visible cells are suspected, and which hidden ones would tell most."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,29 @@ def test_contradicting_cells_of_a_puzzle_are_named():
     cells[0, 0, 1], cells[0, 6, 5] = 1, 0
     found = checking.contradicting(REMEMBERED, cells, hidden)
     assert np.argwhere(found[0]).tolist() == [[0, 1], [6, 5]]
+
+
+class Distinct:
+    """The exact Predictor of rows in which no symbol stands twice."""
+
+    n_symbols = 9
+
+    def marginals(self, cells, hidden):
+        own = np.eye(self.n_symbols)[cells]
+        free = 1.0 - (own * ~hidden[..., None]).max(axis=2, keepdims=True)
+        law = np.where(hidden[..., None], free, own)
+        return law / np.maximum(law.sum(-1, keepdims=True), 1)
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(range(9), 2)))
+def test_of_two_cells_that_contradict_each_other_one_is_named(one, other):
+    """Wherever they are, one of two equal cells of a row is named and no other; without them none is."""
+    cells = np.arange(9).reshape(1, 1, 9)
+    nothing = np.zeros(cells.shape, dtype=bool)
+    assert not checking.contradicting(Distinct(), cells, nothing).any()
+    cells[..., other] = one
+    (named,) = np.flatnonzero(checking.contradicting(Distinct(), cells, nothing))
+    assert named in (one, other)
 
 
 def test_a_block_keeps_neighbours_from_vouching():

@@ -1,6 +1,7 @@
 """What to look at: which visible cells contradict the rest, and which hidden cell would tell most about it."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,7 +10,9 @@ from .predictor import Cells, Hidden, Predictor, entropy_bits
 
 THRESHOLD = 0.01  # of its probability given the rest, below which a visible cell is surprising
 CONTRADICTION = 0.001  # the same, where the cell is not to be believed
-BLOCKS = (1, 3)  # sides of the blocks that are hidden together
+# Sides of the blocks that are hidden together, and how far apart those of one pass are: so that of two cells of a line,
+# less than 12 apart, one is asked while the other is seen.
+BLOCKS = {1: 4, 3: 6}
 
 OneGrid = Int[np.ndarray, "height width"]
 OneHidden = Bool[np.ndarray, "height width"]
@@ -34,8 +37,8 @@ def plausibility(predictor: Predictor, cells: OneGrid, hidden: OneHidden) -> Map
     neighbours do not vouch for each other. Cells far from each other are asked about in the same pass.
     """
     found = np.full(cells.shape, np.inf)
-    for block in BLOCKS:
-        centres = _lattices(cells.shape, 2 * block)
+    for block, stride in BLOCKS.items():
+        centres = _lattices(cells.shape, stride)
         unseen = hidden | _blocks_around(centres, block)
         laws = predictor.marginals(np.broadcast_to(cells, unseen.shape), unseen)
         symbols = np.where(hidden, 0, cells)[None, :, :, None]
@@ -70,14 +73,14 @@ def surprises(predictor: Predictor, cells: OneGrid, hidden: OneHidden, threshold
 def contradicting(predictor: Predictor, cells: Cells, hidden: Hidden) -> Hidden:
     """The visible cells of each grid that the others all but rule out.
 
-    Two passes ask every other visible cell about the rest; only a grid with a cell that surprises by far is looked at
-    closely.
+    Half of the visible cells are asked about the rest, in turn for each binary digit of their numbers, so that of any
+    two one is asked while the other is seen. Only a grid with a cell that surprises by far is looked at closely.
     """
     found = np.zeros(cells.shape, dtype=bool)
     number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
     least = np.ones(len(cells))
-    for half in (0, 1):
-        asked = (number % 2 == half) & ~hidden
+    for digit, half in product(range(int(number.max()).bit_length()), (0, 1)):
+        asked = (number >> digit & 1 == half) & ~hidden
         laws = predictor.marginals(cells, hidden | asked)
         said = np.take_along_axis(laws, np.where(hidden, 0, cells)[..., None], axis=-1)[..., 0]
         least = np.minimum(least, np.where(asked, said, 1.0).min(axis=(1, 2)))
