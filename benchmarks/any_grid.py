@@ -41,6 +41,8 @@ def result(name: str) -> Figures | None:
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *rows]
+    if len(lines) == 2:
+        return "Not run."
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
