@@ -179,19 +179,24 @@ def contradictions() -> str:
 
 
 def scale() -> str:
-    found = result("scale-sizes") or {}
+    found = result("scale-sizes") or {"fill": {}}
     rows = [
-        [f"{name}²", _number(size["seconds"]), f"{size['peak_MiB']:.0f}"]
-        for name, size in found.items()
-        if isinstance(size, dict)
+        [f"{side}²", *(_number(found[way][side][key]) for way in WITH_DRAWS for key in ("seconds", "peak_MiB"))]
+        for side in found["fill"]
+        if side != "exponent"
     ]
-    return table(["cells", "seconds", "peak MiB"], rows)
+    titles = [f"{way}, {what}" for way in WITH_DRAWS for what in ("seconds", "peak MiB")]
+    if rows:
+        rows.append(["power", *(text for way in WITH_DRAWS for text in (f"{found[way]['exponent']:.2f}", ""))])
+    return table(["cells", *titles], rows)
+
+
+WITH_DRAWS = ("fill", "fill and a draw")
 
 
 def page() -> str:
     text = Path(__file__).with_suffix(".md").read_text()
     seams = result("scale-seams") or {"across": float("nan"), "inside": float("nan")}
-    exponent = (result("scale-sizes") or {"exponent": float("nan")})["exponent"]
     parts = {
         "trainings": trainings(),
         "channels": laws("channels", channels.FILLERS, channels.CONDITIONS),
@@ -204,7 +209,6 @@ def page() -> str:
         **{f"sudoku {kind}": boards(kind) for kind in sudoku.KINDS},
         "contradictions": contradictions(),
         "scale": scale(),
-        "exponent": f"{exponent:.2f}",
         "seams": f"{seams['across']:.4f} bits across, {seams['inside']:.4f} inside",
     }
     for name, part in parts.items():

@@ -1,7 +1,7 @@
 """One map of 4,096 × 4,096 cells under clouds: `python benchmarks/scale.py [TASK …]`, after `landcover.py model`.
 
 sizes   seconds and peak memory of `gridcloze fill` on GeoTIFFs of 64² … 4,096² cells, 30 % of them under clouds of all
-        sizes, and to what power of the number of cells the seconds grow
+        sizes, with and without a draw, and to what power of the number of cells the seconds grow
 seams   whether patterns across the borders of what is filled at once differ from those inside, of draws
 
 The map is that of Augusta, mirrored until it is large enough. Results are in benchmarks/results/scale-TASK.json.
@@ -51,14 +51,17 @@ def clouded_map(side: int) -> Path:
 
 
 def sizes() -> Figures:
-    """Each size by the command, in a process of its own."""
-    result: Figures = {}
+    """Each size by the command, in a process of its own; the most likely fill alone, and with a draw beside it."""
+    result: Figures = {"seed": SEED, "fill": {}, "fill and a draw": {}}
     for side in SIDES:
         path = clouded_map(side)
-        seconds, peak = measured("fill", landcover_path(), path, "-o", RUNS / "scale", "--overwrite")
-        result[f"{side}"] = {"seconds": seconds, "peak_MiB": peak}
-    small, large = (result[f"{side}"]["seconds"] - result["64"]["seconds"] for side in (256, 4096))
-    result["exponent"] = np.log(large / small) / np.log((4096 / 256) ** 2)
+        for samples, name in enumerate(("fill", "fill and a draw")):
+            asked = ("--samples", str(samples), "--overwrite")
+            seconds, peak = measured("fill", landcover_path(), path, "-o", RUNS / "scale", *asked)
+            result[name][f"{side}"] = {"seconds": seconds, "peak_MiB": peak}
+    for name in ("fill", "fill and a draw"):
+        small, large = (result[name][side]["seconds"] - result[name]["64"]["seconds"] for side in ("256", "4096"))
+        result[name]["exponent"] = np.log(large / small) / np.log((4096 / 256) ** 2)
     return result
 
 
