@@ -235,7 +235,9 @@ def test_examples_that_are_drawn_anew_differ_each_time_but_for_those_held_out():
 def tiny_digits(monkeypatch):
     grey = np.random.default_rng(0).integers(0, 256, (60, 6, 6), dtype=np.uint8)
     monkeypatch.setattr(digits, "digits", lambda: {"x_train": grey, "x_test": grey})
-    return digits.Sizes(Budget(steps=2), learned=40, held_out=10, tested=8, strata=2, in_turn=3, filled=8)
+    return digits.Sizes(
+        Budget(steps=2), Budget(steps=2), 1, learned=40, held_out=10, tested=8, strata=2, in_turn=3, filled=8
+    )
 
 
 def without_a_command(path, cells, hidden):
