@@ -83,6 +83,26 @@ def test_of_two_cells_that_contradict_each_other_one_is_named(one, other):
     assert named in (one, other)
 
 
+def test_a_grid_is_judged_alone_as_among_others():
+    """Beside a grid with more visible cells, of one with fewer no more is hidden at once than of it alone."""
+
+    class Watched(Distinct):
+        def __init__(self):
+            self.asked = set()
+
+        def marginals(self, cells, hidden):
+            self.asked.add(hidden[0].tobytes())
+            return super().marginals(cells, hidden)
+
+    cells = np.arange(9).reshape(1, 1, 9).repeat(2, axis=0)
+    hidden = np.zeros(cells.shape, dtype=bool)
+    hidden[0, 0, 3:] = True
+    alone, among = Watched(), Watched()
+    checking.contradicting(alone, cells[:1], hidden[:1])
+    checking.contradicting(among, cells, hidden)
+    assert among.asked - {hidden[0].tobytes()} == alone.asked
+
+
 def test_a_block_keeps_neighbours_from_vouching():
     """Two wrong cells beside each other are both implausible when the block around each is hidden."""
     cells = np.zeros((10, 10), dtype=np.int64)

@@ -78,9 +78,9 @@ def contradicting(predictor: Predictor, cells: Cells, hidden: Hidden) -> Hidden:
     """
     found = np.zeros(cells.shape, dtype=bool)
     number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
-    least = np.ones(len(cells))
-    for digit, half in product(range(int(number.max()).bit_length()), (0, 1)):
-        asked = (number >> digit & 1 == half) & ~hidden
+    most, least = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells))
+    for digit, half in product(range(int(most.max()).bit_length()), (0, 1)):
+        asked = (number >> digit & 1 == half) & (most >> digit > 0) & ~hidden
         laws = predictor.marginals(cells, hidden | asked)
         said = np.take_along_axis(laws, np.where(hidden, 0, cells)[..., None], axis=-1)[..., 0]
         least = np.minimum(least, np.where(asked, said, 1.0).min(axis=(1, 2)))
