@@ -241,7 +241,7 @@ def _answers(run: _Run, cells: Cells, hidden: Hidden) -> Results:
         "samples": drawn.cells[:, : request.samples],
         "marginals": filling.marginals(run.predictor, cells, hidden, evidence, seed),
         "log_prob_bits": bits,
-        "passes": (drawn if n else best).passes.mean(axis=1),
+        "passes": (best if swept and not request.samples else drawn).passes.mean(axis=1),
     }
 
 
