@@ -15,6 +15,7 @@ from common import DOCS, RESULTS, Figures
 from gridcloze import HIDDEN, checkpoint, sweeping
 from gridcloze.grids import Palette
 from gridcloze.pictures import write_panels
+from scale import DRAWS
 from textures import slug
 
 PAGE = DOCS / "any-grid.md"
@@ -39,6 +40,12 @@ def result(name: str) -> Figures | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def results(task: str, names: Iterable[str]) -> dict[str, Figures]:
+    """By name, the results there are of TASK-NAME."""
+    every = {name: result(f"{task}-{slug(name)}") for name in names}
+    return {name: found for name, found in every.items() if found is not None}
+
+
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *rows]
     if len(lines) == 2:
@@ -48,11 +55,10 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def laws(script: str, fillers: Iterable[str], conditions: Iterable[str]) -> str:
     """Error, bits, calibration error and Brier score of each who fills, by condition."""
-    rows = []
-    for name in fillers:
-        found = result(f"{script}-conditions-{slug(name)}")
-        if found is not None:
-            rows.append([name, *(_laws(found[condition]) for condition in conditions)])
+    rows = [
+        [name, *(_laws(found[condition]) for condition in conditions)]
+        for name, found in results(f"{script}-conditions", fillers).items()
+    ]
     return table(["", *conditions], rows)
 
 
@@ -78,8 +84,7 @@ def _number(value: float | None) -> str:
 
 
 def of_condition(condition: str) -> dict[str, Figures]:
-    every = {name: result(f"channels-conditions-{slug(name)}") for name in channels.FILLERS}
-    return {name: found[condition] for name, found in every.items() if found is not None}
+    return {name: found[condition] for name, found in results("channels-conditions", channels.FILLERS).items()}
 
 
 def by_class() -> str:
@@ -92,12 +97,6 @@ def by_class() -> str:
         if found
     ]
     return table(["NLCD class", *landcover.CONDITIONS], rows)
-
-
-def of_strebelle() -> dict[str, Figures]:
-    names = (channels.OF_STREBELLE, *channels.PEERS)
-    every = {name: result(f"channels-strebelle-{slug(name)}") for name in names}
-    return {name: found for name, found in every.items() if found is not None}
 
 
 TRAINED = {  # where the record of a training is kept
@@ -148,11 +147,10 @@ def digits() -> str:
 def boards(kind: str) -> str:
     """Shares of puzzles that are solved, and passes."""
     defaults = result(f"sudoku-{kind}")
-    rows = []
-    for order, published in sudoku.PUBLISHED.items():
-        found = result(f"sudoku-{kind}-{order}")
-        if found is not None:
-            rows.append([f"{order}, one cell a pass", *_solved(found), f"{published:.1%}"])
+    rows = [
+        [f"{order}, one cell a pass", *_solved(found), f"{sudoku.PUBLISHED[order]:.1%}"]
+        for order, found in results(f"sudoku-{kind}", sudoku.PUBLISHED).items()
+    ]
     if defaults is not None:
         rows += [[f"{name} budget", *_solved(defaults[key]), "–"] for name, key in WAYS.items()]
         rows.append(["`gridcloze fill`", f"{defaults['command']['solved']:.1%}", "–", "–", "–"])
@@ -181,17 +179,14 @@ def contradictions() -> str:
 def scale() -> str:
     found = result("scale-sizes") or {"fill": {}}
     rows = [
-        [f"{side}²", *(_number(found[way][side][key]) for way in WITH_DRAWS for key in ("seconds", "peak_MiB"))]
+        [f"{side}²", *(_number(found[way][side][key]) for way in DRAWS for key in ("seconds", "peak_MiB"))]
         for side in found["fill"]
         if side != "exponent"
     ]
-    titles = [f"{way}, {what}" for way in WITH_DRAWS for what in ("seconds", "peak MiB")]
+    titles = [f"{way}, {what}" for way in DRAWS for what in ("seconds", "peak MiB")]
     if rows:
-        rows.append(["power", *(text for way in WITH_DRAWS for text in (f"{found[way]['exponent']:.2f}", ""))])
+        rows.append(["power", *(text for way in DRAWS for text in (f"{found[way]['exponent']:.2f}", ""))])
     return table(["cells", *titles], rows)
-
-
-WITH_DRAWS = ("fill", "fill and a draw")
 
 
 def page() -> str:
@@ -201,7 +196,7 @@ def page() -> str:
         "trainings": trainings(),
         "channels": laws("channels", channels.FILLERS, channels.CONDITIONS),
         **{f"samples {name}": samples(of_condition(name)) for name in channels.CONDITIONS},
-        "strebelle": samples(of_strebelle()),
+        "strebelle": samples(results("channels-strebelle", (channels.OF_STREBELLE, *channels.PEERS))),
         "landcover": laws("landcover", landcover.FILLERS, landcover.CONDITIONS),
         "by class": by_class(),
         "nats": nats(),

@@ -21,6 +21,7 @@ from gridcloze.predictor import Cells
 from landcover import model_path as landcover_path
 
 SIDES = (64, 256, 1024, 4096)
+DRAWS = {"fill": 0, "fill and a draw": 1}  # what is asked for, and how many draws that is
 HIDDEN_SHARE = 0.3
 NODATA = 255
 SEED = 7000
@@ -52,14 +53,14 @@ def clouded_map(side: int) -> Path:
 
 def sizes() -> Figures:
     """Each size by the command, in a process of its own; the most likely fill alone, and with a draw beside it."""
-    result: Figures = {"seed": SEED, "fill": {}, "fill and a draw": {}}
+    result: Figures = {"seed": SEED, **{name: {} for name in DRAWS}}
     for side in SIDES:
         path = clouded_map(side)
-        for samples, name in enumerate(("fill", "fill and a draw")):
+        for name, samples in DRAWS.items():
             asked = ("--samples", str(samples), "--overwrite")
             seconds, peak = measured("fill", landcover_path(), path, "-o", RUNS / "scale", *asked)
             result[name][f"{side}"] = {"seconds": seconds, "peak_MiB": peak}
-    for name in ("fill", "fill and a draw"):
+    for name in DRAWS:
         small, large = (result[name][side]["seconds"] - result[name]["64"]["seconds"] for side in ("256", "4096"))
         result[name]["exponent"] = np.log(large / small) / np.log((4096 / 256) ** 2)
     return result

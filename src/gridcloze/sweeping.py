@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -199,12 +198,11 @@ def _given_and_law(
     predictor: Predictor, read_rows: ReadRows, tiles: Tiling, rows: slice
 ) -> tuple[Int[np.ndarray, "rows width"], Float[np.ndarray, "rows width symbol"]]:
     """The cells of some rows, and their laws given the visible cells, for which rows around them are read again."""
-    seen = [
-        tile for tile in chain(*tiles.rows) if tile.window[0].start < rows.stop and rows.start < tile.window[0].stop
-    ]
-    top = seen[0].window[0].start
-    given = read_rows(top, seen[-1].window[0].stop)[None].astype(np.int64)
-    below_top = [tile.below(top) for tile in seen]
+    down = [row[0].window[0] for row in tiles.rows]
+    seen = [number for number, window in enumerate(down) if window.start < rows.stop and rows.start < window.stop]
+    top = down[seen[0]].start
+    given = read_rows(top, down[seen[-1]].stop)[None].astype(np.int64)
+    below_top = [tile.below(top) for number in seen for tile in tiles.rows[number]]
     law = tiling.blended(predictor, given, given == HIDDEN, below_top, tiles.size)[0]
     wanted = slice(rows.start - top, rows.stop - top)
     return given[0, wanted], law[wanted]
