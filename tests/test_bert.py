@@ -48,6 +48,19 @@ def test_the_answer_does_not_depend_on_the_company_of_a_grid(small_predictor):
         assert np.array_equal(alone[0], together[grid])
 
 
+@pytest.mark.parametrize(("side", "patch", "together"), [(16, 2, 16), (16, 4, 32), (8, 1, 64)])
+def test_a_pass_reads_as_many_grids_as_cost_little_more_than_one(side, patch, together):
+    """Passes have 4,096 cells or 512 patches, whichever is more, and at most 64 grids."""
+    bert = Bert(BertConfig(side, side, 2, depth=1, embedding_size=16, heads=2, patch=patch))
+    read: list[int] = []
+    bert.register_forward_hook(lambda module, tokens, logits: read.append(len(tokens[0])))
+    generator = np.random.default_rng(0)
+    cells = generator.integers(0, 2, (together + 1, side, side))
+    hidden = generator.random(cells.shape) < 0.5
+    NetworkPredictor(bert).marginals(cells, hidden)
+    assert read == [together, together]
+
+
 def test_attention_is_shared_out_among_all_patches(small_bert):
     """Attention has the shape (batch, layer, head, query, key), and each query's weights sum to 1."""
     weights: list[torch.Tensor] = []

@@ -13,6 +13,7 @@ from .grids import InputError
 
 MOST_PATCHES = 256
 MOST_SINGLE = 100  # cells of grids whose patches are one cell each
+PASS_PATCHES = 512
 MOST_WRITTEN_OUT = {True: 1024, False: 128}  # patches up to which attention is written out, in bfloat16 or not
 
 
@@ -57,6 +58,11 @@ class Bert(nn.Module):
     @property
     def n_symbols(self) -> int:
         return self.config.n_symbols
+
+    @property
+    def pass_cells(self) -> int:
+        """What a pass reads at least where patches are large: two grids of 256 patches cost as much as one (LOG.md)."""
+        return PASS_PATCHES * self.config.patch**2
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The matrices between embedding and output, which Muon trains; AdamW trains the rest."""

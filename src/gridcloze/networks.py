@@ -24,6 +24,7 @@ class NetworkPredictor(LogitsPredictor):
 
     def __init__(self, model: nn.Module, calibration: Calibration | None = None, precise: bool | None = None):
         super().__init__(cast(int, model.n_symbols), calibration)
+        self.pass_cells = max(self.pass_cells, cast(int, getattr(model, "pass_cells", 0)))
         keep_freed_memory()
         self.model = model.eval()
         self.precise = not bf16_pays() if precise is None else precise

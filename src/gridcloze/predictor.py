@@ -75,7 +75,7 @@ class LogitsPredictor(ABC):
     once, each in one thread: on small matrices that is faster than many threads to a pass, and nothing waits in a spin.
     """
 
-    pass_cells = 4096  # that a pass reads: enough to be fast in bulk, few enough to answer one grid at once
+    pass_cells = 4096  # that a pass reads at least: enough to be fast in bulk, few enough to answer one grid at once
 
     def __init__(self, n_symbols: int, calibration: Calibration | None = None):
         self.n_symbols, self.calibration = n_symbols, calibration or Calibration()
