@@ -84,7 +84,7 @@ def _number(value: float | None) -> str:
 
 
 def of_condition(condition: str) -> dict[str, Figures]:
-    return {name: found[condition] for name, found in results("channels-conditions", channels.FILLERS).items()}
+    return {name: found[condition] for name, found in results("channels-conditions", channels.DRAWERS).items()}
 
 
 def by_class() -> str:
@@ -196,7 +196,7 @@ def page() -> str:
         "trainings": trainings(),
         "channels": laws("channels", channels.FILLERS, channels.CONDITIONS),
         **{f"samples {name}": samples(of_condition(name)) for name in channels.CONDITIONS},
-        "strebelle": samples(results("channels-strebelle", (channels.OF_STREBELLE, *channels.PEERS))),
+        "strebelle": samples(results("channels-strebelle", channels.DRAWERS)),
         "landcover": laws("landcover", landcover.FILLERS, landcover.CONDITIONS),
         "by class": by_class(),
         "nats": nats(),

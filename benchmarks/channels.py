@@ -38,6 +38,7 @@ CONDITIONS = {  # what is hidden, and in how many grids: simulators take long wh
 }
 STREBELLE_SIDE, STREBELLE_KNOWN = 100, 100
 OF_STREBELLE = "gridcloze from strebelle"
+TRUTH = "the truth itself"
 STREBELLE_PLACES = ((0, 0), (0, 150), (150, 0), (75, 75))  # of the windows whose cells are known
 
 
@@ -96,16 +97,17 @@ def tasks(sizes: Sizes, folder: Path, peers: Mapping[str, Peer]) -> dict[str, Ta
     """All of them, of gridcloze and of those peers."""
     own = {f"gridcloze from {name}": textures.asked(model_path(name, folder)) for name in IMAGES}
     made: dict[str, Task] = {f"model-{name}": partial(train, name, sizes, folder) for name in IMAGES}
-    for name, peer in {**own, **peers}.items():
+    for name, peer in {**own, **peers, TRUTH: textures.truth}.items():
         slug = textures.slug(name)
         if name != OF_STREBELLE:
             made[f"conditions-{slug}"] = partial(conditions, peer, shown_to(name), sizes)
-        if name == OF_STREBELLE or name in peers:
+        if name not in own or name == OF_STREBELLE:
             made[f"strebelle-{slug}"] = partial(strebelle, peer, sizes)
     return made
 
 
 FILLERS = (*(f"gridcloze from {name}" for name in IMAGES), *PEERS)
+DRAWERS = (*FILLERS, TRUTH)
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
