@@ -24,7 +24,7 @@ from peers import PEERS, SIMULATORS, Peer
 from textures import Sizes
 
 SIDE = 64  # of the windows that are learned
-IMAGES = {"realisations": 28.0, "image": 10.0, "strebelle": 10.0}  # minutes of training
+IMAGES = {"realisations": 28.0, "image": 25.0, "strebelle": 15.0}  # minutes of training
 FULL = Sizes(effort=1.0, depth=8, most_grids=50, samples=8)
 QUICK = Sizes(effort=0.01, depth=4, most_grids=2, samples=2)
 TEST = slice(400, 450)
@@ -55,10 +55,11 @@ def model_path(name: str, folder: Path = RESULTS) -> Path:
 
 
 def train(name: str, sizes: Sizes, folder: Path) -> Figures:
-    """A model of windows."""
+    """A model of windows; of a single image they are mirrored too, since channels are as likely so."""
 
     def prior() -> Windows:
-        return Windows(list(images_of(name)), Palette.default(2), (SIDE, SIDE))
+        images = list(images_of(name))
+        return Windows(images, Palette.default(2), (SIDE, SIDE), "mirrors" if len(images) == 1 else "none")
 
     return textures.learned_by(prior, model_path(name, folder), IMAGES[name], sizes)
 

@@ -44,7 +44,7 @@ def train(sizes: Sizes, folder: Path) -> Figures:
     """A model of windows."""
 
     def prior() -> Windows:
-        return Windows([data.landcover()["cells"][:, TRAIN]], Palette.default(15), (SIDE, SIDE), symmetries=True)
+        return Windows([data.landcover()["cells"][:, TRAIN]], Palette.default(15), (SIDE, SIDE), symmetries="all")
 
     return textures.learned_by(prior, model_path(folder), MINUTES, sizes)
 

@@ -155,7 +155,7 @@ def test_a_big_picture_is_learned_with_a_palette_and_grids_of_any_size_are_fille
     rows = np.array(list("wfu"))[np.random.default_rng(0).integers(0, 3, (20, 20))]
     Path("big.txt").write_text("\n".join("".join(row) for row in rows))
     code, _, error = gridcloze(
-        "train", "big.txt", "-o", "m.safetensors", *SHORT, "--symmetries", "--palette", "palette.json"
+        "train", "big.txt", "-o", "m.safetensors", *SHORT, "--symmetries", "all", "--palette", "palette.json"
     )
     assert code == 0, error
     assert checkpoint.load("m.safetensors").header.palette.names == ("class 0", "class 1", "class 2")
@@ -171,7 +171,7 @@ def test_a_big_picture_is_learned_with_a_palette_and_grids_of_any_size_are_fille
 def test_an_inpainter_learns_windows_and_fills_larger_grids():
     """With `windows` an Inpainter fills grids larger than those, and what it saves is filled alike after loading."""
     grids = np.random.default_rng(0).integers(4, 6, (2, 12, 15))
-    model = Inpainter(steps=2, depth=1, windows=6, symmetries=True).fit(grids)
+    model = Inpainter(steps=2, depth=1, windows=6, symmetries="all").fit(grids)
     puzzle = np.where(np.random.default_rng(1).random((10, 13)) < 0.5, HIDDEN, 5)
     filled, drawn = model.fill(puzzle), model.sample(puzzle, n=3, seed=1)
     assert filled.shape == puzzle.shape

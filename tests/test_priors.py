@@ -22,6 +22,7 @@ from gridcloze.priors import (
     squares,
     stripes,
 )
+from gridcloze.priors.examples import checked_symmetries
 
 SMALL = {
     "squares": {"height": 5, "width": 6, "smallest": 2, "largest": 4, "outline": True},
@@ -269,13 +270,28 @@ def test_examples_are_read(tmp_path):
         Examples(cells[:0], examples.palette)
 
 
+def test_symmetries_that_there_are_none_of_are_refused():
+    """A word that names no symmetries is refused, with those that there are."""
+    assert checked_symmetries("mirrors") == "mirrors"
+    with pytest.raises(InputError, match="symmetries are none, mirrors, all, not 'some'"):
+        checked_symmetries("some")
+
+
+def test_mirrors_turn_nothing():
+    """Under mirrors rows stay rows, also of squares; under all symmetries half of the grids are turned."""
+    cells = np.broadcast_to(np.array([[0, 0], [1, 1]]), (4000, 2, 2))
+    for symmetries, upright in (("mirrors", 1), ("all", 0.5)):
+        draws = Examples(cells, Palette.default(2), symmetries).sample(4000, np.random.default_rng(0))
+        assert (draws[:, :, 0] == draws[:, :, 1]).all(axis=1).mean() == pytest.approx(upright, abs=0.03)
+
+
 def numbered_image(height, width):
     """An image that names the place of every cell, so that a window tells where it was taken."""
     return np.arange(height * width).reshape(height, width)
 
 
-@pytest.mark.parametrize("symmetries", [False, True])
-def test_windows_come_from_every_place_alike(symmetries):
+@pytest.mark.parametrize(("symmetries", "number"), [("none", 1), ("mirrors", 4), ("all", 8)])
+def test_windows_come_from_every_place_alike(symmetries, number):
     """Windows have their cells as the image has them, turned only if asked, and all places are as likely."""
     image = numbered_image(5, 6)
     windows = Windows([image, image + 100], Palette.default(200), (3, 3), symmetries)
@@ -289,7 +305,7 @@ def test_windows_come_from_every_place_alike(symmetries):
         + (column[:, None] + steps)[:, None]
     )
     same = (draws == upright).all(axis=(1, 2))
-    assert same.mean() == pytest.approx(1 / 8 if symmetries else 1, abs=0.02)
+    assert same.mean() == pytest.approx(1 / number, abs=0.02)
     assert (np.sort(draws.reshape(-1, 9)) == np.sort(upright.reshape(-1, 9))).all()
     counts = np.unique(first, return_counts=True)[1]
     assert len(counts) == 2 * 3 * 4

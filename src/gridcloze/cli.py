@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -145,8 +145,9 @@ def train(
         ),
     ] = None,
     symmetries: Annotated[
-        bool, typer.Option("--symmetries", help="Grids turned and mirrored are as likely as they are.")
-    ] = False,
+        Literal["none", "mirrors", "all"],
+        typer.Option(help="What keeps grids as likely: mirrors, or all turns and mirrors."),
+    ] = "none",
     palette: Annotated[
         Path | None,
         typer.Option(help="Names, colours, characters and raster values of symbols, as .json.", show_default=False),

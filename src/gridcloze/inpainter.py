@@ -17,7 +17,7 @@ from .checkpoint import Header, TrainedPredictor
 from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
 from .masking import test_law
 from .networks import NetworkPredictor
-from .priors import Examples, Learnable, Windows
+from .priors import Examples, Learnable, Symmetries, Windows
 from .training import Budget, Progress, Training, calibrate
 
 
@@ -58,10 +58,11 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Parameters: `minutes` of training, or `steps` instead, which can be repeated exactly; `depth`, the layers, from
     which all other sizes follow; `windows`, the side of windows at random places of large grids, which are then
-    learned instead of whole grids, so that any size can be filled; `symmetries`, whether grids turned and mirrored are
-    as likely as they are; `random_state`, from which all random numbers follow. Fitted attributes: `symbols_`,
-    `grid_shape_`, `predictor_` (a `Predictor`) and `n_features_in_` (cells of a grid). All methods raise ValueError
-    (`InputError`) for what are no grids and for symbols that no example has, and NotFittedError before `fit`.
+    learned instead of whole grids, so that any size can be filled; `symmetries`, under which grids are as likely
+    ("none", "mirrors" along both axes, "all" eight, turned too); `random_state`, from which all random numbers follow.
+    Fitted attributes: `symbols_`, `grid_shape_`, `predictor_` (a `Predictor`) and `n_features_in_` (cells of a grid).
+    All methods raise ValueError (`InputError`) for what are no grids and for symbols that no example has, and
+    NotFittedError before `fit`.
     """
 
     @no_type_check  # by convention anything can be set, and fit complains
@@ -73,7 +74,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         grid_shape: tuple[int, int] | None = None,
         random_state: int = 0,
         windows: int | None = None,
-        symmetries: bool = False,
+        symmetries: Symmetries = "none",
     ):
         self.minutes = minutes
         self.steps = steps

@@ -37,7 +37,7 @@ from .grids import (
 from .masking import test_law
 from .palettes import about, read_palette
 from .predictor import Cells, Hidden, Predictor, entropy_bits
-from .priors import Examples, KnownPrior, Learnable, Toy, Windows, make_toy
+from .priors import Examples, KnownPrior, Learnable, Symmetries, Toy, Windows, make_toy
 
 if TYPE_CHECKING:
     import gridcloze.training
@@ -100,7 +100,7 @@ class Source:
 
     path: Path
     windows: int | None = None
-    symmetries: bool = False
+    symmetries: Symmetries = "none"
     palette: Path | None = None
 
     def read(self) -> tuple[Learnable, int, maps.Resolution | None]:

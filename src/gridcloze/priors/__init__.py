@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..grids import Palette
-from .examples import Examples
+from .examples import Examples, Symmetries
 from .toys import TOYS, FinitePrior, Ising, Mirror, Toy, make_toy, rectangles, squares, stripes
 from .windows import Windows
 
@@ -49,6 +49,7 @@ __all__ = [
     "Learnable",
     "Mirror",
     "Prior",
+    "Symmetries",
     "Toy",
     "Windows",
     "make_toy",

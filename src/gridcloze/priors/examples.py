@@ -1,7 +1,7 @@
 """A prior known by examples only."""
 
 import hashlib
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -11,17 +11,23 @@ from ..grids import AnyPath, InputError, Palette, read_examples
 HELD_OUT_FRACTION = 0.1
 MOST_HELD_OUT = 512
 
+Symmetries = Literal["none", "mirrors", "all"]  # under which grids are as likely: mirrored, or turned and mirrored
+
 
 class Examples:
     """A prior known by example grids (example, height, width), in which -1 stands for an unknown cell.
 
-    With `symmetries` each that is drawn is turned and mirrored at random. Raises InputError if there is no example.
+    Each that is drawn is brought under one of the `symmetries` at random. Raises InputError if there is no example, and
+    for symmetries that there are none of.
     """
 
-    def __init__(self, cells: Int[np.ndarray, "example height width"], palette: Palette, symmetries: bool = False):
+    def __init__(
+        self, cells: Int[np.ndarray, "example height width"], palette: Palette, symmetries: Symmetries = "none"
+    ):
         if cells.size == 0:
             raise InputError("there are no example grids")
-        self.cells, self.palette, self.symmetries = cells, palette, symmetries
+        self.cells, self.palette = cells, palette
+        self.symmetries: Symmetries = checked_symmetries(symmetries)
         self.height, self.width = cells.shape[1:]
         self.n_symbols = palette.n_symbols
 
@@ -33,8 +39,7 @@ class Examples:
 
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
         """`n` examples, drawn with replacement."""
-        cells = self.cells[generator.integers(0, len(self.cells), n)]
-        return turned(cells, generator) if self.symmetries else cells
+        return turned(self.cells[generator.integers(0, len(self.cells), n)], generator, self.symmetries)
 
     def split(self) -> tuple["Examples", "Examples"]:
         """The examples to learn from, and the last few, held out to score with; a single example is both."""
@@ -50,14 +55,23 @@ class Examples:
         return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries}
 
 
+def checked_symmetries(symmetries: str) -> Symmetries:
+    """Raises InputError for a word that names none."""
+    if symmetries not in get_args(Symmetries):
+        raise InputError(f"symmetries are {', '.join(get_args(Symmetries))}, not {symmetries!r}")
+    return cast(Symmetries, symmetries)
+
+
 def turned(
-    cells: Int[np.ndarray, "n height width"], generator: np.random.Generator
+    cells: Int[np.ndarray, "n height width"], generator: np.random.Generator, symmetries: Symmetries
 ) -> Int[np.ndarray, "n height width"]:
-    """Each grid under one of the symmetries of its frame, drawn uniformly: eight of a square, four of others."""
+    """Each grid under a symmetry of its frame, drawn uniformly: of eight, or of four for mirrors and for no square."""
+    if symmetries == "none":
+        return cells
     cells = cells.copy()
     across, down, over = generator.random((3, len(cells))) < 0.5
     cells[across] = cells[across, :, ::-1]
     cells[down] = cells[down, ::-1]
-    if cells.shape[1] == cells.shape[2]:
+    if symmetries == "all" and cells.shape[1] == cells.shape[2]:
         cells[over] = cells[over].swapaxes(1, 2)
     return cells

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
 from ..grids import InputError, Palette
-from .examples import MOST_HELD_OUT, Examples, turned
+from .examples import MOST_HELD_OUT, Examples, Symmetries, checked_symmetries, turned
 
 FEW_IMAGES = 10  # below, a corner of each is held out, and above, some as a whole
 HELD_OUT_SIDE = 0.316  # of a corner, as a share of the image's: a tenth of its cells
@@ -21,8 +21,8 @@ Corner = tuple[int, int]  # the row and the column from which on an image is hel
 class Windows:
     """Windows of `size` (height, width) of images, uniform over places; -1 stands for an unknown cell.
 
-    With `symmetries` each is turned and mirrored at random. Raises InputError for an image smaller than a window, and
-    if no window has a known cell.
+    Each is brought under one of the `symmetries` at random. Raises InputError for an image smaller than a window, if no
+    window has a known cell, and for symmetries that there are none of.
     """
 
     def __init__(
@@ -30,10 +30,11 @@ class Windows:
         images: Sequence[Image],
         palette: Palette,
         size: tuple[int, int],
-        symmetries: bool = False,
+        symmetries: Symmetries = "none",
         corners: Sequence[Corner] = (),
     ):
-        self.images, self.palette, self.symmetries = images, palette, symmetries
+        self.images, self.palette = images, palette
+        self.symmetries: Symmetries = checked_symmetries(symmetries)
         self.height, self.width = size
         self.n_symbols = palette.n_symbols
         for number, image in enumerate(images):
@@ -74,7 +75,7 @@ class Windows:
             image = self.images[number]
             row, column = divmod(int(self.places[number][place]), self._room(image)[1])
             cells[index] = image[row : row + self.height, column : column + self.width]
-        return turned(cells, generator) if self.symmetries else cells
+        return turned(cells, generator, self.symmetries)
 
     def split(self) -> tuple["Windows", Examples]:
         """The windows to learn from, and some that have no cell in common with them, held out to score with.
