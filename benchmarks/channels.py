@@ -24,7 +24,7 @@ from peers import PEERS, SIMULATORS, Peer
 from textures import Sizes
 
 SIDE = 64  # of the windows that are learned
-IMAGES = {"realisations": 28.0, "image": 22.0, "strebelle": 14.0}  # minutes of training
+IMAGES = {"realisations": 28.0, "image": 24.0, "strebelle": 20.0}  # minutes of training
 FULL = Sizes(effort=1.0, depth=8, most_grids=50, samples=8)
 QUICK = Sizes(effort=0.01, depth=4, most_grids=2, samples=2)
 TEST = slice(400, 450)
