@@ -351,7 +351,7 @@ class _Rows:
             law = np.where(law.any(axis=-1, keepdims=True), law, self.evidence[index])  # allowed, if thought impossible
             law /= law.sum(axis=-1, keepdims=True)
         uniform = self._uniform(index)
-        reveal = self._choose(index, law, wanted, uniform, decoder)
+        reveal = self._choose(index, law, wanted, uniform, decoder, pick)
         row, cell = np.nonzero(reveal)
         symbols = pick(law[row, cell], uniform[row, cell], self.given[index][row, cell])
         self.cells[index[row], cell], self.hidden[index[row], cell] = symbols, False
@@ -380,12 +380,14 @@ class _Rows:
                 self.keys[row] = self.generators[row].random(self.keys.shape[1])
         return np.stack([self.generators[row].random(self.keys.shape[1]) for row in index.tolist()])
 
-    def _choose(self, index: np.ndarray, law: Law, wanted: Which, uniform: np.ndarray, decoder: Decoder) -> Which:
+    def _choose(
+        self, index: np.ndarray, law: Law, wanted: Which, uniform: np.ndarray, decoder: Decoder, pick: Pick
+    ) -> Which:
         reveal = decoder.free(law, wanted)
         rest = wanted & ~reveal
         rank = np.where(rest, ORDERS[decoder.order](law, self.keys[index], self.size), np.inf)
         if decoder.several > 1:
-            return reveal | self._barely_dependent(index, law, rest, rank, uniform, decoder.several)
+            return reveal | self._barely_dependent(index, law, rest, rank, uniform, decoder.several, pick)
         first = rank.argmin(axis=1)
         reveal[np.arange(len(index)), first] |= rest.any(axis=1)
         if decoder.side_per_symbol:
@@ -394,7 +396,7 @@ class _Rows:
         return reveal
 
     def _barely_dependent(
-        self, index: np.ndarray, law: Law, rest: Which, rank: np.ndarray, uniform: np.ndarray, several: int
+        self, index: np.ndarray, law: Law, rest: Which, rank: np.ndarray, uniform: np.ndarray, several: int, pick: Pick
     ) -> Which:
         """Of the first `several` cells those whose law hardly changes when others of them have the values to come.
 
@@ -404,9 +406,9 @@ class _Rows:
         candidates = np.argsort(rank, axis=1, kind="stable")[:, :several]
         row = np.arange(len(index))[:, None]
         before = law[row, candidates]
-        values = drawn(before.reshape(-1, law.shape[2]), uniform[row, candidates].ravel(), np.empty(0)).reshape(
-            candidates.shape
-        )
+        given = self.given[index][row, candidates]
+        values = pick(before.reshape(-1, law.shape[2]), uniform[row, candidates].ravel(), given.ravel())
+        values = values.reshape(candidates.shape)
         keep = rest[row, candidates]
         for bit in range((candidates.shape[1] - 1).bit_length()):
             shown = (np.arange(candidates.shape[1]) >> bit & 1 == 0) & rest[row, candidates]
