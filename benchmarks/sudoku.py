@@ -1,4 +1,4 @@
-"""Sudoku: `python benchmarks/sudoku.py [TASK …]`, a training of 20 minutes and some ten minutes; needs a C compiler.
+"""Sudoku: `python benchmarks/sudoku.py [TASK …]`, a training of 75 minutes and a quarter of an hour; needs a C compiler.
 
 36-clues        puzzles with 36 givens: share solved by the defaults, and what is said of their cells
 36-clues-ORDER  share solved one cell a pass in an order, random, certain or margin; beside the published one
@@ -52,7 +52,7 @@ class Sizes:
     contradictory: int
 
 
-FULL = Sizes(Budget(20.0), depth=12, boards=500_000, tested=500, contradictory=100)
+FULL = Sizes(Budget(75.0), depth=12, boards=500_000, tested=500, contradictory=100)
 QUICK = Sizes(Budget(1.0), depth=6, boards=20_000, tested=20, contradictory=10)
 
 
