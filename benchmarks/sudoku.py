@@ -1,4 +1,4 @@
-"""Sudoku: `python benchmarks/sudoku.py [TASK …]`, a training of 75 minutes and a quarter of an hour; needs a C compiler.
+"""Sudoku: `python benchmarks/sudoku.py [TASK …]`, a training of 75 minutes and fifteen more; needs a C compiler.
 
 36-clues        puzzles with 36 givens: share solved by the defaults, and what is said of their cells
 36-clues-ORDER  share solved one cell a pass in an order, random, certain or margin; beside the published one
