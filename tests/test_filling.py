@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from gridcloze import filling, scoring
 from gridcloze.baselines import Lookup
@@ -13,6 +14,7 @@ from gridcloze.exact import Enumeration, posterior
 from gridcloze.filling import ONE_AT_A_TIME, ORDERS, Decoder
 from gridcloze.grids import InputError
 from gridcloze.masking import test_law as hide
+from gridcloze.predictor import entropy_bits
 from gridcloze.priors import FinitePrior, Mirror, squares
 from test_priors import surprise
 
@@ -184,10 +186,20 @@ def test_the_most_uncertain_cell_decides_most():
 def test_the_budget_bounds_what_a_pass_reveals():
     """The cells that the budget pays for have together at most so much entropy, and no other would fit in."""
     law = np.array([[[0.99, 0.01], [0.5, 0.5], [1.0, 0.0], [0.9, 0.1], [0.8, 0.2]]])
-    hidden = np.array([[True, True, True, True, False]])
-    assert Decoder("random", 0.6).free(law, hidden).tolist() == [[True, False, True, True, False]]
-    assert Decoder("random", 0.5).free(law, hidden).tolist() == [[True, False, True, False, False]]
-    assert Decoder("random", None).free(law, hidden).sum() == 0
+    entropy = np.where([[True, True, True, True, False]], entropy_bits(law), np.inf)
+    assert Decoder("random", 0.6).free(entropy).tolist() == [[True, False, True, True, False]]
+    assert Decoder("random", 0.5).free(entropy).tolist() == [[True, False, True, False, False]]
+    assert Decoder("random", None).free(entropy).sum() == 0
+
+
+def test_the_spread_order_is_that_of_the_halton_sequence():
+    """Each cell has the number of the first point of SciPy's Halton sequence that falls into it."""
+    for height, width in ((16, 16), (64, 64), (37, 53), (1, 7)):
+        points = qmc.Halton(2, scramble=False).random(16 * height * width) * (height, width)
+        row, column = points.astype(int).T
+        found, first = np.unique(row * width + column, return_index=True)
+        assert filling._spread(height, width)[found].tolist() == first.tolist()
+        assert len(set(filling._spread(height, width))) == height * width
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])

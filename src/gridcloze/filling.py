@@ -23,7 +23,7 @@ PARTICLES_OF_MARGINALS = 512
 
 Law = Float[np.ndarray, "row cell symbol"]
 Which = Bool[np.ndarray, "row cell"]
-Keys = Float[np.ndarray, "row cell"]
+Entropy = Float[np.ndarray, "row cell"]  # in bits; infinite where a cell is not to be revealed
 Stream = tuple[int, ...]  # what a stream of random numbers is seeded with
 
 # The symbols of revealed cells, from the law of each, a uniform number of each, and what the cells held at the start.
@@ -56,28 +56,38 @@ class LogProb:
 
 
 @cache
-def _spread(height: int, width: int) -> Float[np.ndarray, "cell"]:
+def _spread(height: int, width: int) -> Int[np.ndarray, "cell"]:
     """The place of each cell in a Halton sequence, which spreads evenly (Besnier et al. 2025, arXiv:2503.17076)."""
-    from scipy.stats import qmc  # slow to import, and needed for this order only
-
-    points = qmc.Halton(2, scramble=False).random(16 * height * width) * (height, width)
-    row, column = points.astype(np.int64).T
-    place = np.full(height * width, np.inf)
-    np.minimum.at(place, row * width + column, np.arange(len(points)))
-    return np.where(np.isinf(place), len(points) + np.arange(len(place)), place)
+    n = 16 * height * width
+    cell = _halton(n, 2, height) * width + _halton(n, 3, width)
+    place = n + np.arange(height * width)
+    np.minimum.at(place, cell, np.arange(n))
+    return place
 
 
-Order = Callable[[Law, Keys, tuple[int, int]], Float[np.ndarray, "row cell"]]
+def _halton(n: int, base: int, cells: int) -> Int[np.ndarray, "n"]:
+    """In which of so many cells the first n numbers of 0 … 1 fall whose digits, read backwards, count from 0."""
+    left, backwards, parts = np.arange(n), np.zeros(n, dtype=np.int64), 1
+    while left.any():
+        backwards, left, parts = backwards * base + left % base, left // base, parts * base
+    return backwards * cells // parts
 
-# A number for each cell, from its law, its random key and the size of the grid: the least comes first. In "weighted"
-# order every cell is first with a probability in proportion to its entropy: as random as "random", less often in vain.
+
+Order = Callable[
+    [Float[np.ndarray, "cell symbol"], Float[np.ndarray, "cell"], Int[np.ndarray, "cell"], tuple[int, int]],
+    Float[np.ndarray, "cell"],
+]
+
+# A number for each of some cells, from their laws, random keys, places in the grid and its size: the least comes first.
+# In "weighted" order every cell is first with a probability in proportion to its entropy: as random as "random", less
+# often in vain.
 ORDERS: dict[str, Order] = {
-    "random": lambda law, keys, size: keys,
-    "weighted": lambda law, keys, size: -np.log(keys) / np.maximum(entropy_bits(law), 1e-12),
-    "uncertain": lambda law, keys, size: -entropy_bits(law),
-    "certain": lambda law, keys, size: -law.max(-1),
-    "margin": lambda law, keys, size: -np.ptp(np.sort(law, axis=-1)[..., -2:], axis=-1),
-    "spread": lambda law, keys, size: np.broadcast_to(_spread(*size), keys.shape),
+    "random": lambda law, keys, place, size: keys,
+    "weighted": lambda law, keys, place, size: -np.log(keys) / np.maximum(entropy_bits(law), 1e-12),
+    "uncertain": lambda law, keys, place, size: -entropy_bits(law),
+    "certain": lambda law, keys, place, size: -law.max(-1),
+    "margin": lambda law, keys, place, size: -np.ptp(np.sort(law, axis=-1)[..., -2:], axis=-1),
+    "spread": lambda law, keys, place, size: _spread(*size)[place],
 }
 
 
@@ -107,12 +117,11 @@ class Decoder:
         if self.several < 1 or not (self.budget_bits is None or self.budget_bits >= 0):
             raise InputError("budget_bits must be 0 or more, and several 1 or more")
 
-    def free(self, law: Law, hidden: Which) -> Which:
+    def free(self, entropy: Entropy) -> Which:
         """The cells that the budget pays for."""
         if self.budget_bits is None:
-            return np.zeros_like(hidden)
-        entropy = entropy_bits(law)
-        return _first_within(np.where(hidden, entropy, np.inf), entropy, hidden, np.full(len(law), self.budget_bits))
+            return np.zeros(entropy.shape, dtype=bool)
+        return _first_within(entropy, entropy, np.full(len(entropy), self.budget_bits))
 
 
 ONE_AT_A_TIME = Decoder("random", None)
@@ -166,7 +175,7 @@ def most_likely(
     new ones. `passes` is of all together.
     """
     by_margin = replace(decoder, order="margin")
-    greedy = [_greedy(predictor, cells, hidden, one, seed, evidence) for one in (by_margin, decoder)]
+    greedy = [_greedy(predictor, cells, hidden, one, seed, evidence) for one in dict.fromkeys((by_margin, decoder))]
     draws = draws or sample(predictor, cells, hidden, n, seed, decoder, evidence)
     candidates = [*greedy, draws]
     every = np.concatenate([fills.cells for fills in candidates], axis=1)
@@ -383,16 +392,18 @@ class _Rows:
     def _choose(
         self, index: np.ndarray, law: Law, wanted: Which, uniform: np.ndarray, decoder: Decoder, pick: Pick
     ) -> Which:
-        reveal = decoder.free(law, wanted)
-        rest = wanted & ~reveal
-        rank = np.where(rest, ORDERS[decoder.order](law, self.keys[index], self.size), np.inf)
+        entropy = np.full(wanted.shape, np.inf)
+        entropy[wanted] = entropy_bits(law[wanted])
+        reveal = decoder.free(entropy)
+        rest, rank = wanted & ~reveal, np.full(wanted.shape, np.inf)
+        rank[rest] = ORDERS[decoder.order](law[rest], self.keys[index][rest], np.nonzero(rest)[1], self.size)
         if decoder.several > 1:
             return reveal | self._barely_dependent(index, law, rest, rank, uniform, decoder.several, pick)
         first = rank.argmin(axis=1)
         reveal[np.arange(len(index)), first] |= rest.any(axis=1)
         if decoder.side_per_symbol:
             bits = np.sqrt(self.wanted[index].sum(axis=1)) / decoder.side_per_symbol * np.log2(law.shape[2])
-            reveal |= _first_within(rank, entropy_bits(law), rest, bits)
+            reveal |= _first_within(rank, np.where(rest, entropy, np.inf), bits)
         return reveal
 
     def _barely_dependent(
@@ -505,11 +516,11 @@ class _Particles:
         self.log_weights[:] = self._log_mean_weight()
 
 
-def _first_within(rank: np.ndarray, entropy: np.ndarray, rest: Which, bits: Float[np.ndarray, "row"]) -> Which:
+def _first_within(rank: np.ndarray, entropy: Entropy, bits: Float[np.ndarray, "row"]) -> Which:
     """The cells of least rank that have together at most so many bits of entropy."""
     order = rank.argsort(axis=1, kind="stable")
-    within = np.take_along_axis(np.where(rest, entropy, np.inf), order, axis=1).cumsum(axis=1) <= bits[:, None]
-    chosen = np.zeros_like(rest)
+    within = np.take_along_axis(entropy, order, axis=1).cumsum(axis=1) <= bits[:, None]
+    chosen = np.zeros(entropy.shape, dtype=bool)
     np.put_along_axis(chosen, order, within, axis=1)
     return chosen
 

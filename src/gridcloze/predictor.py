@@ -98,7 +98,9 @@ class LogitsPredictor(ABC):
         passes = list(in_turn(lambda part: self._one_pass(part, chunk), parts))
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
         temperature = self.calibration.temperature(hidden)[:, None, None, None]
-        return known_or(softmax(logits / temperature), cells, hidden)
+        laws = known_or(logits / temperature, cells, hidden)
+        laws[hidden] = softmax(laws[hidden])
+        return laws
 
     def _one_pass(self, tokens: Cells, chunk: int) -> Marginals:
         full = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
