@@ -16,7 +16,7 @@ from gridcloze import checkpoint, filling, scoring
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.exact import ExactPosterior, posterior
 from gridcloze.filling import DECODER, ONE_AT_A_TIME, Decoder
-from gridcloze.masking import test_law
+from gridcloze.masking import evaluation_hiding
 from gridcloze.predictor import Cells, Hidden, Predictor
 from gridcloze.priors import squares
 
@@ -58,7 +58,7 @@ class Measure:
         self.exact = posterior(self.prior)
         generator = np.random.default_rng(SEED)
         self.cells = self.prior.sample(GRIDS, generator)
-        self.hidden = test_law(self.cells.shape, generator)
+        self.hidden = evaluation_hiding(self.cells.shape, generator)
         self.chosen = open_puzzles(self.exact, self.cells, self.hidden)
 
     def figures(self, decoder: Decoder | None) -> dict[str, float]:

@@ -23,7 +23,7 @@ from data import digits
 from gridcloze import HIDDEN, filling
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.grids import Palette
-from gridcloze.masking import test_law
+from gridcloze.masking import evaluation_hiding
 from gridcloze.pictures import write_panels
 from gridcloze.predictor import Cells, Hidden, Predictor
 from gridcloze.training import Budget
@@ -141,7 +141,7 @@ def likelihood(sizes: Sizes, folder: Path) -> Figures:
         "nats": mean_and_error(nats),
         "nats_of_coins": entropy_nats(digits()["x_test"][: sizes.tested]),
         "published_nats": PUBLISHED_NATS,
-        "test_law": scored(model, cells, test_law(cells.shape, generator)),
+        "test_law": scored(model, cells, evaluation_hiding(cells.shape, generator)),
         "training": model.header.training,
     }
 
@@ -159,7 +159,7 @@ def halves(sizes: Sizes, folder: Path) -> Figures:
     """`bits_per_hidden_cell` is of marginals; `joint_…` of all hidden cells one after the other, in any order."""
     model, cells = model_of(thresholded, sizes, folder), test_digits(thresholded, sizes.tested)
     generator = np.random.default_rng(SEED)
-    result: Figures = {"seed": SEED, "test_law": scored(model, cells, test_law(cells.shape, generator))}
+    result: Figures = {"seed": SEED, "test_law": scored(model, cells, evaluation_hiding(cells.shape, generator))}
     for name, hidden in half_hidden(cells).items():
         bits = any_order_nats(model, cells, hidden, sizes.strata, generator) / np.log(2) / hidden[0].sum()
         result[name] = {**scored(model, cells, hidden), "joint_bits_per_hidden_cell": mean_and_error(bits)}

@@ -37,7 +37,7 @@ from gridcloze import checkpoint, filling, scoring, verbs
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
-from gridcloze.masking import test_law, training_law
+from gridcloze.masking import evaluation_hiding, training_hiding
 from gridcloze.networks import NetworkPredictor, keep_freed_memory
 from gridcloze.predictor import LogitsPredictor, tokens_of
 from gridcloze.priors import Examples, squares
@@ -161,7 +161,7 @@ class PeerStep:
 
     def __call__(self) -> None:
         cells = self.cells[self.generator.integers(0, len(self.cells), BATCH_SIZE)]
-        hidden = training_law(cells.shape, self.generator)
+        hidden = training_hiding(cells.shape, self.generator)
         words, truth = self.words(np.where(hidden, 2, cells)), self.words(cells)
         labels = torch.where(words == truth, -100, truth)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
@@ -263,7 +263,7 @@ def fill() -> dict[str, Any]:
         "ONNX Runtime": exported,
     }
     cells = PRIOR.sample(N_TEST, np.random.default_rng(TEST_SEED))
-    hidden = test_law(cells.shape, np.random.default_rng(TEST_SEED))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(TEST_SEED))
     exact = posterior(PRIOR).marginals(cells, hidden)
     bulk = seconds({k: lambda p=p: filling.sample(p, cells, hidden, 1, 0) for k, p in predictors.items()}, 3, 1)
     marginals = seconds({k: lambda p=p: p.marginals(cells, hidden) for k, p in predictors.items()}, 3, 1)
@@ -337,7 +337,7 @@ def milliseconds_a_grid(side: int, small: NetworkPredictor) -> dict[str, float]:
     step_of_side = Step(BertConfig(side, side, 2))
     predictor = NetworkPredictor(step_of_side.training.model)
     cells = np.zeros((max(4, 2**16 // side**2), side, side), dtype=np.int64)
-    hidden = test_law(cells.shape, np.random.default_rng(0))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
     work = {
         "training step": step_of_side,
         "pass of a fill": lambda: predictor.marginals(cells, hidden),
@@ -390,7 +390,7 @@ def target() -> dict[str, Any]:
 
 def scored(predictor: Any, seed: int) -> dict[str, float]:
     cells = PRIOR.sample(N_TEST, np.random.default_rng(seed))
-    hidden = test_law(cells.shape, np.random.default_rng(seed))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(seed))
     exact = posterior(PRIOR).marginals(cells, hidden)
     score = scoring.score(predictor.marginals(cells, hidden), cells, hidden, exact)
     return {"excess_bits": score["excess_bits"], "right": score["grids_all_determined_right"]}

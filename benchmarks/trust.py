@@ -21,7 +21,7 @@ from gridcloze import HIDDEN, checking, checkpoint, filling, scoring
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette, write_stack
 from gridcloze.inpainter import learn
-from gridcloze.masking import test_law
+from gridcloze.masking import evaluation_hiding
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import Calibration
 from gridcloze.priors import Examples, squares
@@ -36,7 +36,7 @@ def puzzles(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Fresh squares, and cells to hide under the test law."""
     generator = np.random.default_rng(SEED)
     cells = PRIOR.sample(n, generator)
-    return cells, test_law(cells.shape, generator)
+    return cells, evaluation_hiding(cells.shape, generator)
 
 
 def order_gap() -> dict[str, float]:
@@ -105,7 +105,7 @@ def calibration() -> dict[str, Any]:
     learned = Examples(digits[:1437], Palette.default(2))
     of_digits = learn(learned, Budget(minutes=1.0), seed=0).base.model
     test = digits[1437:].repeat(5, axis=0)
-    test_hidden = test_law(test.shape, np.random.default_rng(SEED))
+    test_hidden = evaluation_hiding(test.shape, np.random.default_rng(SEED))
     return {
         "squares": _by_temperatures(model, Examples(trained, Palette.default(2)), cells, hidden),
         "digits": _by_temperatures(of_digits, learned, test, test_hidden),

@@ -25,7 +25,7 @@ from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.exact import posterior
 from gridcloze.grids import Palette
 from gridcloze.inpainter import learn
-from gridcloze.masking import test_law
+from gridcloze.masking import evaluation_hiding
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
 from gridcloze.priors import Examples, Mirror, squares
@@ -45,7 +45,7 @@ def puzzles(name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Fresh grids of a prior, and cells to hide under the test law."""
     generator = np.random.default_rng(SEED)
     cells = PRIORS[name].sample(n, generator)
-    return cells, test_law(cells.shape, generator)
+    return cells, evaluation_hiding(cells.shape, generator)
 
 
 def write_arrays(task: str, **arrays: np.ndarray) -> None:
@@ -214,7 +214,7 @@ def digits() -> dict[str, Any]:
     images = (load_digits().images >= 8).astype(np.int64)[np.random.default_rng(SEED).permutation(1797)]
     model = learn(Examples(images[:LEARNED_DIGITS], Palette.default(2)), Budget(minutes=DIGIT_MINUTES), seed=0)
     test, generator = images[LEARNED_DIGITS:], np.random.default_rng(SEED)
-    hidden = test_law(test.shape, generator)
+    hidden = evaluation_hiding(test.shape, generator)
     said = model.marginals(test, hidden)
     shown = np.flatnonzero((hidden.mean(axis=(1, 2)) > 0.3) & (hidden.mean(axis=(1, 2)) < 0.7))[:SHOWN]
     cells, unknown = test[shown], hidden[shown]

@@ -8,7 +8,7 @@ import pytest
 from gridcloze import checking
 from gridcloze.baselines import Lookup
 from gridcloze.exact import posterior
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.predictor import entropy_bits
 from gridcloze.priors import squares
 
@@ -45,7 +45,7 @@ def test_flipped_cells_are_found(flips):
 def test_nothing_is_found_in_grids_of_the_prior():
     """Grids of the prior, whole or with hidden cells, have no surprising cell, and none that contradicts."""
     cells = PRIOR.sample(20, np.random.default_rng(0))
-    hidden = hide(cells.shape, np.random.default_rng(1))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(1))
     assert all(checking.surprises(REMEMBERED, grid, np.zeros((10, 10), bool)) == [] for grid in cells)
     assert not checking.contradicting(REMEMBERED, cells, hidden).any()
 
@@ -116,7 +116,7 @@ def test_a_block_keeps_neighbours_from_vouching():
 def test_information_is_the_expected_drop_of_the_entropies_of_the_others():
     """The map is what enumeration of the cell's values gives, NaN where cells are visible, and never negative here."""
     cells = PRIOR.sample(1, np.random.default_rng(4))
-    hidden = hide(cells.shape, np.random.default_rng(5))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(5))
     hidden[0, 2:8, 2:8] = True
     found = checking.information_bits(EXACT, cells, hidden)[0]
     law = EXACT.marginals(cells, hidden)

@@ -8,7 +8,7 @@ from gridcloze import scoring
 from gridcloze.cnn import RIVALS, dilated, n_parameters, residual, sized
 from gridcloze.exact import posterior
 from gridcloze.grids import InputError
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors import squares
 from gridcloze.training import Budget, Training
@@ -61,7 +61,7 @@ def test_any_size_fits(name):
 def test_it_is_trained_by_the_loop_that_trains_the_bert(name):
     """200 steps take away a quarter of the excess over the exact answer, with no word about the network."""
     cells = PRIOR.sample(200, np.random.default_rng(2))
-    hidden = hide(cells.shape, np.random.default_rng(3))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(3))
     exact = posterior(PRIOR).marginals(cells, hidden)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -14,7 +14,7 @@ from gridcloze import explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.exact import ContradictionError, posterior
 from gridcloze.grids import InputError, Palette
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.priors import Ising, Mirror, squares
 
 PRIOR = squares(4, 4, 2, 3)
@@ -58,7 +58,7 @@ def puzzle(prior, seed):
     """A grid of the prior with hidden cells, and where these are."""
     generator = np.random.default_rng(seed)
     while True:
-        cells, hidden = prior.sample(1, generator)[0], hide((1, prior.height, prior.width), generator)[0]
+        cells, hidden = prior.sample(1, generator)[0], evaluation_hiding((1, prior.height, prior.width), generator)[0]
         if hidden.any() and not hidden.all():
             return cells, hidden, np.argwhere(hidden)
 

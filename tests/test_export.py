@@ -11,7 +11,7 @@ import torch
 from gridcloze import checkpoint, explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.grids import InputError, Palette
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import Calibration
 
@@ -46,7 +46,7 @@ def test_it_says_what_the_model_says(models, shape):
     trained, exported = (checkpoint.load(path) for path in models)
     precise = NetworkPredictor(trained.base.model, CALIBRATION, precise=True)
     generator = np.random.default_rng(0)
-    cells, hidden = generator.integers(0, 2, shape), hide(shape, generator)
+    cells, hidden = generator.integers(0, 2, shape), evaluation_hiding(shape, generator)
     assert np.abs(precise.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 1e-4
     assert np.abs(trained.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 0.05  # bfloat16
     assert np.abs(exported.uncalibrated().marginals(cells, hidden) - exported.marginals(cells, hidden)).max() > 1e-4
@@ -71,7 +71,7 @@ def test_a_fill_is_the_same_alone_and_among_others(models):
     """Fixed passes hold for the exported model as well."""
     predictor = checkpoint.load(models[1])
     generator = np.random.default_rng(0)
-    cells, hidden = generator.integers(0, 2, (9, 5, 5)), hide((9, 5, 5), generator)
+    cells, hidden = generator.integers(0, 2, (9, 5, 5)), evaluation_hiding((9, 5, 5), generator)
     together = filling.sample(predictor, cells, hidden, 2).cells
     alone = [filling.sample(predictor, cells[[one]], hidden[[one]], 2).cells[0] for one in range(9)]
     assert np.array_equal(together, alone)

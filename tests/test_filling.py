@@ -13,7 +13,7 @@ from gridcloze.baselines import Lookup
 from gridcloze.exact import Enumeration, posterior
 from gridcloze.filling import ONE_AT_A_TIME, ORDERS, Decoder
 from gridcloze.grids import InputError
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.predictor import entropy_bits
 from gridcloze.priors import FinitePrior, Mirror, squares
 from test_priors import surprise
@@ -31,7 +31,7 @@ DECODERS = [
 def puzzles(n, seed):
     generator = np.random.default_rng(seed)
     cells = PRIOR.sample(n, generator)
-    return cells, hide(cells.shape, generator)
+    return cells, evaluation_hiding(cells.shape, generator)
 
 
 def one_puzzle():

@@ -10,7 +10,11 @@ from gridcloze import masking
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
 
 
-@given(SHAPES, st.integers(0, 1000), st.sampled_from([masking.training_law, masking.window_law, masking.test_law]))
+@given(
+    SHAPES,
+    st.integers(0, 1000),
+    st.sampled_from([masking.training_hiding, masking.window_hiding, masking.evaluation_hiding]),
+)
 def test_every_grid_of_any_size_hides_a_cell_and_the_seed_decides_which(shape, seed, law):
     """Every grid of any size hides at least one cell, and the same seed hides the same cells."""
     hidden = law(shape, np.random.default_rng(seed))
@@ -21,7 +25,7 @@ def test_every_grid_of_any_size_hides_a_cell_and_the_seed_decides_which(shape, s
 
 def test_half_of_the_test_law_is_scattered_with_a_uniform_fraction():
     """The hidden fractions of the scattered half of the test law are uniform in (0, 1)."""
-    hidden = masking.test_law((8000, 16, 16), np.random.default_rng(0))
+    hidden = masking.evaluation_hiding((8000, 16, 16), np.random.default_rng(0))
     kind = np.arange(8000) % 4
     fractions = np.sort(hidden[kind < 2].mean(axis=(1, 2)))
     uniform = (np.arange(4000) + 0.5) / 4000
@@ -30,7 +34,7 @@ def test_half_of_the_test_law_is_scattered_with_a_uniform_fraction():
 
 def test_a_quarter_of_the_test_law_is_one_rectangle_with_uniform_sides():
     """A quarter of the test law hides one rectangle, with every side from 2 to the grid's equally often."""
-    hidden = masking.test_law((16000, 9, 6), np.random.default_rng(1))[2::4]
+    hidden = masking.evaluation_hiding((16000, 9, 6), np.random.default_rng(1))[2::4]
     rows, columns = hidden.any(axis=2), hidden.any(axis=1)
     assert np.array_equal(hidden, rows[:, :, None] & columns[:, None, :])
     for sides, longest in ((rows.sum(axis=1), 9), (columns.sum(axis=1), 6)):
@@ -41,14 +45,14 @@ def test_a_quarter_of_the_test_law_is_one_rectangle_with_uniform_sides():
 
 def test_the_last_quarter_of_the_test_law_hides_more_than_its_parts():
     """The union of cells and a rectangle hides more than either does on average."""
-    hidden = masking.test_law((8000, 16, 16), np.random.default_rng(2))
+    hidden = masking.evaluation_hiding((8000, 16, 16), np.random.default_rng(2))
     shares = [hidden[kind::4].mean() for kind in range(4)]
     assert shares[3] == pytest.approx(1 - (1 - shares[0]) * (1 - shares[2]), abs=0.02)
 
 
 def test_the_training_law_hides_nearly_everything_often_enough():
     """Of the training law at least a tenth leaves no more than 12 of 256 cells visible."""
-    hidden = masking.training_law((4000, 16, 16), np.random.default_rng(3))
+    hidden = masking.training_hiding((4000, 16, 16), np.random.default_rng(3))
     assert ((~hidden).sum(axis=(1, 2)) <= 12).mean() > 0.1
 
 

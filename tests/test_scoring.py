@@ -6,14 +6,14 @@ import pytest
 from gridcloze import scoring
 from gridcloze.baselines import Lookup
 from gridcloze.exact import WindowLimited, posterior
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.priors import rectangles, squares
 
 PRIOR = squares(6, 6, 2, 4)
 EXACT = posterior(PRIOR)
 GENERATOR = np.random.default_rng(0)
 CELLS = PRIOR.sample(400, GENERATOR)
-HIDDEN = hide(CELLS.shape, GENERATOR)
+HIDDEN = evaluation_hiding(CELLS.shape, GENERATOR)
 TRUTH = EXACT.marginals(CELLS, HIDDEN)
 
 

@@ -15,7 +15,7 @@ from gridcloze import checkpoint, scoring
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.exact import posterior
 from gridcloze.grids import InputError, Palette, write_stack
-from gridcloze.masking import test_law as hide
+from gridcloze.masking import evaluation_hiding
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors import Examples, squares
 from gridcloze.training import Budget, Pool, Training, calibrate, cross_entropy, orthogonalised, training_batch
@@ -44,7 +44,7 @@ def same_weights(one, other):
 def test_training_comes_near_the_exact_answer():
     """500 steps take away four fifths of the excess that a fresh model has over the exact answer."""
     cells = PRIOR.sample(500, np.random.default_rng(2))
-    hidden = hide(cells.shape, np.random.default_rng(3))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(3))
     exact = posterior(PRIOR).marginals(cells, hidden)
     model, progress = trained(500)
     excess = [
@@ -98,7 +98,7 @@ def test_unknown_cells_are_hidden_and_never_scored():
     """The loss does not change with what a model says at unknown cells, and has no part of theirs."""
     cells = HELD_OUT.copy()
     cells[:, 0] = -1
-    hidden = hide(cells.shape, np.random.default_rng(0))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
     model = fresh()
     loss = cross_entropy(model, cells, hidden).item()
     assert loss == pytest.approx(np.log(2), abs=1e-6)  # a fresh model says 1/2 everywhere
@@ -109,7 +109,7 @@ def test_unknown_cells_are_hidden_and_never_scored():
 def test_the_targets_of_a_pool_are_the_exact_posterior_of_its_examples():
     """The mean of the targets over all grids that look alike is what Bayes says, if the pool is the prior itself."""
     members = PRIOR.members.astype(np.int64)
-    hidden = np.repeat(hide((40, 4, 4), np.random.default_rng(0)), len(members), axis=0)
+    hidden = np.repeat(evaluation_hiding((40, 4, 4), np.random.default_rng(0)), len(members), axis=0)
     cells = np.tile(members, (40, 1, 1))
     targets = Pool(members, 2, torch.device("cpu")).targets(cells, hidden).numpy()
     alike = np.where(hidden, -1, cells)
@@ -127,7 +127,7 @@ def test_a_pool_changes_the_noise_of_the_loss_but_not_its_mean():
     losses = []
     for _ in range(400):
         cells = PRIOR.sample(8, generator)
-        hidden = hide(cells.shape, generator)
+        hidden = evaluation_hiding(cells.shape, generator)
         targets = Pool(PRIOR.sample(64, generator), 2, torch.device("cpu")).targets(cells, hidden)
         with torch.no_grad():
             losses.append([cross_entropy(model, cells, hidden, of).item() for of in (None, targets)])

@@ -282,7 +282,7 @@ def _fill_stack(run: _Run, path: Path, watch: Callable[[int], None]) -> Report:
     """A stack part by part into files that grow, so that memory stays flat; then all of them into one npz."""
     stack = open_stack(path, run.predictor.header.palette)
     folder = run.out / f".{path.stem}.partial"
-    growing = _Growing(folder, len(stack), {**run.of_input(path), "grids": len(stack)})
+    growing = _GrowingStack(folder, len(stack), {**run.of_input(path), "grids": len(stack)})
     for part in _parts(len(stack), growing.done):
         cells = stack.read(part)
         results, notes = fill_cells(run, cells)
@@ -316,7 +316,7 @@ def _fill_map(run: _Run, path: Path, watch: Callable[[float], None]) -> Report:
     return report
 
 
-class _Growing:
+class _GrowingStack:
     """Results of a stack that are not complete yet: one npy file each, and a note of how far all of them are."""
 
     def __init__(self, folder: Path, length: int, identity: Report):

@@ -16,7 +16,7 @@ BLOCKS = {1: 4, 3: 6}
 
 OneGrid = Int[np.ndarray, "height width"]
 OneHidden = Bool[np.ndarray, "height width"]
-Map = Float[np.ndarray, "height width"]
+PerCell = Float[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Surprise:
     likely_symbol: int
 
 
-def plausibility(predictor: Predictor, cells: OneGrid, hidden: OneHidden) -> Map:
+def plausibility(predictor: Predictor, cells: OneGrid, hidden: OneHidden) -> PerCell:
     """The probability of each visible cell given the others, NaN at hidden ones.
 
     It is the least of several: with the cell alone hidden, and with the block around it, so that a wrong cell and its

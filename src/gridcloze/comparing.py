@@ -18,7 +18,7 @@ from .bulk import write_json
 from .cnn import RIVALS, Cnn, n_parameters, residual, sized
 from .exact import WindowLimited, posterior
 from .grids import InputError, atomic_write
-from .masking import test_law
+from .masking import evaluation_hiding
 from .networks import NetworkPredictor, effective_receptive_field
 from .predictor import Cells, Hidden, Marginals, entropy_bits
 from .priors import Mirror, Toy, squares
@@ -81,7 +81,7 @@ def puzzles_of(prior: Toy, n: int, kept: Path) -> Puzzles:
     """`n` puzzles of the test law; what takes long to know of their windows is kept in a file."""
     generator = np.random.default_rng(SEED_OF_PUZZLES)
     cells = prior.sample(n, generator)
-    hidden = test_law(cells.shape, generator)
+    hidden = evaluation_hiding(cells.shape, generator)
     truth = posterior(prior)
     exact = truth.marginals(cells, hidden)
     if not kept.exists():

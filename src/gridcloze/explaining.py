@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from .checking import Map, OneGrid, OneHidden
+from .checking import OneGrid, OneHidden, PerCell
 from .grids import HIDDEN, InputError
 from .predictor import Cells, Hidden, Marginals, Predictor
 
@@ -40,8 +40,8 @@ class Explanation:
     """What a predictor says of a grid, and its influences on one hidden cell; see `influence`."""
 
     marginals: Float[np.ndarray, "height width symbol"]
-    hide: Map
-    flip: Map
+    hide: PerCell
+    flip: PerCell
 
 
 def explain(predictor: Predictor, cells: OneGrid, hidden: OneHidden, target: tuple[int, int]) -> Explanation:

@@ -15,7 +15,7 @@ from .exact import ContradictionError
 from .grids import InputError
 from .predictor import Cells, Evidence, Hidden, Marginals, Predictor, checked_evidence, entropy_bits
 
-BATCH_SIZE = 256  # fills in flight at once
+FILLS_AT_ONCE = 256  # fills in flight at once
 BARELY_BITS = 0.1  # a cell barely depends on others if their values change no log-probability of its by more
 CANDIDATES = 8  # draws among which the most likely fill is sought
 PARTICLES = 32  # for each draw under evidence
@@ -136,7 +136,7 @@ def sample(
     seed: int = 0,
     decoder: Decoder = DECODER,
     evidence: Evidence | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = FILLS_AT_ONCE,
 ) -> Fills:
     """`n` draws of every grid from the joint law of its hidden cells, as exactly as the predictor's conditionals are.
 
@@ -219,7 +219,7 @@ def decide(
 ) -> Fills:
     """Reveal those hidden cells that are wanted, one fill of each grid; the others stay hidden."""
     rows = _Rows(predictor, cells, hidden, streams, wanted)
-    rows.run(decoder, pick, BATCH_SIZE)
+    rows.run(decoder, pick, FILLS_AT_ONCE)
     return rows.fills((len(cells), 1))
 
 
@@ -233,7 +233,7 @@ def log_prob_bits(predictor: Predictor, cells: Cells, hidden: Hidden, orders: in
         raise InputError("a log-probability needs 1 order or more")
     every, every_hidden = np.repeat(cells, orders, axis=0), np.repeat(hidden, orders, axis=0)
     rows = _Rows(predictor, every, every_hidden, streams_of(cells, hidden, orders, seed))
-    rows.run(ONE_AT_A_TIME, _as_given, BATCH_SIZE)
+    rows.run(ONE_AT_A_TIME, _as_given, FILLS_AT_ONCE)
     bits = rows.log_prob_bits.reshape(len(cells), orders)
     if orders == 1:
         nothing = np.full(len(cells), np.nan)
@@ -249,7 +249,7 @@ def _greedy(
     rows = _Rows(predictor, cells, hidden, streams_of(cells, hidden, 1, seed))
     if evidence is not None:
         rows.evidence = checked_evidence(evidence, hidden, predictor.n_symbols).reshape(*rows.cells.shape, -1)
-    rows.run(decoder, likeliest, BATCH_SIZE)
+    rows.run(decoder, likeliest, FILLS_AT_ONCE)
     return rows.fills((len(cells), 1))
 
 
@@ -258,7 +258,7 @@ def _in_one_order(predictor: Predictor, fills: np.ndarray, hidden: Hidden, decod
     n = fills.shape[1]
     streams = [stream for stream in streams_of(fills[:, 0], hidden, 1, seed) for _ in range(n)]
     rows = _Rows(predictor, fills.reshape(-1, *fills.shape[2:]), np.repeat(hidden, n, axis=0), streams)
-    rows.run(decoder, _as_given, BATCH_SIZE)
+    rows.run(decoder, _as_given, FILLS_AT_ONCE)
     return rows.fills(fills.shape[:2])
 
 

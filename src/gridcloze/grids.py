@@ -21,9 +21,9 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from . import HIDDEN
 from .palettes import MAX_SYMBOLS, AnyPath, InputError, Palette, about, unpacked
 
-Cells = Int[np.ndarray, "*grids height width"]
-Grids = Int[np.ndarray, "n height width"]
-OneGrid = Int[np.ndarray, "_height _width"]  # of several of different sizes
+GridOrStack = Int[np.ndarray, "*grids height width"]
+Cells = Int[np.ndarray, "n height width"]
+AnySizeGrid = Int[np.ndarray, "_height _width"]  # of several of different sizes
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
 
@@ -41,12 +41,12 @@ PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
 
 
-# Grids
+# Cells
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells with symbols 0 … n_symbols-1, HIDDEN where hidden, drawn as squares of `scale` by `scale` pixels.
+    """GridOrStack with symbols 0 … n_symbols-1, HIDDEN where hidden, drawn as squares of `scale` by `scale` pixels.
 
     One that was read from a picture keeps that, and where it was hidden, so that it can be written back as it came.
     """
@@ -79,7 +79,7 @@ class Grid:
         return replace(self, cells=cells_from_array(cells))
 
 
-def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = ()) -> Cells:
+def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = ()) -> GridOrStack:
     """Symbols from integers, or floats with whole values; -1, NaN and masked are hidden. One grid or a stack.
 
     Raises InputError for other values, for no cells at all, and for dimensions other than 2 or 3, or than `axes`. It
@@ -126,7 +126,7 @@ class Content(NamedTuple):
 DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
 
 
-def symbols_of(codes: Codes, known: Sequence[int]) -> Cells:
+def symbols_of(codes: Codes, known: Sequence[int]) -> GridOrStack:
     """The place of each code among those that are known; HIDDEN if it is none of them."""
     order = np.argsort(known)
     symbols = order.take(np.searchsorted(known, codes, sorter=order), mode="clip")
@@ -135,7 +135,7 @@ def symbols_of(codes: Codes, known: Sequence[int]) -> Cells:
 
 def _look_up(
     content: Content, palette: Palette | None, hidden: Flags | None = None, names: Sequence[str] = ()
-) -> tuple[Cells, Palette]:
+) -> tuple[GridOrStack, Palette]:
     """The symbol of each code; without a palette it gets one, of the codes that are not hidden. InputError."""
     codes = content.codes
     if hidden is None:
@@ -208,7 +208,7 @@ def read_grid(
         return Grid(*_look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
 
 
-def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Grids, Palette, int]:
+def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells, Palette, int]:
     """The cells, palette and scale of a folder of grids of one kind and size, or of a stack in one array file.
 
     The symbols are the colours of all files together, and the scale the largest that suits all. Raises InputError.
@@ -220,7 +220,7 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Grids,
         return *_look_up(_read(path, STACK_AXES), palette), 1
 
 
-def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[OneGrid], Palette, int]:
+def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
     """As `read_examples`, but of any sizes: of a folder of grids of one kind, one grid, or the grids of a stack."""
     if is_folder(path):
         return _read_folder(Path(path), palette, one_size=False)
@@ -236,7 +236,7 @@ def is_folder(path: AnyPath) -> bool:
     return os.path.isdir(path) and Path(path).suffix.lower() != ZARR
 
 
-def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple[list[OneGrid], Palette, int]:
+def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple[list[AnySizeGrid], Palette, int]:
     with about(folder):
         files = (path for path in folder.iterdir() if not is_folder(path) and not path.name.startswith("."))
         paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
@@ -249,7 +249,7 @@ def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple
         if palette is None:
             known = [np.unique(content.codes[~_marked(content, None)]) for content in drawn]
             palette = _palette_of(np.unique(np.concatenate(known)).tolist(), drawn[0])
-        grids: list[OneGrid] = []
+        grids: list[AnySizeGrid] = []
         for path, content in zip(paths, drawn, strict=True):
             with about(path.name):
                 grids.append(_look_up(content, palette)[0])
@@ -284,7 +284,7 @@ class Stack:
     def __len__(self) -> int:
         return self.array.shape[0]
 
-    def read(self, part: slice) -> Cells:
+    def read(self, part: slice) -> GridOrStack:
         """The cells of some grids; InputError names the first one that does not fit."""
         with about(self.path):
             names = [f"grid {number}" for number in range(part.start, part.stop)]
@@ -575,7 +575,7 @@ def check_writable(path: AnyPath) -> None:
         raise InputError(f"{path}: cannot be written, no permission for its folder")
 
 
-def _save_array(path: Path, cells: Cells) -> None:
+def _save_array(path: Path, cells: GridOrStack) -> None:
     save = np.save if path.suffix.lower() == ".npy" else lambda file, cells: np.savez_compressed(file, cells=cells)
     with path.open("wb") as file:  # to a path, NumPy would append a suffix of its own
         save(file, cells.astype(np.int16))

@@ -15,7 +15,7 @@ from . import __version__, checking, checkpoint, filling, scoring, sweeping
 from .bert import Bert, BertConfig
 from .checkpoint import Header, TrainedPredictor
 from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
-from .masking import test_law
+from .masking import evaluation_hiding
 from .networks import NetworkPredictor
 from .priors import Examples, Learnable, Symmetries, Windows
 from .training import Budget, Progress, Training, calibrate
@@ -150,7 +150,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Minus the bits per hidden cell of whole grids under the test law: higher is better, 0 the best."""
         cells, unknown, _ = self._read(X)
-        hidden = test_law(cells.shape, np.random.default_rng(self.random_state))
+        hidden = evaluation_hiding(cells.shape, np.random.default_rng(self.random_state))
         given = np.where(unknown, HIDDEN, cells)
         marginals = self.predictor_.marginals(given, hidden | unknown)
         return -scoring.bits_per_hidden_cell(marginals, given, hidden)

@@ -127,7 +127,7 @@ def _open(path: Path, mode: str = "r", **options: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
+class WholeMap:
     """Cells as int16, for maps are large: the symbols of the palette, HIDDEN where the file has no data."""
 
     cells: Int[np.ndarray, "height width"]
@@ -171,7 +171,7 @@ class OpenMap:
         return np.where(hidden, HIDDEN, cells)
 
 
-def read_map(path: AnyPath, palette: Palette | None = None, hidden: AnyPath = "auto") -> Map:
+def read_map(path: AnyPath, palette: Palette | None = None, hidden: AnyPath = "auto") -> WholeMap:
     """A whole map; without a palette its symbols are the values that occur, in order, with the colours of its table.
 
     Hidden are the cells that nodata, an alpha band or a mask of the file says, and those of the file `hidden`, which
@@ -181,7 +181,7 @@ def read_map(path: AnyPath, palette: Palette | None = None, hidden: AnyPath = "a
         cells = np.empty((source.height, source.width), np.int16)
         for start, stop in source.raster.blocks():
             cells[start:stop] = source.read_rows(start, stop)
-        return Map(cells, source.palette, source.resolution)
+        return WholeMap(cells, source.palette, source.resolution)
 
 
 @contextmanager
@@ -246,14 +246,14 @@ def _palette_in(raster: _Raster) -> Palette:
         found |= set(np.unique(values[~hidden]).tolist())
         if len(found) > MAX_SYMBOLS:
             raise InputError(f"{raster.path}: more than {MAX_SYMBOLS} different values; these are no classes of a map")
-    in_order, table = sorted(found), _table_of(raster.dataset)
+    in_order, table = sorted(found), _colour_table(raster.dataset)
     colours = tuple(table[value] for value in in_order if value in table)
     with about(raster.path):
         palette = replace(Palette.default(len(found)), values=tuple(in_order))
     return replace(palette, colours=colours) if len(set(colours)) == len(found) else palette
 
 
-def _table_of(dataset: "rasterio.io.DatasetReader") -> Mapping[int, tuple[int, int, int, int]]:
+def _colour_table(dataset: "rasterio.io.DatasetReader") -> Mapping[int, tuple[int, int, int, int]]:
     try:
         return dataset.colormap(1)
     except ValueError:  # it has none
@@ -282,7 +282,7 @@ def _refuse_unfillable(source: OpenMap) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Growing:
+class _GrowingMap:
     """A file that is written by rows."""
 
     path: Path  # that it is for
@@ -298,10 +298,10 @@ class _Growing:
 
 
 @contextmanager
-def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_Growing]:
+def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_GrowingMap]:
     """Reads all rows again when they are written, for GDAL does not say if the disk is full when it closes a file."""
     with _open(partial, "w", **profile) as dataset:
-        growing = _Growing(path, dataset, {})
+        growing = _GrowingMap(path, dataset, {})
         yield growing
     with about(path), _reported("could not be written"), _open(partial) as dataset:
         for (start, stop), expected in growing.sums.items():
@@ -328,9 +328,9 @@ class MapWriter:
     """Files that grow by rows of results."""
 
     source: OpenMap
-    filled: _Growing
-    uncertainty: _Growing
-    samples: _Growing | None
+    filled: _GrowingMap
+    uncertainty: _GrowingMap
+    samples: _GrowingMap | None
 
     def write_rows(
         self,
@@ -395,5 +395,5 @@ def _describe_like(source: "rasterio.io.DatasetReader", target: "rasterio.io.Dat
     statistics = "STATISTICS_"  # of values that are now others
     target.update_tags(1, **{name: text for name, text in source.tags(1).items() if not name.startswith(statistics)})
     target.descriptions = source.descriptions[:1]
-    if table := _table_of(source):
+    if table := _colour_table(source):
         target.write_colormap(1, table)

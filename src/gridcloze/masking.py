@@ -42,7 +42,7 @@ def lines(shape: Shape, generator: np.random.Generator) -> Hidden:
     return np.where(generator.random((batch, 1, 1)) < 0.5, rows, columns)
 
 
-def training_law(shape: Shape, generator: np.random.Generator) -> Hidden:
+def training_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
     """The mixture that the model is trained on; every grid hides at least one cell.
 
     The conditional law of the hidden cells is the same whatever the mixture, so the mixture decides only
@@ -64,7 +64,7 @@ def unswept(shape: Shape, generator: np.random.Generator) -> Hidden:
     return (row_of >= rows[0]) & ~((row_of < rows[1]) & (column_of < column))
 
 
-def window_law(shape: Shape, generator: np.random.Generator) -> Hidden:
+def window_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
     """The mixture for windows of larger grids: holes of all sizes, and what is met when windows are filled in turn."""
     cells, block, few = scattered(shape, generator), hole(shape, generator), all_but_few(shape, generator)
     left, whole_lines = unswept(shape, generator), lines(shape, generator)
@@ -73,7 +73,7 @@ def window_law(shape: Shape, generator: np.random.Generator) -> Hidden:
     return _at_least_one(parts[choice, np.arange(shape[0])], generator)
 
 
-def test_law(shape: Shape, generator: np.random.Generator) -> Hidden:
+def evaluation_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
     """The fixed law of every figure of this project.
 
     Half of the grids hide independent cells with a fraction uniform in (0, 1); a quarter hide one rectangle

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from .grids import InputError
 
-MOST_GRIDS = 64  # that a pass reads
+GRIDS_A_PASS = 64  # that a pass reads
 
 Cells = Int[np.ndarray, "batch height width"]
 Hidden = Bool[np.ndarray, "batch height width"]
@@ -92,7 +92,7 @@ class LogitsPredictor(ABC):
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
         """The probability of each symbol at each hidden cell; visible cells keep theirs."""
         tokens = tokens_of(cells, hidden, self.n_symbols)
-        chunk = max(1, min(MOST_GRIDS, self.pass_cells // max(1, tokens[0].size))) if len(tokens) else 1
+        chunk = max(1, min(GRIDS_A_PASS, self.pass_cells // max(1, tokens[0].size))) if len(tokens) else 1
         parts = [tokens[start : start + chunk] for start in range(0, len(tokens), chunk)]
         in_turn = _workers(self.start_thread).map if len(parts) > 1 else map
         passes = list(in_turn(lambda part: self._one_pass(part, chunk), parts))

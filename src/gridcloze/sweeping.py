@@ -12,7 +12,7 @@ from .grids import HIDDEN, InputError
 from .predictor import Cells, Evidence, Hidden, Predictor, entropy_bits
 from .tiling import Tile, Tiling
 
-DECODER = Decoder("spread", side_per_symbol=4)  # LOG.md
+WINDOW_DECODER = Decoder("spread", side_per_symbol=4)  # LOG.md
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
 LAWS_AT_ONCE = 4  # of windows above each other, whose laws are in memory
 
@@ -27,7 +27,7 @@ def window_of(predictor: Predictor) -> Size | None:
 
 def default_decoder(predictor: Predictor) -> Decoder:
     """Windows of textures have many uncertain cells, far from each other."""
-    return DECODER if window_of(predictor) else filling.DECODER
+    return WINDOW_DECODER if window_of(predictor) else filling.DECODER
 
 
 def exceeds_window(predictor: Predictor, shape: tuple[int, ...]) -> bool:

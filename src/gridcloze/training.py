@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from .grids import InputError, atomic_write
-from .masking import test_law, training_law, window_law
+from .masking import evaluation_hiding, training_hiding, window_hiding
 from .networks import bf16_pays, keep_freed_memory
 from .predictor import Calibration, Cells, Hidden, tokens_of
 from .priors import Prior, Windows
@@ -203,7 +203,7 @@ def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cel
     """Grids and what to hide in them."""
     n = max(1, min(BATCH_SIZE, BATCH_CELLS // (examples.height * examples.width)))
     cells = examples.sample(n, generator)
-    law = window_law if isinstance(examples, Windows) else training_law
+    law = window_hiding if isinstance(examples, Windows) else training_hiding
     return cells, law(cells.shape, generator)
 
 
@@ -255,7 +255,7 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
     n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
     n = min(max(n, LEAST_GRIDS), MOST_GRIDS)
     cells = held_out[generator.integers(0, len(held_out), n)]
-    hidden = test_law(cells.shape, generator) | (cells < 0)
+    hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
     fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
     logits = _logits(model, cells, hidden)
     groups = np.array_split(np.argsort(fractions), max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
@@ -283,7 +283,7 @@ def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: n
 @torch.no_grad()
 def held_out_bits(model: nn.Module, cells: Cells) -> float:
     """Bits per hidden cell of grids under the test law, the same hidden cells every time."""
-    hidden = test_law(cells.shape, np.random.default_rng(0))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
     nats, scored = 0.0, 0
     for start in range(0, len(cells), BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)

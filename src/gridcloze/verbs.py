@@ -34,7 +34,7 @@ from .grids import (
     write_grid,
     write_stack,
 )
-from .masking import test_law
+from .masking import evaluation_hiding
 from .palettes import about, read_palette
 from .predictor import Cells, Hidden, Predictor, entropy_bits
 from .priors import Examples, KnownPrior, Learnable, Symmetries, Toy, Windows, make_toy
@@ -74,7 +74,7 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
     else:
         _write_grids(out, cells, scale)
         truth = prior.sample(n_puzzles, generator)
-        hidden = test_law(truth.shape, generator)
+        hidden = evaluation_hiding(truth.shape, generator)
         _write_grids(out / "truth", truth, scale)
         _write_grids(out / "puzzles", np.where(hidden, -1, truth), scale)
     write_json(_law_file(out), prior.spec)
@@ -487,7 +487,7 @@ def score(
     palette = predictor.header.palette
     cells = read_examples(held_out, palette)[0]
     generator = np.random.default_rng(seed)
-    hidden = test_law(cells.shape, generator) | (cells < 0)
+    hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
     prior = _read_law(prior_file or _law_file(held_out), required=prior_file is not None)
     predictors: dict[str, Predictor] = {"model": predictor, "uncalibrated": predictor.uncalibrated()}
     if prior is not None:

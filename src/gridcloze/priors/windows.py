@@ -14,7 +14,7 @@ FEW_IMAGES = 10  # below, a corner of each is held out, and above, some as a who
 HELD_OUT_SIDE = 0.316  # of a corner, as a share of the image's: a tenth of its cells
 HELD_OUT_CELLS = 2**20
 
-Image = Int[np.ndarray, "_height _width"]  # each of its own size
+AnySizeGrid = Int[np.ndarray, "_height _width"]  # each of its own size
 Corner = tuple[int, int]  # the row and the column from which on an image is held out
 
 
@@ -27,7 +27,7 @@ class Windows:
 
     def __init__(
         self,
-        images: Sequence[Image],
+        images: Sequence[AnySizeGrid],
         palette: Palette,
         size: tuple[int, int],
         symmetries: Symmetries = "none",
@@ -49,16 +49,16 @@ class Windows:
         if not self.ends.size or self.ends[-1] == 0:
             raise InputError("no window of the images has a known cell in it")
 
-    def _places(self, image: Image, corner: Corner) -> UInt32[np.ndarray, " place"]:
+    def _places(self, image: AnySizeGrid, corner: Corner) -> UInt32[np.ndarray, " place"]:
         """The first cells of windows, counted row by row, that have known cells and none of the corner held out."""
         rows, columns = (np.arange(n) for n in self._room(image))
         outside = (rows[:, None] + self.height <= corner[0]) | (columns + self.width <= corner[1])
         return np.flatnonzero(outside & self._some_known(image)).astype(np.uint32)
 
-    def _room(self, image: Image) -> tuple[int, int]:
+    def _room(self, image: AnySizeGrid) -> tuple[int, int]:
         return image.shape[0] - self.height + 1, image.shape[1] - self.width + 1
 
-    def _some_known(self, image: Image) -> Bool[np.ndarray, "row column"]:
+    def _some_known(self, image: AnySizeGrid) -> Bool[np.ndarray, "row column"]:
         rows, columns = self._room(image)
         if (image >= 0).all():
             return np.ones((rows, columns), dtype=bool)
@@ -94,10 +94,10 @@ class Windows:
         n = max(1, min(MOST_HELD_OUT, HELD_OUT_CELLS // (self.height * self.width)))
         return learned, Examples(held_out.sample(n, np.random.default_rng(0)), self.palette)
 
-    def _of(self, images: Sequence[Image], corners: Sequence[Corner] = ()) -> "Windows":
+    def _of(self, images: Sequence[AnySizeGrid], corners: Sequence[Corner] = ()) -> "Windows":
         return Windows(images, self.palette, (self.height, self.width), self.symmetries, corners)
 
-    def _corner(self, image: Image) -> Corner:
+    def _corner(self, image: AnySizeGrid) -> Corner:
         height, width = image.shape
         row = height - max(self.height, round(HELD_OUT_SIDE * height))
         column = width - max(self.width, round(HELD_OUT_SIDE * width))
