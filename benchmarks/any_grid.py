@@ -12,9 +12,10 @@ import landcover
 import sudoku
 import textures
 from common import DOCS, RESULTS, Figures
-from gridcloze import HIDDEN, checkpoint, sweeping
-from gridcloze.grids import Palette
+from gridcloze import checkpoint, sweeping
+from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
+from gridcloze.words import HIDDEN
 from scale import DRAWS
 from textures import slug
 

@@ -22,7 +22,8 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 
 from figures import draw, values
-from gridcloze.grids import InputError, atomic_write
+from gridcloze.files.paths import atomic_write
+from gridcloze.words import InputError
 
 HERE = Path(__file__).parent
 TEMPLATE, PAGE, STYLE = HERE / "article.md", HERE / "article.html", HERE / "article.css"

@@ -17,9 +17,9 @@ import numpy as np
 import data
 import textures
 from common import RESULTS, Figures, Task, main
-from gridcloze.grids import Palette
-from gridcloze.predictor import Cells
-from gridcloze.priors import Windows
+from gridcloze.files.palettes import Palette
+from gridcloze.priors.windows import Windows
+from gridcloze.shapes import Cells
 from peers import PEERS, SIMULATORS, Peer
 from textures import Sizes
 

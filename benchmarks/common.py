@@ -17,13 +17,21 @@ import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 
-from gridcloze import HIDDEN, __version__, checkpoint, scoring, verbs
-from gridcloze.bulk import write_json
+from gridcloze import (
+    checkpoint,
+    scoring,
+)
 from gridcloze.checkpoint import TrainedPredictor
-from gridcloze.grids import Palette, write_stack
-from gridcloze.predictor import Cells, Hidden, Predictor
-from gridcloze.priors import Examples, Learnable
+from gridcloze.commands.train import learned
+from gridcloze.files.arrays import write_stack
+from gridcloze.files.palettes import Palette
+from gridcloze.files.paths import write_json
+from gridcloze.learning import Learnable
+from gridcloze.predictor import Predictor
+from gridcloze.priors.examples import Examples
+from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
+from gridcloze.words import HIDDEN, __version__
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = RESULTS / "runs"
@@ -107,7 +115,7 @@ def trained(
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        predictor = verbs.learned(examples(), path, budget, depth=depth, resume=True)
+        predictor = learned(examples(), path, budget, depth=depth, resume=True)
         if predictor.header.training["interrupted"]:
             raise KeyboardInterrupt
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

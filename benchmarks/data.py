@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gridcloze.grids import InputError, atomic_write
+from gridcloze.files.paths import atomic_write
+from gridcloze.words import InputError
 
 HERE = Path(__file__).parent / "data"
 MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist"

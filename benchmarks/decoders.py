@@ -14,11 +14,13 @@ import numpy as np
 from common import RESULTS, circumstances
 from gridcloze import checkpoint, filling, scoring
 from gridcloze.checkpoint import TrainedPredictor
-from gridcloze.exact import ExactPosterior, posterior
 from gridcloze.filling import DECODER, ONE_AT_A_TIME, Decoder
-from gridcloze.masking import evaluation_hiding
-from gridcloze.predictor import Cells, Hidden, Predictor
-from gridcloze.priors import squares
+from gridcloze.predictor import Predictor
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.priors.posterior import ExactPosterior
+from gridcloze.shapes import Cells, Hidden
 
 SEED = 2000
 GRIDS, OPEN_PUZZLES, DRAWS = 1000, 10, 500

@@ -20,13 +20,15 @@ from jaxtyping import Float
 
 from common import DOCS, RESULTS, Drawn, Figures, Kept, Task, filled_by_command, main, scored, trained
 from data import digits
-from gridcloze import HIDDEN, filling
+from gridcloze import filling
 from gridcloze.checkpoint import TrainedPredictor
-from gridcloze.grids import Palette
-from gridcloze.masking import evaluation_hiding
+from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
-from gridcloze.predictor import Cells, Hidden, Predictor
+from gridcloze.predictor import Predictor
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
+from gridcloze.words import HIDDEN
 
 SEED = 5000
 SHOWN, DRAWS = 6, 4  # digits in the picture, and draws of each

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from common import RESULTS
-from gridcloze import HIDDEN, explaining
+from gridcloze import explaining
 from gridcloze.bert import BertConfig
-from gridcloze.charts import by_network, name_of, write_bounds, write_fields, write_reach
-from gridcloze.exact import WindowLimited, posterior
+from gridcloze.files.palettes import Palette
 from gridcloze.films import write_film
-from gridcloze.grids import Palette
 from gridcloze.pictures import frame, write_explanation, write_heads, write_panels
-from gridcloze.priors import squares
+from gridcloze.priors.finite import squares
+from gridcloze.priors.known import posterior
+from gridcloze.study.charts import by_network, name_of, write_bounds, write_fields, write_reach
+from gridcloze.study.windows import WindowLimited
+from gridcloze.words import HIDDEN
 from why import DIGIT_MINUTES, LEARNED_DIGITS, MEASURES, far_puzzle
 
 PALETTE = Palette.default(2)

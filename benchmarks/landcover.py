@@ -16,8 +16,8 @@ import data
 import textures
 from common import RESULTS, Figures, Task, main
 from gridcloze import scoring
-from gridcloze.grids import Palette
-from gridcloze.priors import Windows
+from gridcloze.files.palettes import Palette
+from gridcloze.priors.windows import Windows
 from peers import PEERS, Answer, Peer
 from textures import Sizes
 

@@ -14,10 +14,11 @@ import rasterio
 from jaxtyping import Bool
 
 import data
+import patterns
 from channels import SIDE, model_path
 from common import RUNS, Figures, main, measured
-from gridcloze import checkpoint, patterns, sweeping, tiling
-from gridcloze.predictor import Cells
+from gridcloze import checkpoint, sweeping, tiling
+from gridcloze.shapes import Cells
 from landcover import model_path as landcover_path
 
 SIDES = (64, 256, 1024, 4096)

@@ -26,21 +26,30 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, the name that the field uses
+import torch.nn.functional as F
 from accelerate import Accelerator
 from matplotlib.figure import Figure
 from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
 from common import DOCS, RESULTS, RUNS, main
-from gridcloze import checkpoint, filling, scoring, verbs
+from gridcloze import (
+    checkpoint,
+    filling,
+    scoring,
+)
 from gridcloze.bert import Bert, BertConfig
-from gridcloze.exact import posterior
-from gridcloze.grids import Palette, write_stack
-from gridcloze.masking import evaluation_hiding, training_hiding
+from gridcloze.commands.toy import toy
+from gridcloze.commands.train import Source, train
+from gridcloze.files.arrays import write_stack
+from gridcloze.files.palettes import Palette
+from gridcloze.logits import LogitsPredictor
 from gridcloze.networks import NetworkPredictor, keep_freed_memory
-from gridcloze.predictor import LogitsPredictor, tokens_of
-from gridcloze.priors import Examples, squares
+from gridcloze.predictor import tokens_of
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding, training_hiding
+from gridcloze.priors.known import posterior
 from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, training_batch
 from toys import N_EXAMPLES, N_TEST, TEST_SEED
 
@@ -293,7 +302,7 @@ def start() -> dict[str, Any]:
     """Seconds of a whole process, one grid each; the first run warms the disk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        verbs.toy(PRIOR, folder / "toy", 1, 1, 0, 8)
+        toy(PRIOR, folder / "toy", 1, 1, 0, 8)
         checkpoint.export(folder / "model.onnx", checkpoint.load(MODEL))
         puzzle = folder / "toy" / "puzzles" / "00000.png"
         command = str(Path(sys.executable).with_name("gridcloze"))
@@ -381,7 +390,7 @@ def target() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             path, grids = Path(folder) / "model.safetensors", Path(folder) / "train.npy"
             write_stack(grids, PRIOR.sample(N_EXAMPLES, np.random.default_rng(seed)))
-            report = verbs.train(verbs.Source(grids), path, Budget(minutes=TARGET_SECONDS / 60), seed)
+            report = train(Source(grids), path, Budget(minutes=TARGET_SECONDS / 60), seed)
             scores.append(scored(checkpoint.load(path), TEST_SEED + seed) | {"steps": report["steps"]})
     means = {name: statistics.mean(one[name] for one in scores) for name in ("excess_bits", "right")}
     reached = means["excess_bits"] <= TARGET_EXCESS and means["right"] >= TARGET_RIGHT

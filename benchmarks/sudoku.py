@@ -22,12 +22,13 @@ from jaxtyping import Bool
 
 import data
 from common import RESULTS, Drawn, Figures, Kept, Task, filled_by_command, main, scored, trained
-from gridcloze import HIDDEN, checking, filling
+from gridcloze import checking, filling
 from gridcloze.checkpoint import TrainedPredictor
+from gridcloze.files.palettes import read_palette
 from gridcloze.filling import DECODER, Decoder, Fills
-from gridcloze.palettes import read_palette
-from gridcloze.predictor import Cells, Hidden
+from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
+from gridcloze.words import HIDDEN
 
 SEED = 6000
 KINDS = {"36-clues": {"seed": 2, "clues": 36}, "minimal": {"seed": 1, "clues": 0}}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+import patterns
 from common import Figures, trained
-from gridcloze import checkpoint, patterns, scoring, sweeping
-from gridcloze.masking import Shape
-from gridcloze.predictor import Cells, Hidden
-from gridcloze.priors import Learnable
+from gridcloze import checkpoint, scoring, sweeping
+from gridcloze.learning import Learnable
+from gridcloze.priors.hiding import Shape
+from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
 from peers import Answer, Peer, Skipped
 

@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from common import RESULTS, RUNS, circumstances
-from gridcloze import verbs
-from gridcloze.grids import write_stack
-from gridcloze.priors import FinitePrior, make_toy
+from gridcloze.commands.score import score
+from gridcloze.commands.toy import toy
+from gridcloze.commands.train import Source, train
+from gridcloze.files.arrays import write_stack
+from gridcloze.priors.finite import FinitePrior
+from gridcloze.priors.known import make_toy
 from gridcloze.training import Budget
 
 N_EXAMPLES, N_TEST = 20_000, 2_000
@@ -61,16 +64,16 @@ def run(name: str, seed: int) -> dict[str, object]:
     model = RUNS / f"{task.model_of or name}-{seed}" / "model.safetensors"
     examples = None if task.model_of else folder / "train.npy"
     if examples:
-        verbs.train(verbs.Source(examples), model, Budget(minutes=task.minutes), seed)
-    report = verbs.score(model, folder / "test.npy", examples, None, task.sampled, TEST_SEED)
+        train(Source(examples), model, Budget(minutes=task.minutes), seed)
+    report = score(model, folder / "test.npy", examples, None, task.sampled, TEST_SEED)
     return {"task": name, "seed": seed, "minutes": task.minutes, **report, **around}
 
 
 def write_grids(task: Task, folder: Path, seed: int) -> None:
     """`train.npy`, and `test.npy` with its law; both through the code of `gridcloze toy`, but for split members."""
     trained, tested = make_toy(**task.train), make_toy(**(task.test or task.train))
-    verbs.toy(trained, folder / "train.npy", N_EXAMPLES, 0, seed, 1)
-    verbs.toy(tested, folder / "test.npy", N_TEST, 0, TEST_SEED + seed, 1)
+    toy(trained, folder / "train.npy", N_EXAMPLES, 0, seed, 1)
+    toy(tested, folder / "test.npy", N_TEST, 0, TEST_SEED + seed, 1)
     if task.unseen:
         assert isinstance(trained, FinitePrior)
         generator = np.random.default_rng(seed)

@@ -17,15 +17,19 @@ import torch
 from sklearn.datasets import load_digits
 
 from common import RUNS, Task, main, measured
-from gridcloze import HIDDEN, checking, checkpoint, filling, scoring
-from gridcloze.exact import posterior
-from gridcloze.grids import Palette, write_stack
-from gridcloze.inpainter import learn
-from gridcloze.masking import evaluation_hiding
+from gridcloze import checking, checkpoint, filling, scoring
+from gridcloze.calibrating import calibrate
+from gridcloze.files.arrays import write_stack
+from gridcloze.files.palettes import Palette
+from gridcloze.learning import learn
+from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
-from gridcloze.predictor import Calibration
-from gridcloze.priors import Examples, squares
-from gridcloze.training import Budget, calibrate
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.training import Budget
+from gridcloze.words import HIDDEN
 
 PRIOR = squares(16, 16)
 MODEL = RUNS / "squares-0" / "model.safetensors"

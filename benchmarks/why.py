@@ -19,17 +19,21 @@ import torch
 from sklearn.datasets import load_digits
 
 from common import RESULTS, RUNS, main
-from gridcloze import HIDDEN, checkpoint, comparing, explaining, filling, scoring
+from gridcloze import checkpoint, explaining, filling, scoring
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.exact import posterior
-from gridcloze.grids import Palette
-from gridcloze.inpainter import learn
-from gridcloze.masking import evaluation_hiding
+from gridcloze.files.palettes import Palette
+from gridcloze.learning import learn
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
-from gridcloze.priors import Examples, Mirror, squares
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.priors.mirror import Mirror
+from gridcloze.study import comparing
 from gridcloze.training import Budget, Progress, Training
+from gridcloze.words import HIDDEN
 
 PRIORS = {"squares": squares(16, 16), "mirror": Mirror(16, 16)}
 MINUTES = {"squares": 5.0, "mirror": 2.0}

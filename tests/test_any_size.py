@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from gridcloze import HIDDEN, Inpainter, checkpoint
+from gridcloze import Inpainter, checkpoint
+from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
-from gridcloze.predictor import Calibration
+from gridcloze.words import HIDDEN
 
 CLASSES = np.array([11, 21, 42])
 PLACE = rasterio.Affine(30.0, 0.0, 500_000.0, 0.0, -30.0, 3_700_000.0)

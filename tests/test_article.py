@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import article
-from gridcloze.grids import InputError
+from gridcloze.words import InputError
 
 TEXT = (article.ARTICLE / article.TEXT).read_text()
 DESKTOP, PHONE = (1280, 900), (390, 844)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import data
-from gridcloze.grids import HIDDEN, InputError
+from gridcloze.words import HIDDEN, InputError
 
 needs_local_data = pytest.mark.skipif("GRIDCLOZE_DATA" not in os.environ, reason="GRIDCLOZE_DATA names no folder")
 

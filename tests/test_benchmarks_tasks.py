@@ -14,11 +14,12 @@ import common
 import data
 import digits
 import sudoku
-from gridcloze import HIDDEN, verbs
-from gridcloze.exact import posterior
-from gridcloze.grids import Palette
-from gridcloze.priors import FinitePrior
+from gridcloze.commands import train
+from gridcloze.files.palettes import Palette
+from gridcloze.priors.finite import FinitePrior
+from gridcloze.priors.known import posterior
 from gridcloze.training import Budget
+from gridcloze.words import HIDDEN
 
 BOARD = (3 * (np.arange(9)[:, None] % 3) + np.arange(9)[:, None] // 3 + np.arange(9)) % 9
 LAWS = np.random.default_rng(0).uniform(0.1, 0.9, (3**4, 4))
@@ -206,7 +207,7 @@ def test_a_stopped_training_goes_on_where_it_was(tmp_path, monkeypatch):
         return ""
 
     with monkeypatch.context() as patched:
-        patched.setattr(verbs, "_news", stop_at_three)
+        patched.setattr(train, "_news", stop_at_three)
         with pytest.raises(KeyboardInterrupt):
             weights("stopped.safetensors")
     assert not (tmp_path / "stopped.safetensors").exists()

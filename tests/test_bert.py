@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812, the name that the field uses
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcloze.bert import Attention, Bert, BertConfig, cut, join, rotary_positions
-from gridcloze.grids import InputError
 from gridcloze.networks import NetworkPredictor
+from gridcloze.words import InputError
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))

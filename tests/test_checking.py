@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gridcloze import checking
-from gridcloze.baselines import Lookup
-from gridcloze.exact import posterior
-from gridcloze.masking import evaluation_hiding
+from gridcloze.lookup import Lookup
 from gridcloze.predictor import entropy_bits
-from gridcloze.priors import squares
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
 
 PRIOR = squares(10, 10, 3, 7)
 EXACT = posterior(PRIOR)

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 
 from gridcloze import checkpoint, load
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.grids import InputError, Palette
+from gridcloze.files.palettes import Palette
+from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
-from gridcloze.predictor import Calibration
+from gridcloze.words import InputError
 
 PALETTE = Palette.default(2)
 

@@ -13,10 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridcloze import bulk, checking, checkpoint, filling, verbs
+from gridcloze import (
+    checking,
+    checkpoint,
+    filling,
+)
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app
-from gridcloze.grids import Palette, read_examples, read_grid, write_stack
+from gridcloze.commands import fill as bulk
+from gridcloze.commands.shared import _line_each_tenth
+from gridcloze.commands.toy import read_law
+from gridcloze.files.arrays import write_stack
+from gridcloze.files.grids import read_examples, read_grid
+from gridcloze.files.palettes import Palette
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
 
@@ -283,7 +292,7 @@ def test_explain_says_that_nothing_is_visible(gridcloze, model):
 
 def test_the_first_line_of_progress_claims_no_time_left(capsys):
     """Where a run stands at its first report says nothing of its speed; from the second on the time left is told."""
-    report = verbs._line_each_tenth()
+    report = _line_each_tenth()
     for share in (0.5, 0.75):
         report(share, "news")
     first, second = capsys.readouterr().err.splitlines()
@@ -349,7 +358,7 @@ def test_toys_write_a_stack_with_its_law_beside_it(gridcloze):
     code, _, _ = gridcloze("toy", "ising", "-o", "grids.npy", "-n", 7, "--height", 6, "--width", 4)
     assert code == 0
     assert read_examples("grids.npy")[0].shape == (7, 6, 4)
-    assert verbs._read_law(Path("grids.prior.json"), required=True).spec["name"] == "ising"
+    assert read_law(Path("grids.prior.json"), required=True).spec["name"] == "ising"
 
 
 BAD = {

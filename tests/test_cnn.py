@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from gridcloze import scoring
-from gridcloze.cnn import RIVALS, dilated, n_parameters, residual, sized
-from gridcloze.exact import posterior
-from gridcloze.grids import InputError
-from gridcloze.masking import evaluation_hiding
 from gridcloze.networks import NetworkPredictor
-from gridcloze.priors import squares
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.study.cnn import RIVALS, dilated, n_parameters, residual, sized
 from gridcloze.training import Budget, Training
+from gridcloze.words import InputError
 
 PRIOR = squares(4, 4, 2, 3)
 

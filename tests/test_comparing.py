@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from gridcloze import comparing, scoring, verbs
+from gridcloze import (
+    scoring,
+)
 from gridcloze.bert import Bert, BertConfig
-from gridcloze.cnn import residual
-from gridcloze.comparing import Plan, puzzles_of, radius_that_holds
-from gridcloze.exact import WindowLimited, posterior
-from gridcloze.grids import InputError
-from gridcloze.networks import effective_receptive_field
-from gridcloze.priors import Mirror, squares
+from gridcloze.commands.compare import compare, print_comparison
+from gridcloze.priors.finite import squares
+from gridcloze.priors.known import posterior
+from gridcloze.priors.mirror import Mirror
+from gridcloze.study import comparing
+from gridcloze.study.cnn import residual
+from gridcloze.study.comparing import Plan, puzzles_of
+from gridcloze.study.fields import effective_receptive_field, radius_that_holds
+from gridcloze.study.windows import WindowLimited
+from gridcloze.words import InputError
 
 TINY = Plan(6, ("cnn-3", "unet", "bert"), (0,), 0.002, 60)
 
@@ -156,13 +162,13 @@ def test_a_comparison_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_the_verb_writes_numbers_and_pictures(tmp_path, monkeypatch, capsys):
     """`compare` leaves compare.json, and charts that are light and dark, as PNG and as SVG."""
     monkeypatch.setattr(comparing, "QUICK", TINY)
-    report = verbs.compare(tmp_path / "out", quick=True)
+    report = compare(tmp_path / "out", quick=True)
     assert json.loads((tmp_path / "out" / "compare.json").read_text()) == report
     names = {path.name for path in (tmp_path / "out").glob("*.*g")}
     assert names == {
         f"{chart}{end}" for chart in ("bounds", "reach", "fields") for end in (".png", ".svg", "-dark.png", "-dark.svg")
     }
-    verbs.print_comparison(report)
+    print_comparison(report)
     printed = capsys.readouterr().out
     assert "squares" in printed
     assert printed.count("cnn-3") == 2

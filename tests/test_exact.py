@@ -9,18 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcloze import exact
-from gridcloze.exact import (
-    ContradictionError,
-    Enumeration,
-    ExactPosterior,
-    TransferMatrix,
-    WindowLimited,
-    mismatches,
-    posterior,
-)
-from gridcloze.grids import InputError, Palette
-from gridcloze.priors import Examples, FinitePrior, Ising, Mirror, rectangles, squares, stripes
+from gridcloze.files.palettes import Palette
+from gridcloze.priors import finite, ising
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.finite import Enumeration, FinitePrior, mismatches, rectangles, squares, stripes
+from gridcloze.priors.ising import Ising, TransferMatrix
+from gridcloze.priors.known import posterior
+from gridcloze.priors.mirror import Mirror
+from gridcloze.priors.posterior import ContradictionError, ExactPosterior
+from gridcloze.study import windows
+from gridcloze.study.windows import WindowLimited
+from gridcloze.words import InputError
 from test_priors import surprise
 
 HIDDEN = -1
@@ -242,8 +241,9 @@ def test_chunks_do_not_matter(prior, monkeypatch):
         return window, answer.marginals(cells, hidden), answer.log_prob_bits(cells, hidden)
 
     at_once = answers()
-    monkeypatch.setattr(exact, "NUMBERS_AT_ONCE", 150)
-    monkeypatch.setattr(exact, "MEMBERS_AT_ONCE", 3)
+    for module in (finite, ising, windows):
+        monkeypatch.setattr(module, "NUMBERS_AT_ONCE", 150)
+    monkeypatch.setattr(finite, "MEMBERS_AT_ONCE", 3)
     for whole, chunked in zip(at_once, answers(), strict=True):
         np.testing.assert_allclose(chunked, whole, atol=1e-12)
 

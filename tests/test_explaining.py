@@ -12,10 +12,14 @@ from scipy.stats import spearmanr
 
 from gridcloze import explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.exact import ContradictionError, posterior
-from gridcloze.grids import InputError, Palette
-from gridcloze.masking import evaluation_hiding
-from gridcloze.priors import Ising, Mirror, squares
+from gridcloze.files.palettes import Palette
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.ising import Ising
+from gridcloze.priors.known import posterior
+from gridcloze.priors.mirror import Mirror
+from gridcloze.priors.posterior import ContradictionError
+from gridcloze.words import InputError
 
 PRIOR = squares(4, 4, 2, 3)
 SMALL_MIRROR = Mirror(3, 3)

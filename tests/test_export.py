@@ -10,10 +10,11 @@ import torch
 
 from gridcloze import checkpoint, explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.grids import InputError, Palette
-from gridcloze.masking import evaluation_hiding
+from gridcloze.files.palettes import Palette
+from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
-from gridcloze.predictor import Calibration
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.words import InputError
 
 CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
 SIZES = [(1, 5, 5), (3, 5, 5), (2, 9, 4), (1, 1, 1), (70, 6, 7)]

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from scipy.stats import qmc
 
 from gridcloze import filling, scoring
-from gridcloze.baselines import Lookup
-from gridcloze.exact import Enumeration, posterior
 from gridcloze.filling import ONE_AT_A_TIME, ORDERS, Decoder
-from gridcloze.grids import InputError
-from gridcloze.masking import evaluation_hiding
+from gridcloze.lookup import Lookup
 from gridcloze.predictor import entropy_bits
-from gridcloze.priors import FinitePrior, Mirror, squares
+from gridcloze.priors.finite import Enumeration, FinitePrior, squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.priors.mirror import Mirror
+from gridcloze.words import InputError
 from test_priors import surprise
 
 PRIOR = squares(5, 5, 2, 4)

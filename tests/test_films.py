@@ -12,7 +12,7 @@ from PIL import Image
 
 from gridcloze import films
 from gridcloze.films import write_film
-from gridcloze.grids import InputError
+from gridcloze.words import InputError
 
 COLOURS = np.array([[0, 0, 0], [255, 255, 255], [213, 94, 0], [0, 114, 178]], np.uint8)  # bytes, as a picture has them
 

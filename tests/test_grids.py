@@ -15,24 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from gridcloze import HIDDEN
-from gridcloze.grids import (
-    Grid,
-    InputError,
-    Palette,
-    atomic_write,
-    cells_from_array,
-    check_writable,
-    find_scale,
-    is_folder,
-    is_stack,
-    open_stack,
-    read_examples,
-    read_grid,
-    read_images,
-    write_grid,
-    write_stack,
-)
+from gridcloze.files.arrays import is_stack, open_stack, write_stack
+from gridcloze.files.codes import cells_from_array
+from gridcloze.files.grids import Grid, read_examples, read_grid, read_images, write_grid
+from gridcloze.files.palettes import Palette
+from gridcloze.files.paths import atomic_write, check_writable, is_folder
+from gridcloze.files.png import find_scale
+from gridcloze.words import HIDDEN, InputError
 
 MODE_COLOURS = {
     "1": [0, 255],
@@ -624,7 +613,7 @@ def test_a_plain_install_says_what_is_missing(folder):
     write_stack(folder / "stack.npy", np.array([[[0, 1]]]))
     save_zarr(folder / "stack.zarr", np.array([[[0, 1]]]))
     script = (
-        "import sys; sys.modules['zarr'] = None; from gridcloze.grids import is_stack\n"
+        "import sys; sys.modules['zarr'] = None; from gridcloze.files.arrays import is_stack\n"
         f"is_stack({str(folder / 'stack.npy')!r})\n"
         f"try: is_stack({str(folder / 'stack.zarr')!r})\n"
         "except ModuleNotFoundError as error: sys.exit(error.name)"

@@ -10,9 +10,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gridcloze
-from gridcloze import HIDDEN, Inpainter
-from gridcloze.grids import InputError
-from gridcloze.priors import squares
+from gridcloze import Inpainter
+from gridcloze.priors.finite import squares
+from gridcloze.words import HIDDEN, InputError
 
 PRIOR = squares(5, 5, 2, 4)
 GRIDS = PRIOR.sample(60, np.random.default_rng(0))

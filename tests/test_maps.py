@@ -20,9 +20,9 @@ from PIL import Image, TiffImagePlugin
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from gridcloze import HIDDEN
-from gridcloze.grids import InputError, Palette
-from gridcloze.maps import OpenMap, Resolution, open_map, read_map, resolution_warning, write_maps
+from gridcloze.files.maps import OpenMap, Resolution, open_map, read_map, resolution_warning, write_maps
+from gridcloze.files.palettes import Palette
+from gridcloze.words import HIDDEN, InputError
 
 COVER = Palette(Palette.default(3).colours, "WFT", ("water", "forest", "town"), (11, 41, 200))
 TABLE = {0: (0, 0, 0, 0), 11: (70, 107, 159, 255), 41: (28, 95, 44, 255), 200: (171, 0, 0, 255)}
@@ -218,7 +218,7 @@ def test_a_large_map_is_read_in_blocks(folder, monkeypatch):
     values = random_map(23, 10)
     path = save(folder / "map.tif", values, nodata=0)
     at_once = read_map(path)
-    monkeypatch.setattr("gridcloze.maps.CELLS_AT_ONCE", 50)
+    monkeypatch.setattr("gridcloze.files.maps.CELLS_AT_ONCE", 50)
     in_blocks = read_map(path)
     assert np.array_equal(at_once.cells, in_blocks.cells)
     assert at_once.palette == in_blocks.palette
@@ -338,7 +338,7 @@ def test_a_compression_that_loses_something_is_not_kept(folder, monkeypatch):
     filled = open_raster(fill(folder, path, palette=palette)[0])
     assert filled.compression.name == "deflate"
     assert np.array_equal(filled.read(1)[values != 0], values[values != 0])
-    monkeypatch.setattr("gridcloze.maps.LOSSLESS", ("jpeg",))
+    monkeypatch.setattr("gridcloze.files.maps.LOSSLESS", ("jpeg",))
     refused("(filled|samples).tif: could not be written as a whole", fill, folder, path, palette=palette)
 
 
@@ -512,7 +512,7 @@ def test_resolution_of_a_file(folder, options, expected):
 def test_a_plain_install_knows_of_maps():
     """Without rasterio the module can be imported, and who opens a map is told what is missing."""
     script = (
-        "import sys; sys.modules['rasterio'] = None; import gridcloze.maps as maps\n"
+        "import sys; sys.modules['rasterio'] = None; import gridcloze.files.maps as maps\n"
         f"try: maps.read_map({os.fspath(Path(__file__).with_suffix('.tif'))!r})\n"
         "except maps.InputError: pass\n"
         "try: maps._open('map.tif')\n"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcloze import masking
+from gridcloze.priors import hiding as masking
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
 

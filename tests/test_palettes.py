@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from gridcloze import grids
-from gridcloze.palettes import InputError, Palette, read_palette
+from gridcloze.files import grids
+from gridcloze.files.palettes import Palette, read_palette
+from gridcloze.words import InputError
 
 RED, BLUE = (255, 0, 0, 255), (0, 0, 255, 128)
 COVER = Palette((RED, BLUE), "WF", ("open water", "forest"), (11, 41))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import data
-from gridcloze import patterns
-from gridcloze.grids import InputError
+import patterns
+from gridcloze.words import InputError
 
 N_SYMBOLS = 3
 UNKNOWN = np.full((1, 12, 12), -1)

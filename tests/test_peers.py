@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+import patterns
 import peers
-from gridcloze import patterns
 from gridcloze.scoring import bits_per_hidden_cell
 
 IMAGE = np.kron(np.random.default_rng(0).integers(0, 2, (12, 12)), np.ones((3, 3), dtype=np.int64))[None]

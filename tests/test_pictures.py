@@ -6,7 +6,8 @@ from PIL import Image
 
 from gridcloze import pictures, scoring
 from gridcloze.explaining import Explanation
-from gridcloze.grids import HIDDEN, InputError, Palette
+from gridcloze.files.palettes import Palette
+from gridcloze.words import HIDDEN, InputError
 
 PALETTE = Palette.default(2)
 LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709

@@ -7,22 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridcloze.grids import InputError, Palette
-from gridcloze.priors import (
-    TOYS,
-    Examples,
-    FinitePrior,
-    Ising,
-    KnownPrior,
-    Mirror,
-    Prior,
-    Windows,
-    make_toy,
-    rectangles,
-    squares,
-    stripes,
-)
-from gridcloze.priors.examples import checked_symmetries
+from gridcloze.files.palettes import Palette
+from gridcloze.priors.examples import Examples, checked_symmetries
+from gridcloze.priors.finite import FinitePrior, rectangles, squares, stripes
+from gridcloze.priors.ising import Ising
+from gridcloze.priors.known import TOYS, make_toy
+from gridcloze.priors.mirror import Mirror
+from gridcloze.priors.posterior import KnownPrior, Prior
+from gridcloze.priors.windows import Windows
+from gridcloze.words import InputError
 
 SMALL = {
     "squares": {"height": 5, "width": 6, "smallest": 2, "largest": 4, "outline": True},

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from gridcloze import verbs
 from gridcloze.cli import main
+from gridcloze.commands import score
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
@@ -37,7 +37,7 @@ def write_maps():
 def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypatch):
     """The commands of the README, in their order and in one folder, all end well, and `check` with 0 or 1."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(verbs, "OPEN_PUZZLE_SAMPLES", 2)
+    monkeypatch.setattr(score, "OPEN_PUZZLE_SAMPLES", 2)
     named = ["toy", "train", "fill", "toy", "score", "check", "explain", "info", "export", "train", "fill"]
     assert [command[1] for command in COMMANDS] == named
     write_maps()

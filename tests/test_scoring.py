@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from gridcloze import scoring
-from gridcloze.baselines import Lookup
-from gridcloze.exact import WindowLimited, posterior
-from gridcloze.masking import evaluation_hiding
-from gridcloze.priors import rectangles, squares
+from gridcloze.lookup import Lookup
+from gridcloze.priors.finite import rectangles, squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.study.windows import WindowLimited
 
 PRIOR = squares(6, 6, 2, 4)
 EXACT = posterior(PRIOR)

@@ -6,82 +6,94 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "gridcloze"
-ROOMS = [  # each imports from those before it
-    "__init__",
-    "palettes",
-    "grids",
-    "maps",
-    "predictor",
-    "tiling",
-    "priors",
-    "exact",
-    "masking",
-    "networks",
-    "bert",
-    "cnn",
-    "export",
-    "patterns",
-    "baselines",
-    "training",
-    "checkpoint",
-    "filling",
-    "sweeping",
-    "scoring",
-    "checking",
-    "explaining",
-    "pictures",
-    "charts",
-    "films",
-    "inpainter",
-    "bulk",
-    "comparing",
-    "verbs",
-    "demo",
-    "cli",
-]
 
 
-def imported_rooms(path):
-    """The rooms that a file imports when it is loaded or used."""
+def rooms_in(readme):
+    """The rooms of the file tree in the README, as modules: each imports only from those above it."""
+    tree = re.search(r"```\nsrc/gridcloze/\n(.*?)```", readme, re.DOTALL)
+    assert tree
+    folder, rooms = "", []
+    for line in tree[1].splitlines():
+        name = line.split()[0]
+        if name.endswith("/"):
+            folder = name.removesuffix("/") + "."
+        elif line.startswith(" "):
+            rooms.append(folder + name.removesuffix(".py"))
+        else:
+            folder = ""
+            rooms.append(name.removesuffix(".py"))
+    return rooms
+
+
+ROOMS = rooms_in((ROOT / "README.md").read_text())
+
+
+def module_of(path):
+    """The name of a file's module below the package; that of a folder for its `__init__`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path):
+    """The modules of the package that a file imports when it is loaded or used, by relative and absolute imports."""
+    inside = path.relative_to(PACKAGE).parent.parts
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            inside_priors = path.parent.name == "priors" and node.level == 1
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            yield from (name.split(".")[0] for name in names if not inside_priors)
+        if isinstance(node, ast.Import):
+            found = [alias.name.split(".") for alias in node.names]
+            yield from (".".join(parts[1:]) for parts in found if parts[0] == "gridcloze" and len(parts) > 1)
+        elif isinstance(node, ast.ImportFrom):
+            module = (node.module or "").split(".") if node.module else []
+            if node.level:
+                module = [*inside[: len(inside) - node.level + 1], *module]
+            elif module[:1] == ["gridcloze"]:
+                module = module[1:]
+            else:
+                continue
+            for alias in node.names:
+                submodule = ".".join([*module, alias.name])
+                yield submodule if submodule in ROOMS else ".".join(module)
 
 
-def test_imports_point_one_way():
-    """Every room imports only rooms that come before it."""
-    for path in PACKAGE.rglob("*.py"):
-        room = "priors" if path.parent.name == "priors" else path.stem
-        if room == "__init__":
-            continue  # its `load` reaches up on purpose, when it is called
-        for imported in imported_rooms(path):
-            if imported in ROOMS:
-                assert ROOMS.index(imported) < ROOMS.index(room), f"{room} imports {imported}"
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"]
 
 
-def test_every_file_of_the_package_is_in_the_list_of_rooms():
-    """The list of rooms is the package."""
-    found = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
-    assert found - {"__pycache__"} == set(ROOMS)
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_point_one_way(path):
+    """A room imports only rooms that stand before it in the README's tree, whichever way it imports them."""
+    room = module_of(path)
+    for imported in imported_modules(path):
+        if imported in ROOMS:
+            assert ROOMS.index(imported) < ROOMS.index(room), f"{room} imports {imported}"
+        else:
+            last = max((ROOMS.index(one) for one in ROOMS if one.startswith(f"{imported}.")), default=-1)
+            assert last < ROOMS.index(room), f"{room} imports the folder {imported}"
+
+
+def test_absolute_imports_are_seen(tmp_path, monkeypatch):
+    """An import up the tree is found in each of the ways to write one."""
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    for text in (
+        "from . import cli",
+        "from .cli import main",
+        "import gridcloze.cli",
+        "from gridcloze.cli import main",
+    ):
+        (tmp_path / "words.py").write_text(text)
+        assert list(imported_modules(tmp_path / "words.py")) == ["cli"], text
+
+
+def test_the_tree_in_the_readme_is_the_package():
+    """The README's file tree names every file of the package once, and no other."""
+    assert sorted(ROOMS) == sorted(map(module_of, FILES))
 
 
 def test_a_plain_install_has_all_that_filling_needs():
     """What `fill` runs, and filling, scoring and exact answers from Python, can be imported without the extras."""
     script = (
-        "import sys, gridcloze.verbs, gridcloze.filling, gridcloze.scoring, gridcloze.baselines, gridcloze.exact; "
+        "import sys, gridcloze.commands.fill, gridcloze.filling, gridcloze.scoring, gridcloze.lookup, gridcloze.priors;"
         "sys.exit(bool({'torch', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
-
-
-def test_the_tree_in_the_readme_is_the_package():
-    """The README's file tree names every file of the package, and no other."""
-    tree = re.search(r"```\nsrc/gridcloze/\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert tree
-    named = {line.split()[0].rstrip("/") for line in tree.group(1).splitlines() if line.strip()}
-    found = {path.name for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
-    assert named == found - {"__pycache__"}

@@ -10,8 +10,8 @@ from scipy.stats import chisquare
 
 from gridcloze import sweeping, tiling
 from gridcloze.filling import ONE_AT_A_TIME, Decoder
-from gridcloze.grids import HIDDEN, InputError
 from gridcloze.tiling import Tiling
+from gridcloze.words import HIDDEN, InputError
 
 STAY = np.array([[0.9, 0.1], [0.3, 0.7]])  # of a stationary chain from left to right
 START = np.array([0.75, 0.25])

@@ -13,12 +13,17 @@ from torch import nn
 
 from gridcloze import checkpoint, scoring
 from gridcloze.bert import Bert, BertConfig
-from gridcloze.exact import posterior
-from gridcloze.grids import InputError, Palette, write_stack
-from gridcloze.masking import evaluation_hiding
+from gridcloze.calibrating import calibrate
+from gridcloze.files.arrays import write_stack
+from gridcloze.files.palettes import Palette
+from gridcloze.muon import orthogonalised
 from gridcloze.networks import NetworkPredictor
-from gridcloze.priors import Examples, squares
-from gridcloze.training import Budget, Pool, Training, calibrate, cross_entropy, orthogonalised, training_batch
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.known import posterior
+from gridcloze.training import Budget, Pool, Training, cross_entropy, training_batch
+from gridcloze.words import InputError
 
 PRIOR = squares(4, 4, 2, 3)
 HELD_OUT = PRIOR.sample(64, np.random.default_rng(1))

@@ -21,12 +21,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gridcloze import HIDDEN
-from gridcloze.baselines import Lookup, Nearest, Neighbours
-from gridcloze.exact import Samples
-from gridcloze.grids import Palette
-from gridcloze.predictor import Cells, Hidden, Marginals, Predictor, known_or
-from gridcloze.priors import Windows
+from gridcloze.files.palettes import Palette
+from gridcloze.lookup import Lookup
+from gridcloze.predictor import Predictor, known_or
+from gridcloze.priors.windows import Windows
+from gridcloze.shapes import Cells, Hidden, Marginals, Samples
+from gridcloze.words import HIDDEN
+from peers.neighbours import Nearest, Neighbours
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "results" / "runs" / "peers"

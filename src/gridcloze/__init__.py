@@ -2,13 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .words import HIDDEN, InputError, __version__
+
 if TYPE_CHECKING:
     from .inpainter import Inpainter
-
-__version__ = "0.1.0"
-
-HIDDEN = -1
-"""Stands for a hidden cell in integer arrays at the API's edge."""
 
 
 def load(path: Any) -> Any:
@@ -26,4 +23,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'gridcloze' has no attribute {name!r}")
 
 
-__all__ = ["HIDDEN", "Inpainter", "__version__", "load"]
+__all__ = ["HIDDEN", "Inpainter", "InputError", "__version__", "load"]

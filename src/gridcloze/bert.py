@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812, the name that the field uses
+import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from .grids import InputError
+from .words import InputError
 
 MOST_PATCHES = 256
 MOST_SINGLE = 100  # cells of grids whose patches are one cell each

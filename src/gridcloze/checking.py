@@ -4,19 +4,16 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from .predictor import Cells, Hidden, Predictor, entropy_bits
+from .predictor import Predictor, entropy_bits
+from .shapes import Cells, Hidden, OneGrid, OneHidden, PerCell
 
 THRESHOLD = 0.01  # of its probability given the rest, below which a visible cell is surprising
 CONTRADICTION = 0.001  # the same, where the cell is not to be believed
 # Sides of the blocks that are hidden together, and how far apart those of one pass are: so that of two cells of a line,
 # less than 12 apart, one is asked while the other is seen.
 BLOCKS = {1: 4, 3: 6}
-
-OneGrid = Int[np.ndarray, "height width"]
-OneHidden = Bool[np.ndarray, "height width"]
-PerCell = Float[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,12 @@ from safetensors.numpy import save_file
 
 from . import tiling
 from .export import OnnxPredictor, open_session, to_onnx, with_metadata
-from .grids import InputError, Palette, atomic_write, check_writable
-from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals, tokens_of
+from .files.palettes import Palette
+from .files.paths import atomic_write, check_writable
+from .logits import Calibration, LogitsPredictor
+from .predictor import tokens_of
+from .shapes import Cells, Hidden, Marginals
+from .words import InputError
 
 if TYPE_CHECKING:
     import onnxruntime

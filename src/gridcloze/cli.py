@@ -1,4 +1,4 @@
-"""The front door in a shell: thin verbs."""
+"""The front door in a shell: names and options of the commands."""
 
 import json
 import os
@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from . import __version__
+from .words import __version__
 
 EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which brings what, if not the extra `train`
 SPIN_COUNT = "1000"  # of threads that wait: beside other work a training is three times as fast with it (LOG.md)
-
 app = typer.Typer(
     name="gridcloze",
     help="Learn from example grids, fill the hidden cells of new ones, and check the probabilities.",
@@ -22,7 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
 Model = Annotated[
     Path, typer.Argument(help="A model file that `gridcloze train` or `gridcloze export` wrote.", show_default=False)
 ]
@@ -42,7 +40,7 @@ def example(*lines: str) -> str:
 def main() -> None:
     """Run a command; bad input ends with one line on stderr and exit code 2."""
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # is read when torch is loaded
-    from .grids import InputError
+    from .words import InputError
 
     try:
         sys.exit(app(standalone_mode=False))
@@ -104,8 +102,8 @@ def toy(
     as_json: Json = False,
 ) -> None:
     """Write example grids of a toy prior that knows its own law, and puzzles to fill."""
-    from . import verbs
-    from .priors import make_toy
+    from .commands import toy as command
+    from .priors.known import make_toy
 
     options = {
         "height": height,
@@ -119,7 +117,7 @@ def toy(
         "field": field,
     }
     given = {option: value for option, value in options.items() if value is not None}
-    report = verbs.toy(make_toy(name, **given), out, n, puzzles, seed, scale)
+    report = command.toy(make_toy(name, **given), out, n, puzzles, seed, scale)
     _say(report, as_json, f"wrote {n} grids to {out}")
 
 
@@ -160,12 +158,12 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Learn what the example grids have in common. Ctrl-C ends early with a usable model."""
-    from . import verbs
+    from .commands import train as command
     from .training import Budget
 
     budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
-    source = verbs.Source(examples, windows, symmetries, palette)
-    report = verbs.train(source, out, budget, seed, depth, resume)
+    source = command.Source(examples, windows, symmetries, palette)
+    report = command.train(source, out, budget, seed, depth, resume)
     ended = "stopped early, go on with --resume" if report["interrupted"] else "done"
     _say(report, as_json, f"{ended}: {report['steps']} steps in {report['seconds']:.0f} s, model in {out}")
 
@@ -207,14 +205,13 @@ def fill(
 
     A run that was stopped goes on where it was: what is in the folder already is not filled again.
     """
-    from . import verbs
-    from .bulk import Request
+    from .commands import fill as command
     from .filling import DECODER, Decoder
 
     decoder = None
     if order is not None or budget_bits is not None:
         decoder = Decoder(order or DECODER.order, DECODER.budget_bits if budget_bits is None else budget_bits)
-    reports = verbs.fill(model, puzzles, out, Request(samples, seed, decoder, hidden, allow), overwrite)
+    reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow), overwrite)
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
@@ -228,9 +225,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX file: `fill`, `check` and `score` take it, and need no torch."""
-    from . import verbs
+    from .commands import export as command
 
-    report = verbs.export(model, out)
+    report = command.export(model, out)
     _say(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
 
 
@@ -252,13 +249,13 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Which visible cells contradict the rest, and which hidden cell would tell most. Exit code 1 if any surprises."""
-    from . import verbs
+    from .commands import check as command
 
-    report, characters = verbs.check(model, grid, threshold, hidden, picture, dark)
+    report, characters = command.check(model, grid, threshold, hidden, picture, dark)
     if as_json:
         print(json.dumps(report))
     else:
-        verbs.print_check(report, characters)
+        command.print_check(report, characters)
     raise typer.Exit(1 if report["surprises"] else 0)
 
 
@@ -297,14 +294,14 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Why a hidden cell gets its probabilities: which visible cells have influence, and whether attention shows it."""
-    from . import verbs
+    from .commands import explain as command
 
-    drawings = verbs.Drawings(picture, heads, film, dark, seed)
-    report, characters = verbs.explain(model, puzzle, cell, hidden, prior, drawings)
+    drawings = command.Drawings(picture, heads, film, dark, seed)
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings)
     if as_json:
         print(json.dumps(report))
     else:
-        verbs.print_explanation(report, characters)
+        command.print_explanation(report, characters)
 
 
 @app.command(epilog=example("gridcloze score squares.safetensors held-out --examples examples"))
@@ -324,13 +321,13 @@ def score(
     as_json: Json = False,
 ) -> None:
     """How good: hides cells of held-out grids and scores what is said of them, beside the exact answer if known."""
-    from . import verbs
+    from .commands import score as command
 
-    report = verbs.score(model, held_out, examples, prior, samples, seed, picture, dark)
+    report = command.score(model, held_out, examples, prior, samples, seed, picture, dark)
     if as_json:
         print(json.dumps(report))
     else:
-        verbs.print_scores(report)
+        command.print_scores(report)
 
 
 @app.command(epilog=example("gridcloze compare -o comparison --quick", "gridcloze compare -o comparison"))
@@ -340,21 +337,21 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """BERT, CNNs by receptive field, and the exact bounds. A run that was stopped goes on where it was."""
-    from . import verbs
+    from .commands import compare as command
 
-    report = verbs.compare(out, quick)
+    report = command.compare(out, quick)
     if as_json:
         print(json.dumps(report))
     else:
-        verbs.print_comparison(report)
+        command.print_comparison(report)
 
 
 @app.command(epilog=example("gridcloze info squares.safetensors"))
 def info(model: Model, as_json: Json = False) -> None:
     """What a model file says of itself: sizes, palette, training."""
-    from . import verbs
+    from .commands import info as command
 
-    report = verbs.info(model)
+    report = command.info(model)
     _say(report, as_json, "\n".join(f"{name}: {value}" for name, value in report.items()))
 
 

@@ -10,14 +10,19 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from . import verbs
-from .bulk import Request
-from .exact import posterior
-from .grids import HIDDEN, Grid, Palette, check_writable, read_examples, read_grid, write_grid
+from .commands.fill import Request, fill
+from .commands.score import print_scores, score
+from .commands.toy import toy
+from .commands.train import Source, train
+from .files.grids import Grid, read_examples, read_grid, write_grid
+from .files.palettes import Palette
+from .files.paths import check_writable
 from .pictures import colours_of, write_panels
-from .predictor import Cells
-from .priors import squares
+from .priors.finite import squares
+from .priors.known import posterior
+from .shapes import Cells
 from .training import Budget
+from .words import HIDDEN
 
 PRIOR = squares(height=16, width=16)
 N_EXAMPLES = 2000
@@ -26,9 +31,7 @@ PIXELS = 16  # to the side of a cell
 SMALLEST_AREA = 36  # of a square in a puzzle, in cells, so that no block hides all of it
 TITLES = ("puzzle", "fill", "white: model", "white: exact", "truth")
 PALETTE = Palette.default(2)
-
 Hide = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # of a truth (height, width), what to hide
-
 console = Console()
 
 
@@ -36,17 +39,17 @@ def run(out: Path, minutes: float, seed: int) -> None:
     """Everything is read from and written to files in `out`, through the code of `toy`, `train`, `fill`, `score`."""
     model, budget = out / "squares.safetensors", Budget(minutes=minutes)
     check_writable(model)
-    verbs.toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
+    toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
     truths = write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
-    verbs.train(verbs.Source(out / "examples"), model, budget, seed)
-    verbs.fill(model, [out / "puzzles"], out / "filled", Request(seed=seed), overwrite=True)
+    train(Source(out / "examples"), model, budget, seed)
+    fill(model, [out / "puzzles"], out / "filled", Request(seed=seed), overwrite=True)
     rows = [answers(out, name, truth) for name, truth in truths.items()]
     for name, panels in zip(truths, rows, strict=True):
         show(name, panels)
     write_panels(out / "demo.png", TITLES, list(truths), rows, PALETTE)
-    verbs.toy(PRIOR, out / "held-out.npy", N_SCORED, 0, seed + 1, 1)
-    verbs.print_scores(verbs.score(model, out / "held-out.npy", out / "examples", None, 0, seed))
+    toy(PRIOR, out / "held-out.npy", N_SCORED, 0, seed + 1, 1)
+    print_scores(score(model, out / "held-out.npy", out / "examples", None, 0, seed))
     console.print(f"the picture: {out / 'demo.png'}   the model: {model}   all that was filled: {out / 'filled'}")
 
 

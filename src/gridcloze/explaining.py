@@ -12,13 +12,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from .checking import OneGrid, OneHidden, PerCell
-from .grids import HIDDEN, InputError
-from .predictor import Cells, Hidden, Marginals, Predictor
+from .predictor import Predictor
+from .shapes import Cells, Hidden, Marginals, OneGrid, OneHidden, PerCell
+from .words import HIDDEN, InputError
 
 CHANGES = ("hide", "flip")
 NUMBERS_AT_ONCE = 2**22  # probabilities that a predictor is asked for together, so that memory stays flat
-
 Targets = Int[np.ndarray, "target 2"]  # row and column of each
 Changes = Int[np.ndarray, "change 3"]  # row and column of a visible cell, and what is to stand there
 

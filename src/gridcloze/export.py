@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Float
 
-from .grids import InputError
-from .predictor import Calibration, Cells, LogitsPredictor, Marginals
+from .logits import Calibration, LogitsPredictor
+from .shapes import Cells, Marginals
+from .words import InputError
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -11,21 +11,21 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .exact import ContradictionError
-from .grids import InputError
-from .predictor import Cells, Evidence, Hidden, Marginals, Predictor, checked_evidence, entropy_bits
+from .predictor import Predictor, entropy_bits
+from .priors.posterior import ContradictionError
+from .puzzles import checked_evidence
+from .shapes import Cells, Evidence, Hidden, Marginals
+from .words import InputError
 
 FILLS_AT_ONCE = 256  # fills in flight at once
 BARELY_BITS = 0.1  # a cell barely depends on others if their values change no log-probability of its by more
 CANDIDATES = 8  # draws among which the most likely fill is sought
 PARTICLES = 32  # for each draw under evidence
 PARTICLES_OF_MARGINALS = 512
-
 Law = Float[np.ndarray, "row cell symbol"]
 Which = Bool[np.ndarray, "row cell"]
 Entropy = Float[np.ndarray, "row cell"]  # in bits; infinite where a cell is not to be revealed
 Stream = tuple[int, ...]  # what a stream of random numbers is seeded with
-
 # The symbols of revealed cells, from the law of each, a uniform number of each, and what the cells held at the start.
 Pick = Callable[
     [Float[np.ndarray, "revealed symbol"], Float[np.ndarray, "revealed"], Int[np.ndarray, "revealed"]],
@@ -77,7 +77,6 @@ Order = Callable[
     [Float[np.ndarray, "cell symbol"], Float[np.ndarray, "cell"], Int[np.ndarray, "cell"], tuple[int, int]],
     Float[np.ndarray, "cell"],
 ]
-
 # A number for each of some cells, from their laws, random keys, places in the grid and its size: the least comes first.
 # In "weighted" order every cell is first with a probability in proportion to its entropy: as random as "random", less
 # often in vain.

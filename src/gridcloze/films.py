@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from .grids import InputError, atomic_write, check_writable
+from .files.paths import atomic_write, check_writable
+from .words import InputError
 
 Frames = UInt8[np.ndarray, "n height width 3"]
-
 ENDINGS = (".gif", ".mp4")
 LAST_FRAME_SECONDS = 2.0  # in a GIF, so that the end is seen before it starts anew
 GIF_COLOURS = 255  # of 256: one says "as in the frame before"

@@ -1,51 +1,23 @@
 """The front door in Python, with the conventions of scikit-learn."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, no_type_check
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import __version__, checking, checkpoint, filling, scoring, sweeping
-from .bert import Bert, BertConfig
-from .checkpoint import Header, TrainedPredictor
-from .grids import HIDDEN, STACK_AXES, AnyPath, InputError, Palette, cells_from_array
-from .masking import evaluation_hiding
-from .networks import NetworkPredictor
-from .priors import Examples, Learnable, Symmetries, Windows
-from .training import Budget, Progress, Training, calibrate
-
-
-def learn(
-    examples: Learnable,
-    budget: Budget,
-    seed: int = 0,
-    depth: int | None = None,
-    scale: int = 1,
-    report: Callable[[Progress], None] = lambda progress: None,
-    state_path: Path | None = None,
-    resume: bool = False,
-) -> TrainedPredictor:
-    """Train a model on examples and calibrate it on those held out; see `training.Training` for what it raises."""
-    config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
-    record = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
-    learned, held_out = examples.split()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Bert(config)
-    settings = json.dumps({**record, **asdict(config)}, sort_keys=True)
-    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings).run(resume)
-    record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
-    record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
-    calibration = calibrate(model, held_out.cells)
-    windows = isinstance(examples, Windows)
-    header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
-    return TrainedPredictor(NetworkPredictor(model, calibration), header)
+from . import checking, checkpoint, filling, scoring, sweeping
+from .bert import BertConfig
+from .files.codes import STACK_AXES, cells_from_array
+from .files.palettes import Palette
+from .learning import learn
+from .priors.examples import Examples, Symmetries
+from .priors.hiding import evaluation_hiding
+from .priors.windows import Windows
+from .training import Budget
+from .words import HIDDEN, AnyPath, InputError
 
 
 class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):

@@ -2,16 +2,16 @@
 
 import contextlib
 import ctypes
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, the name that the field uses
 from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from .predictor import Calibration, Cells, Hidden, LogitsPredictor, Marginals, tokens_of
+from .logits import Calibration, LogitsPredictor
+from .shapes import Cells, Marginals
 
 GLIBC_OPTIONS = ((-1, 2**30), (-2, 2**26), (-3, 2**25))  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, in bytes
 
@@ -63,24 +63,3 @@ def keep_freed_memory() -> None:
     with contextlib.suppress(OSError, AttributeError, TypeError):  # where the library is no glibc
         for name, value in GLIBC_OPTIONS:
             ctypes.CDLL(None).mallopt(name, value)
-
-
-def effective_receptive_field(
-    model: nn.Module, cells: Cells, hidden: Hidden, row: int, column: int
-) -> Float[np.ndarray, "height width"]:
-    """How much each cell of a grid counts in what is said of the one at (row, column), which is hidden; sums to 1.
-
-    The mean over grids of the absolute gradient of its logits with respect to the tokens, one-hot (Luo et al. 2016,
-    arXiv:1701.04128). Means are taken off both, as neither a shift of all logits nor one of all tokens says anything.
-    """
-    n_symbols = cast(int, model.n_symbols)
-    hidden = hidden.copy()
-    hidden[:, row, column] = True
-    one_hot = F.one_hot(torch.from_numpy(tokens_of(cells, hidden, n_symbols)), n_symbols + 1).float().requires_grad_()
-    logits = cast(Any, model).from_one_hot(one_hot)[:, row, column]
-    total = np.zeros(cells.shape[1:])
-    for symbol in range(n_symbols):
-        said = (logits[:, symbol] - logits.mean(-1)).sum()
-        (gradient,) = torch.autograd.grad(said, one_hot, retain_graph=True)
-        total += (gradient - gradient.mean(-1, keepdim=True)).abs().sum(dim=(0, 3)).double().numpy()
-    return total / total.sum()

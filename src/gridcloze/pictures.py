@@ -17,8 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .explaining import Explanation, best_head
-from .grids import HIDDEN, InputError, Palette, atomic_write, check_writable
+from .files.palettes import Palette
+from .files.paths import atomic_write, check_writable
 from .scoring import Reliability
+from .words import HIDDEN, InputError
 
 ENDINGS = (".png", ".svg")
 DOTS_PER_INCH = 120
@@ -26,7 +28,6 @@ HIDDEN_COLOUR = (128, 128, 128, 255)
 PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
 WARNING_COLOUR = "#D55E00"  # of frames; like the curves one of Okabe and Ito's colours, which all eyes tell apart
 MARKERS = "os^v"
-
 Panel = tuple[str, np.ndarray]  # a title, and cells (height, width) as integers or probabilities as floats
 
 

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from .exact import ExactPosterior, Samples
-from .predictor import Cells, Hidden, Marginals
-from .priors import KnownPrior
+from .priors.posterior import ExactPosterior, KnownPrior
+from .shapes import Cells, Hidden, Marginals, Samples
 
 RELIABILITY_BINS = 15
 

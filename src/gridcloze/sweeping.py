@@ -8,14 +8,14 @@ from jaxtyping import Bool, Float, Int
 
 from . import filling, tiling
 from .filling import Decoder, Fills, Pick, Stream
-from .grids import HIDDEN, InputError
-from .predictor import Cells, Evidence, Hidden, Predictor, entropy_bits
+from .predictor import Predictor, entropy_bits
+from .shapes import Cells, Evidence, Hidden
 from .tiling import Tile, Tiling
+from .words import HIDDEN, InputError
 
 WINDOW_DECODER = Decoder("spread", side_per_symbol=4)  # LOG.md
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
 LAWS_AT_ONCE = 4  # of windows above each other, whose laws are in memory
-
 ReadRows = Callable[[int, int], Int[np.ndarray, "rows width"]]
 Size = tuple[int, int]
 

@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .predictor import Cells, Hidden, Marginals, Predictor, known_or
+from .predictor import Predictor, known_or
+from .shapes import Cells, Hidden, Marginals
 
 MARGIN = 0.125  # of a window's side: what a core sees on each side of it, at least; more is slower, not better (LOG.md)
 HALF_OVERLAPPING = 0.25  # the margin with which each window overlaps half of the next
 WINDOWS_AT_ONCE = 64
-
 Span = tuple[int, int]  # the first cell, and the one after the last
 
 

@@ -11,20 +11,23 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, the name that the field uses
+import torch.nn.functional as F
 from accelerate import Accelerator
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from .grids import InputError, atomic_write
-from .masking import evaluation_hiding, training_hiding, window_hiding
+from .files.paths import atomic_write
+from .muon import Muon
 from .networks import bf16_pays, keep_freed_memory
-from .predictor import Calibration, Cells, Hidden, tokens_of
-from .priors import Prior, Windows
+from .predictor import tokens_of
+from .priors.hiding import evaluation_hiding, training_hiding, window_hiding
+from .priors.posterior import Prior
+from .priors.windows import Windows
+from .shapes import Cells, Hidden
+from .words import InputError
 
 BATCH_SIZE, BATCH_CELLS = 64, 2**17  # grids of a step, and cells at most
 MUON_LEARNING_RATE = 0.01
@@ -37,10 +40,6 @@ MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot: what a step compares its gri
 STEPS_OF_A_POOL = 50  # then other examples have their turn
 HELD_OUT_SCORES = 10  # in a whole run
 SECONDS_BETWEEN_SAVES = 30.0
-CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
-LEAST_GRIDS, MOST_GRIDS = 64, 8192
-MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # and how many held-out cells there must be for each
-MOST_LOG_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
@@ -246,41 +245,6 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tenso
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) -> Calibration:
-    """The temperatures with the fewest bits per hidden cell on held-out grids (n, height, width) under the test law.
-
-    As many, from little hidden to much, as there are cells to tell them apart, and `most` at the most.
-    """
-    generator = np.random.default_rng(1)
-    n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
-    n = min(max(n, LEAST_GRIDS), MOST_GRIDS)
-    cells = held_out[generator.integers(0, len(held_out), n)]
-    hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
-    fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
-    logits = _logits(model, cells, hidden)
-    groups = np.array_split(np.argsort(fractions), max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
-    temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
-    return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
-
-
-def _logits(model: nn.Module, cells: Cells, hidden: Hidden) -> np.ndarray:
-    tokens = torch.from_numpy(tokens_of(cells, hidden, cast(int, model.n_symbols)))
-    device = next(model.parameters()).device
-    return np.concatenate([model(part.to(device)).float().cpu().numpy() for part in tokens.split(BATCH_SIZE)])
-
-
-def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: np.ndarray) -> float:
-    said, true = torch.from_numpy(logits[group][scored[group]]), torch.from_numpy(cells[group][scored[group]])
-    if len(true) == 0:
-        return 1.0
-    bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
-    found = minimize_scalar(
-        lambda log: F.cross_entropy(said / np.exp(log), true).item(), bounds=bounds, method="bounded"
-    )
-    return float(np.exp(found.x))
-
-
-@torch.no_grad()
 def held_out_bits(model: nn.Module, cells: Cells) -> float:
     """Bits per hidden cell of grids under the test law, the same hidden cells every time."""
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
@@ -309,49 +273,6 @@ def make_optimizers(model: nn.Module) -> list[Optimizer]:
 
 def _group(parameters: list[nn.Parameter], learning_rate: float) -> list[dict[str, Any]]:
     return [{"params": parameters, "lr": learning_rate, "full_learning_rate": learning_rate}]
-
-
-class Muon(Optimizer):
-    """Momentum whose steps are made orthogonal, so that all directions of a matrix learn (Jordan et al. 2024).
-
-    The rule of `torch.optim.Muon` with `match_rms_adamw` and no weight decay; matrices of one shape are treated
-    as one batch, which makes it 2.7 times as fast on small ones (LOG.md).
-    Source: https://kellerjordan.github.io/posts/muon and arXiv:2502.16982, eq. 4.
-    """
-
-    def __init__(self, groups: list[dict[str, Any]], momentum: float = 0.9):
-        super().__init__(groups, {"momentum": momentum})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = {}
-            for parameter in group["params"]:
-                by_shape.setdefault(parameter.shape, []).append(parameter)
-            for same_shape in by_shape.values():
-                self._step_together(same_shape, group["lr"], group["momentum"])
-
-    def _step_together(self, parameters: list[Tensor], learning_rate: float, momentum: float) -> None:
-        directions = []
-        for parameter in parameters:
-            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            mean = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
-            directions.append(gradient.lerp(mean.lerp_(gradient, 1 - momentum), momentum))
-        steps = orthogonalised(torch.stack(directions))
-        size = 0.2 * max(steps.shape[1:]) ** 0.5  # the root mean square of an AdamW step
-        for parameter, step in zip(parameters, steps, strict=True):
-            parameter.add_(step, alpha=-learning_rate * size)
-
-
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """The orthogonal factor of each matrix of a batch, roughly: five steps of a quintic Newton–Schulz iteration."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = (matrices.mT if tall else matrices).bfloat16().contiguous()
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(5):
-        gram = torch.bmm(x, x.mT)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x.mT if tall else x).to(matrices.dtype)
 
 
 @contextlib.contextmanager

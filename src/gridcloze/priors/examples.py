@@ -6,11 +6,12 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from jaxtyping import Int
 
-from ..grids import AnyPath, InputError, Palette, read_examples
+from ..files.grids import read_examples
+from ..files.palettes import Palette
+from ..words import AnyPath, InputError
 
 HELD_OUT_FRACTION = 0.1
 MOST_HELD_OUT = 512
-
 Symmetries = Literal["none", "mirrors", "all"]  # under which grids are as likely: mirrored, or turned and mirrored
 
 

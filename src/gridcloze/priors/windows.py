@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
-from ..grids import InputError, Palette
+from ..files.palettes import Palette
+from ..shapes import AnySizeGrid
+from ..words import InputError
 from .examples import MOST_HELD_OUT, Examples, Symmetries, checked_symmetries, turned
 
 FEW_IMAGES = 10  # below, a corner of each is held out, and above, some as a whole
 HELD_OUT_SIDE = 0.316  # of a corner, as a share of the image's: a tenth of its cells
 HELD_OUT_CELLS = 2**20
-
-AnySizeGrid = Int[np.ndarray, "_height _width"]  # each of its own size
 Corner = tuple[int, int]  # the row and the column from which on an image is held out
 
 

@@ -14,9 +14,11 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, Shaped
 
-from . import HIDDEN
-from .grids import ARRAYS, MAPS, PICTURES, atomic_write, read_flags, readable, symbols_of
-from .palettes import MAX_SYMBOLS, AnyPath, InputError, Palette, about
+from ..words import HIDDEN, AnyPath, InputError, about
+from .codes import symbols_of
+from .grids import read_flags
+from .palettes import MAX_SYMBOLS, Palette
+from .paths import ARRAYS, MAPS, PICTURES, atomic_write, readable
 
 if TYPE_CHECKING:
     import rasterio.io
@@ -31,7 +33,6 @@ NOTHING_HIDDEN = (
     "nothing says which cells are hidden; give the file a nodata value (gdal_edit.py -a_nodata VALUE FILE), or a "
     "second file that is not zero where they are (--hidden clouds.tif)"
 )
-
 Values = Integer[np.ndarray, "rows width"]
 
 

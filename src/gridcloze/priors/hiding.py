@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Int
 
-Hidden = Bool[np.ndarray, "batch height width"]
+from ..shapes import Hidden
+
 Shape = tuple[int, ...]  # of the cells: batch, height, width
 Lengths = Callable[[int, int, np.random.Generator], Int[np.ndarray, " batch"]]  # of intervals, given batch and side
 

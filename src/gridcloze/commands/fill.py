@@ -1,4 +1,4 @@
-"""Fills files: single grids and stacks, as many as there are; a run that was stopped goes on where it was."""
+"""`gridcloze fill`: any number of files; a run that was stopped goes on where it was."""
 
 import hashlib
 import json
@@ -7,36 +7,26 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from . import HIDDEN, __version__, checking, filling, maps, sweeping
-from .checkpoint import TrainedPredictor
-from .filling import Decoder
-from .grids import (
-    MAPS,
-    MARKERS,
-    SUFFIXES,
-    AnyPath,
-    Grid,
-    InputError,
-    atomic_write,
-    check_writable,
-    is_folder,
-    is_stack,
-    open_stack,
-    read_evidence,
-    read_grid,
-    write_grid,
-)
-from .predictor import Cells, Evidence, Hidden, checked_evidence, entropy_bits, known_or
+from .. import checking, checkpoint, filling, sweeping
+from ..checkpoint import TrainedPredictor
+from ..files import maps
+from ..files.arrays import is_stack, open_stack
+from ..files.codes import MARKERS
+from ..files.grids import Grid, read_evidence, read_grid, write_grid
+from ..files.paths import MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
+from ..filling import Decoder
+from ..predictor import entropy_bits, known_or
+from ..puzzles import checked_evidence
+from ..shapes import Cells, Evidence, Hidden
+from ..words import HIDDEN, InputError, __version__
+from .shared import Report, display
 
 GRIDS_AT_ONCE = 64
-
-Report = dict[str, Any]
 Results = dict[str, np.ndarray]  # all with a leading axis of grids
 Watch = Callable[[float, int], None]  # called with the grids that are done and with all
 
@@ -82,6 +72,20 @@ class _Run:
         one = read_evidence(self.request.allow, self.predictor.header.palette, cells.shape[1:])
         every = np.broadcast_to(one, (*cells.shape, one.shape[-1]))
         return checked_evidence(every, cells == HIDDEN, self.predictor.n_symbols)
+
+
+def fill(model_path: Path, inputs: Sequence[Path], out: Path, request: Request, overwrite: bool) -> list[Report]:
+    """Fill grids with a trained model and write each result into the folder `out`; one report for each input."""
+    predictor = checkpoint.load(model_path)
+    with display("filling") as show:
+        return fill_files(
+            predictor,
+            inputs,
+            out,
+            request,
+            overwrite,
+            lambda done, total: show(done / total, f"{done} of {total} grids"),
+        )
 
 
 def fill_files(
@@ -271,11 +275,6 @@ def _write_report(run: _Run, path: Path, hidden: np.ndarray, results: Results, n
     }
     write_json(run.result(path, ".json"), report)
     return report
-
-
-def write_json(path: AnyPath, content: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _fill_stack(run: _Run, path: Path, watch: Callable[[int], None]) -> Report:

@@ -9,13 +9,12 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .exact import Samples
-from .grids import InputError
-from .predictor import Cells, Hidden, entropy_bits
+from gridcloze.predictor import entropy_bits
+from gridcloze.shapes import Cells, Hidden, Samples
+from gridcloze.words import InputError
 
 LAGS = 30  # in cells, down and across
 PATTERN_SIDE, PATCH_SIDE = 4, 11  # of a pattern whose law is compared, of a patch that is searched for, in cells
-
 Reference = Int[np.ndarray, "image image_height image_width"]
 BySymbol = Float[np.ndarray, "symbol"]
 ByLag = Float[np.ndarray, "axis lag symbol"]

@@ -9,13 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
-from .pictures import DARK, LIGHT, PROBABILITY_COLOURS, Theme, written
+from ..pictures import DARK, LIGHT, PROBABILITY_COLOURS, Theme, written
 
 LEAST_BITS = 1e-4  # that the charts show; what is below stands on their lower edge
 NAMES = {"dilated": "dilated", "unet": "U-Net", "fourier": "Fourier", "bert": "BERT"}
 MARKERS = {"dilated": "s", "unet": "^", "fourier": "D", "bert": "*"}
 FIELDS_A_ROW = 6
-
 Runs = list[dict[str, Any]]
 
 

@@ -4,16 +4,15 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F  # noqa: N812, the name that the field uses
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .grids import InputError
+from ..words import InputError
 
 PARAMETERS = 200_000  # about, of each; the BERT of 6 layers × 64 has as many
 MOST_CHANNELS = 128
 LEVELS = 3  # of the U-Net
-
 Features = Float[Tensor, "batch channel height width"]
 
 

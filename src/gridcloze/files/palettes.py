@@ -4,16 +4,15 @@ import colorsys
 import json
 import re
 import string
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-AnyPath = str | Path
-Colour = tuple[int, int, int, int]
+from ..words import AnyPath, InputError, about
 
+Colour = tuple[int, int, int, int]
 MAX_SYMBOLS = 256
 OKABE_ITO = (0x000000FF, 0xE69F00FF, 0x56B4E9FF, 0x009E73FF, 0xF0E442FF, 0x0072B2FF, 0xD55E00FF, 0xCC79A7FF)
 KEYS = {  # of a symbol in a palette file: type, pattern and what that is
@@ -23,19 +22,6 @@ KEYS = {  # of a symbol in a palette file: type, pattern and what that is
     "character": (str, r".", "one character"),
 }
 FORM = f'a palette is {{"symbols": [{{…}}, …]}}, with {", ".join(KEYS)} or some of them for each symbol'
-
-
-class InputError(ValueError):
-    """A bad input; its one line says what is wrong and what to do."""
-
-
-@contextmanager
-def about(name: AnyPath) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
-from . import __version__, scoring
-from .bert import Bert, BertConfig
-from .bulk import write_json
+from .. import scoring
+from ..bert import Bert, BertConfig
+from ..files.paths import atomic_write, write_json
+from ..networks import NetworkPredictor
+from ..predictor import entropy_bits
+from ..priors.finite import squares
+from ..priors.hiding import evaluation_hiding
+from ..priors.known import Toy, posterior
+from ..priors.mirror import Mirror
+from ..shapes import Cells, Hidden, Marginals
+from ..training import Budget, Training
+from ..words import InputError, __version__
 from .cnn import RIVALS, Cnn, n_parameters, residual, sized
-from .exact import WindowLimited, posterior
-from .grids import InputError, atomic_write
-from .masking import evaluation_hiding
-from .networks import NetworkPredictor, effective_receptive_field
-from .predictor import Cells, Hidden, Marginals, entropy_bits
-from .priors import Mirror, Toy, squares
-from .training import Budget, Training
+from .fields import field_of
+from .windows import WindowLimited
 
 ENOUGH_BITS = 0.01  # a window that lacks no more than this says as much as the whole grid
-SHARE_OF_GRADIENT = 0.9
-FIELD_PUZZLES = 256  # that an effective receptive field is the mean of
 HELD_OUT = 256
 SEED_OF_PUZZLES = 1000
-
 OfCells = Float[np.ndarray, "puzzle height width"]
 
 
@@ -148,7 +149,7 @@ def train_and_score(
         "steps": progress.steps,
         "receptive_field": model.receptive_field if isinstance(model, Cnn) else None,
     }
-    return said | scores(marginals, puzzles, said["receptive_field"]) | field_of(model, puzzles)
+    return said | scores(marginals, puzzles, said["receptive_field"]) | field_of(model, puzzles.cells, puzzles.hidden)
 
 
 def scores(marginals: Marginals, puzzles: Puzzles, receptive_field: int | None) -> dict[str, Any]:
@@ -192,19 +193,3 @@ def mean_and_error(values: OfCells, hidden: Hidden) -> tuple[float, float]:
 
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def field_of(model: nn.Module, puzzles: Puzzles) -> dict[str, Any]:
-    """The effective receptive field of a cell a quarter into the grid, and the radius that holds most of it."""
-    row, column = (side // 4 for side in puzzles.cells.shape[1:])
-    part = slice(FIELD_PUZZLES)
-    field = effective_receptive_field(model, puzzles.cells[part], puzzles.hidden[part], row, column)
-    return {"field": field.round(6).tolist(), "field_radius": radius_that_holds(field, row, column)}
-
-
-def radius_that_holds(field: Float[np.ndarray, "height width"], row: int, column: int) -> int:
-    """The radius of the smallest square around a cell that holds `SHARE_OF_GRADIENT` of its field."""
-    rows, columns = np.indices(field.shape)
-    distance = np.maximum(np.abs(rows - row), np.abs(columns - column))
-    within = np.bincount(distance.ravel(), field.ravel()).cumsum()
-    return int((within >= SHARE_OF_GRADIENT * within[-1]).argmax())

@@ -1,0 +1,55 @@
+"""Temperatures of a model from held-out grids."""
+
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+from torch import nn
+
+from .logits import Calibration
+from .predictor import tokens_of
+from .priors.hiding import evaluation_hiding
+from .shapes import Cells, Hidden
+from .training import BATCH_SIZE
+
+CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
+LEAST_GRIDS, MOST_GRIDS = 64, 8192
+MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # and how many held-out cells there must be for each
+MOST_LOG_TEMPERATURE = 2.0
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) -> Calibration:
+    """The temperatures with the fewest bits per hidden cell on held-out grids (n, height, width) under the test law.
+
+    As many, from little hidden to much, as there are cells to tell them apart, and `most` at the most.
+    """
+    generator = np.random.default_rng(1)
+    n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
+    n = min(max(n, LEAST_GRIDS), MOST_GRIDS)
+    cells = held_out[generator.integers(0, len(held_out), n)]
+    hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
+    fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
+    logits = _logits(model, cells, hidden)
+    groups = np.array_split(np.argsort(fractions), max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
+    temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
+    return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
+
+
+def _logits(model: nn.Module, cells: Cells, hidden: Hidden) -> np.ndarray:
+    tokens = torch.from_numpy(tokens_of(cells, hidden, cast(int, model.n_symbols)))
+    device = next(model.parameters()).device
+    return np.concatenate([model(part.to(device)).float().cpu().numpy() for part in tokens.split(BATCH_SIZE)])
+
+
+def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: np.ndarray) -> float:
+    said, true = torch.from_numpy(logits[group][scored[group]]), torch.from_numpy(cells[group][scored[group]])
+    if len(true) == 0:
+        return 1.0
+    bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
+    found = minimize_scalar(
+        lambda log: F.cross_entropy(said / np.exp(log), true).item(), bounds=bounds, method="bounded"
+    )
+    return float(np.exp(found.x))

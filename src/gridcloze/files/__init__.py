@@ -1,0 +1,1 @@
+"""What stands on disk: names, pictures, arrays, palettes, grids and maps."""
