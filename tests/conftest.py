@@ -1,11 +1,8 @@
-"""Checks every shape and type in the signatures of gridcloze while the tests run."""
+"""What several tests share."""
 
 import sys
 
 import pytest
-from jaxtyping import install_import_hook
-
-install_import_hook("gridcloze", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
