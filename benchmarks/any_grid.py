@@ -12,9 +12,10 @@ import landcover
 import sudoku
 import textures
 from common import DOCS, RESULTS, Figures
-from gridcloze import checkpoint, sweeping
+from gridcloze import checkpoint
 from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
+from gridcloze.puzzles import Puzzles
 from gridcloze.words import HIDDEN
 from scale import DRAWS
 from textures import slug
@@ -220,7 +221,7 @@ def draw(picture: Path) -> None:
     for hide in (partial(textures.all_but, 0.01), partial(textures.all_but, 0.05), partial(textures.hole, 64)):
         hidden = hide((1, *truth.shape), generator)
         law = model.marginals(truth[None], hidden)[0, ..., 1]
-        draws = sweeping.sample(model, truth[None], hidden, 2).cells[0]
+        draws = filling.sample(model, Puzzles(truth[None], hidden), 2).cells[0]
         rows.append([np.where(hidden[0], HIDDEN, truth), law, *draws, truth])
     titles = ["known", "probability of channel", "draw 1", "draw 2", "truth"]
     write_panels(picture, titles, ["1 % known", "5 % known", "a hole"], rows, Palette.default(2))

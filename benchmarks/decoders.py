@@ -14,12 +14,13 @@ import numpy as np
 from common import RESULTS, circumstances
 from gridcloze import checkpoint, filling, scoring
 from gridcloze.checkpoint import TrainedPredictor
-from gridcloze.filling import DECODER, ONE_AT_A_TIME, Decoder
+from gridcloze.decoding import DEFAULT_DECODER, ONE_AT_A_TIME, ORDERS, Decoder
 from gridcloze.predictor import Predictor
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
 from gridcloze.priors.posterior import ExactPosterior
+from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 
 SEED = 2000
@@ -32,7 +33,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "decoders.md"
 def decoders() -> dict[str, Decoder]:
     """By the name that the table shows."""
     named = {"one random cell": ONE_AT_A_TIME}
-    for order in filling.ORDERS:
+    for order in ORDERS:
         named |= {f"{order}, {budget:g} bits": Decoder(order, budget) for budget in BUDGETS}
     named |= {f"uncertain, 0.1 bits, {n} at once": Decoder("uncertain", 0.1, n) for n in (2, 4, 8)}
     return named | {"one cell, most certain first": Decoder("certain", None)}
@@ -82,14 +83,14 @@ class Measure:
         cells, hidden = self.cells[which], self.hidden[which]
         if decoder is None:
             return self.exact.sample(cells, hidden, n, np.random.default_rng(SEED)), np.zeros(1)
-        fills = filling.sample(self.predictor, cells, hidden, n, SEED, decoder)
+        fills = filling.sample(self.predictor, Puzzles(cells, hidden), n, SEED, decoder)
         return fills.cells, fills.passes
 
 
 def page(result: dict) -> str:
     """The table in Markdown, with what it is."""
     reference = result["decoders"]["one random cell"]["total_variation"]
-    default = f"{DECODER.order}, {DECODER.budget_bits:g} bits"
+    default = f"{DEFAULT_DECODER.order}, {DEFAULT_DECODER.budget_bits:g} bits"
     lines = [
         "# Decoders: passes against truth",
         "",

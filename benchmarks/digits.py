@@ -26,6 +26,7 @@ from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
 from gridcloze.predictor import Predictor
 from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
 from gridcloze.words import HIDDEN
@@ -152,7 +153,7 @@ def in_turn(sizes: Sizes, folder: Path) -> Figures:
     """One random order of each digit, all 784 passes, and how far the estimate is above."""
     model, cells = model_of(as_it_is, sizes, folder), test_digits(as_it_is, sizes.in_turn)
     everything = np.ones(cells.shape, dtype=bool)
-    nats = -np.log(2) * filling.log_prob_bits(model, cells, everything, orders=1, seed=SEED).bits
+    nats = -np.log(2) * filling.log_prob_bits(model, Puzzles(cells, everything), orders=1, seed=SEED).bits
     estimate = any_order_nats(model, cells, everything, 8 * sizes.strata, np.random.default_rng(SEED))
     return {"seed": SEED, "nats": mean_and_error(nats), "estimate_above": mean_and_error(estimate - nats)}
 
@@ -173,7 +174,7 @@ def fills(sizes: Sizes, folder: Path) -> Figures:
     model, cells = model_of(thresholded, sizes, folder), test_digits(thresholded, sizes.filled)
     hidden = np.where(np.arange(len(cells))[:, None, None] % 2, *half_hidden(cells).values())
     began = time.monotonic()
-    each = [filling.sample(model, cells[[one]], hidden[[one]], 1, SEED) for one in range(len(cells))]
+    each = [filling.sample(model, Puzzles(cells[[one]], hidden[[one]]), 1, SEED) for one in range(len(cells))]
     seconds = time.monotonic() - began
     shown, unknown = cells[:SHOWN], hidden[:SHOWN]
     np.savez_compressed(
@@ -181,7 +182,7 @@ def fills(sizes: Sizes, folder: Path) -> Figures:
         cells=np.where(unknown, HIDDEN, shown).astype(np.int8),
         truth=shown.astype(np.int8),
         white=model.marginals(shown, unknown)[..., 1].astype(np.float16),
-        draws=filling.sample(model, shown, unknown, DRAWS, SEED).cells.astype(np.int8),
+        draws=filling.sample(model, Puzzles(shown, unknown), DRAWS, SEED).cells.astype(np.int8),
     )
     return {
         "seed": SEED,

@@ -17,8 +17,10 @@ import data
 import patterns
 from channels import SIDE, model_path
 from common import RUNS, Figures, main, measured
-from gridcloze import checkpoint, sweeping, tiling
+from gridcloze import checkpoint, filling, tiling
+from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells
+from gridcloze.words import HIDDEN
 from landcover import model_path as landcover_path
 
 SIDES = (64, 256, 1024, 4096)
@@ -70,8 +72,8 @@ def sizes() -> Figures:
 def seams() -> Figures:
     """Divergence of 4×4 patterns from those of training grids: across borders of cores, and as many places inside."""
     predictor = checkpoint.load(model_path("realisations"))
-    everything = np.zeros((SEAM_GRIDS, SEAM_SIDE, SEAM_SIDE), dtype=np.int64)
-    drawn = sweeping.sample(predictor, everything, everything == 0, 1, SEED).cells[:, 0]
+    everything = np.full((1, SEAM_SIDE, SEAM_SIDE), HIDDEN)
+    drawn = filling.sample(predictor, Puzzles(everything), SEAM_GRIDS, SEED).cells[0]
     reference: Cells = data.channels()["realizations"][:400]
     across = across_borders(SEAM_SIDE)
     inside = np.roll(across, (SIDE // 4, SIDE // 4), axis=(0, 1))

@@ -50,6 +50,7 @@ from gridcloze.priors.examples import Examples
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding, training_hiding
 from gridcloze.priors.known import posterior
+from gridcloze.puzzles import Puzzles
 from gridcloze.training import BATCH_SIZE, Budget, Training, make_optimizers, training_batch
 from toys import N_EXAMPLES, N_TEST, TEST_SEED
 
@@ -274,16 +275,18 @@ def fill() -> dict[str, Any]:
     cells = PRIOR.sample(N_TEST, np.random.default_rng(TEST_SEED))
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(TEST_SEED))
     exact = posterior(PRIOR).marginals(cells, hidden)
-    bulk = seconds({k: lambda p=p: filling.sample(p, cells, hidden, 1, 0) for k, p in predictors.items()}, 3, 1)
+    bulk = seconds(
+        {k: lambda p=p: filling.sample(p, Puzzles(cells, hidden), 1, 0) for k, p in predictors.items()}, 3, 1
+    )
     marginals = seconds({k: lambda p=p: p.marginals(cells, hidden) for k, p in predictors.items()}, 3, 1)
     result: dict[str, Any] = {}
     for name, predictor in predictors.items():
         single = []
         for grid, grid_hidden in zip(cells[:200, None], hidden[:200, None], strict=True):
             began = time.perf_counter()
-            filling.sample(predictor, grid, grid_hidden, 1, 0)
+            filling.sample(predictor, Puzzles(grid, grid_hidden), 1, 0)
             single.append(1000 * (time.perf_counter() - began))
-        fills = filling.sample(predictor, cells, hidden, 1, 0)
+        fills = filling.sample(predictor, Puzzles(cells, hidden), 1, 0)
         result[name] = {
             "fills_per_second": N_TEST / statistics.median(bulk[name]),
             "marginals_per_second": N_TEST / statistics.median(marginals[name]),

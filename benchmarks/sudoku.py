@@ -24,8 +24,9 @@ import data
 from common import RESULTS, Drawn, Figures, Kept, Task, filled_by_command, main, scored, trained
 from gridcloze import checking, filling
 from gridcloze.checkpoint import TrainedPredictor
+from gridcloze.decoding import DEFAULT_DECODER, Decoder, Fills
 from gridcloze.files.palettes import read_palette
-from gridcloze.filling import DECODER, Decoder, Fills
+from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
 from gridcloze.words import HIDDEN
@@ -92,9 +93,9 @@ def by_defaults(kind: str, sizes: Sizes, folder: Path) -> Figures:
     fill, cost = filled_by_command(model_path(folder), cells, hidden)
     return {
         "seed": SEED,
-        "default": by_decoder(model, cells, hidden, DECODER),
+        "default": by_decoder(model, cells, hidden, DEFAULT_DECODER),
         "margin, default budget": by_decoder(model, cells, hidden, Decoder("margin")),
-        "most likely of ten": judged(lambda: filling.most_likely(model, cells, hidden, seed=SEED), cells, hidden),
+        "most likely of ten": judged(lambda: filling.most_likely(model, Puzzles(cells, hidden), SEED), cells, hidden),
         "command": {**success(fill, cells, hidden), **cost},
         "cells": scored(model, cells, hidden),
         "training": model.header.training,
@@ -109,8 +110,8 @@ def one_a_pass(kind: str, order: str, sizes: Sizes, folder: Path) -> Figures:
 
 def by_decoder(model: TrainedPredictor, cells: Cells, hidden: Hidden, decoder: Decoder) -> Figures:
     """With the most likely symbol of each cell, and with one that is drawn."""
-    likely = partial(filling._greedy, model, cells, hidden, decoder, SEED, None)
-    drawn = partial(filling.sample, model, cells, hidden, 1, SEED, decoder)
+    likely = partial(filling.greedy, model, Puzzles(cells, hidden), SEED, decoder)
+    drawn = partial(filling.sample, model, Puzzles(cells, hidden), 1, SEED, decoder)
     return {"likely": judged(likely, cells, hidden), "drawn": judged(drawn, cells, hidden)}
 
 
@@ -134,14 +135,14 @@ def contradictions(sizes: Sizes, folder: Path) -> Figures:
     """In each puzzle a given gets the symbol of another one of its row."""
     model, (cells, hidden) = model_of(sizes, folder), puzzles("36-clues", sizes.contradictory)
     wrong, change = with_a_wrong_given(cells, hidden, np.random.default_rng(SEED))
-    accused = checking.contradicting(model, wrong, hidden)
+    accused, of_right = (checking.contradicting(model, Puzzles(some, hidden)) for some in (wrong, cells))
     named, others = (accused & change).any(axis=(1, 2)), (accused & ~change).any(axis=(1, 2))
     return {
         "seed": SEED,
         "warned": float(accused.any(axis=(1, 2)).mean()),
         "wrong_given_named": float(named.mean()),
         "only_wrong_given_named": float((named & ~others).mean()),
-        "right_puzzles_warned_of": float(checking.contradicting(model, cells, hidden).any(axis=(1, 2)).mean()),
+        "right_puzzles_warned_of": float(of_right.any(axis=(1, 2)).mean()),
     }
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 import patterns
 from common import Figures, trained
-from gridcloze import checkpoint, scoring, sweeping
+from gridcloze import checkpoint, scoring
 from gridcloze.learning import Learnable
 from gridcloze.priors.hiding import Shape
+from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
 from peers import Answer, Peer, Skipped
@@ -75,7 +76,7 @@ def asked(model: Path) -> Peer:
         predictor = checkpoint.load(model)
         marginals = predictor.marginals(cells, hidden)
         began = time.perf_counter()
-        drawn = sweeping.sample(predictor, cells, hidden, n_samples, seed)
+        drawn = filling.sample(predictor, Puzzles(cells, hidden), n_samples, seed)
         seconds = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return Answer(marginals, drawn.cells, predictor.header.training["seconds"], seconds, peak)

@@ -28,6 +28,7 @@ from gridcloze.priors.examples import Examples
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
+from gridcloze.puzzles import Puzzles
 from gridcloze.training import Budget
 from gridcloze.words import HIDDEN
 
@@ -46,7 +47,7 @@ def puzzles(n: int) -> tuple[np.ndarray, np.ndarray]:
 def order_gap() -> dict[str, float]:
     """In bits per hidden cell, over 300 puzzles and 4 orders."""
     cells, hidden = puzzles(300)
-    said = filling.log_prob_bits(checkpoint.load(MODEL), cells, hidden, orders=4, seed=SEED)
+    said = filling.log_prob_bits(checkpoint.load(MODEL), Puzzles(cells, hidden), orders=4, seed=SEED)
     exact = posterior(PRIOR).log_prob_bits(cells, hidden)
     per_cell = np.abs(said.bits - exact) / hidden.sum(axis=(1, 2))
     return {
@@ -70,12 +71,14 @@ def check() -> dict[str, Any]:
             found, right = found + len(places), right + len(set(places) & set(wrong.tolist()))
         result[f"{flips} flipped"] = {"precision": right / max(found, 1), "recall": right / (100 * flips)}
     cells, hidden = puzzles(1000)
-    result["puzzles_falsely_accused"] = float(checking.contradicting(predictor, cells, hidden).any(axis=(1, 2)).mean())
+    accused = checking.contradicting(predictor, Puzzles(cells, hidden))
+    result["puzzles_falsely_accused"] = float(accused.any(axis=(1, 2)).mean())
     flip = np.array([generator.choice(np.flatnonzero(~one.ravel())) if not one.all() else -1 for one in hidden])
     some = np.flatnonzero((flip >= 0) & (hidden.mean(axis=(1, 2)) < 0.5))
     wrong = cells[some].reshape(len(some), -1)
     wrong[np.arange(len(some)), flip[some]] ^= 1
-    accused = checking.contradicting(predictor, wrong.reshape(-1, 16, 16), hidden[some]).reshape(len(some), -1)
+    changed = Puzzles(wrong.reshape(-1, 16, 16), hidden[some])
+    accused = checking.contradicting(predictor, changed).reshape(len(some), -1)
     result["flip_named_in_puzzles_less_than_half_hidden"] = float(accused[np.arange(len(some)), flip[some]].mean())
     return result
 
@@ -141,7 +144,8 @@ def threads() -> dict[str, Any]:
     answers = []
     for count in (1, 2):
         torch.set_num_threads(count)
-        answers.append((filling.sample(predictor, cells, hidden, 4, 0).cells, predictor.marginals(cells, hidden)))
+        samples = filling.sample(predictor, Puzzles(cells, hidden), 4, 0)
+        answers.append((samples.cells, predictor.marginals(cells, hidden)))
     torch.set_num_threads(before)
     (one, one_law), (two, two_law) = answers
     return {

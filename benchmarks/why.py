@@ -22,6 +22,7 @@ from common import RESULTS, RUNS, main
 from gridcloze import checkpoint, explaining, filling, scoring
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.checkpoint import Header, TrainedPredictor
+from gridcloze.decoding import Decoder
 from gridcloze.files.palettes import Palette
 from gridcloze.learning import learn
 from gridcloze.networks import NetworkPredictor
@@ -31,6 +32,7 @@ from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
 from gridcloze.priors.mirror import Mirror
+from gridcloze.puzzles import Puzzles
 from gridcloze.study import comparing
 from gridcloze.training import Budget, Progress, Training
 from gridcloze.words import HIDDEN
@@ -104,7 +106,7 @@ def reveal() -> dict[str, Any]:
     """The cells known so far, what the model says, and what is so, until nothing is open."""
     cells, hidden = open_puzzle()
     recording = explaining.Recording(checkpoint.load(MODELS["squares"]))
-    filling.sample(recording, cells[None], hidden[None], 1, SEED, filling.Decoder("weighted", None))
+    filling.sample(recording, Puzzles(cells[None], hidden[None]), 1, SEED, Decoder("weighted", None))
     known, unknown, said = (np.array(parts) for parts in zip(*recording.moments, strict=True))
     exact = posterior(PRIORS["squares"]).marginals(known, unknown)
     settled = int((entropy_bits(exact).sum(axis=(1, 2)) < 1e-6).argmax()) or len(known)
@@ -227,7 +229,7 @@ def digits() -> dict[str, Any]:
         cells=np.where(unknown, HIDDEN, cells),
         truth=cells,
         white=said[shown, ..., 1].astype(np.float16),
-        fill=filling.most_likely(model, cells, unknown, seed=SEED).cells[:, 0],
+        fill=filling.most_likely(model, Puzzles(cells, unknown), seed=SEED).cells[:, 0],
     )
     scores = scoring.score(said, test, hidden)
     return scores | {"expected_calibration_error": scoring.reliability(said, test, hidden).expected_calibration_error}

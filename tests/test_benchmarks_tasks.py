@@ -29,6 +29,7 @@ class Disagreeing:
     """Any law for each cell and each state of the others, on grids of 2 by 2: no two orders agree."""
 
     n_symbols = 2
+    window = None
 
     def marginals(self, cells, hidden):
         state = np.where(hidden, 2, cells).reshape(-1, 4) @ 3 ** np.arange(4)

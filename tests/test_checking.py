@@ -11,6 +11,7 @@ from gridcloze.predictor import entropy_bits
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
+from gridcloze.puzzles import Puzzles
 
 PRIOR = squares(10, 10, 3, 7)
 EXACT = posterior(PRIOR)
@@ -47,7 +48,7 @@ def test_nothing_is_found_in_grids_of_the_prior():
     cells = PRIOR.sample(20, np.random.default_rng(0))
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(1))
     assert all(checking.surprises(REMEMBERED, grid, np.zeros((10, 10), bool)) == [] for grid in cells)
-    assert not checking.contradicting(REMEMBERED, cells, hidden).any()
+    assert not checking.contradicting(REMEMBERED, Puzzles(cells, hidden)).any()
 
 
 def test_contradicting_cells_of_a_puzzle_are_named():
@@ -56,7 +57,7 @@ def test_contradicting_cells_of_a_puzzle_are_named():
     cells[0, 3:9, 3:9] = 1
     hidden = np.indices((10, 10)).sum(axis=0)[None] % 2 == 0
     cells[0, 0, 1], cells[0, 6, 5] = 1, 0
-    found = checking.contradicting(REMEMBERED, cells, hidden)
+    found = checking.contradicting(REMEMBERED, Puzzles(cells, hidden))
     assert np.argwhere(found[0]).tolist() == [[0, 1], [6, 5]]
 
 
@@ -64,6 +65,7 @@ class Distinct:
     """The exact Predictor of rows in which no symbol stands twice."""
 
     n_symbols = 9
+    window = None
 
     def marginals(self, cells, hidden):
         own = np.eye(self.n_symbols)[cells]
@@ -77,9 +79,9 @@ def test_of_two_cells_that_contradict_each_other_one_is_named(one, other):
     """Wherever they are, one of two equal cells of a row is named and no other; without them none is."""
     cells = np.arange(9).reshape(1, 1, 9)
     nothing = np.zeros(cells.shape, dtype=bool)
-    assert not checking.contradicting(Distinct(), cells, nothing).any()
+    assert not checking.contradicting(Distinct(), Puzzles(cells, nothing)).any()
     cells[..., other] = one
-    (named,) = np.flatnonzero(checking.contradicting(Distinct(), cells, nothing))
+    (named,) = np.flatnonzero(checking.contradicting(Distinct(), Puzzles(cells, nothing)))
     assert named in (one, other)
 
 
@@ -98,8 +100,8 @@ def test_a_grid_is_judged_alone_as_among_others():
     hidden = np.zeros(cells.shape, dtype=bool)
     hidden[0, 0, 3:] = True
     alone, among = Watched(), Watched()
-    checking.contradicting(alone, cells[:1], hidden[:1])
-    checking.contradicting(among, cells, hidden)
+    checking.contradicting(alone, Puzzles(cells[:1], hidden[:1]))
+    checking.contradicting(among, Puzzles(cells, hidden))
     assert among.asked - {hidden[0].tobytes()} == alone.asked
 
 

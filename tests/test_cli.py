@@ -16,13 +16,13 @@ from PIL import Image
 from gridcloze import (
     checking,
     checkpoint,
-    filling,
 )
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app
 from gridcloze.commands import fill as bulk
 from gridcloze.commands.shared import _line_each_tenth
 from gridcloze.commands.toy import read_law
+from gridcloze.decoding import Decoder
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.grids import read_examples, read_grid
 from gridcloze.files.palettes import Palette
@@ -171,15 +171,15 @@ def test_a_stopped_fill_of_a_stack_goes_on_where_it_was(gridcloze, model, monkey
     monkeypatch.setattr(bulk, "GRIDS_AT_ONCE", 2)
     write_stack("stack.npy", np.random.default_rng(0).integers(-1, 2, (7, 5, 5)))
     gridcloze("fill", model, "stack.npy", "-o", "whole", "--samples", 2)
-    calls, fill_cells = [], bulk.fill_cells
+    calls, results = [], bulk._Run.results
 
-    def stops(run, cells):
-        calls.append(len(cells))
+    def stops(run, puzzles):
+        calls.append(len(puzzles))
         if len(calls) == 3:
             raise OSError("the power went out")
-        return fill_cells(run, cells)
+        return results(run, puzzles)
 
-    monkeypatch.setattr(bulk, "fill_cells", stops)
+    monkeypatch.setattr(bulk._Run, "results", stops)
     code, _, err = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 2)
     assert (code, os.listdir("out")) == (2, [".stack.partial"])
     assert "the power went out" in err
@@ -196,7 +196,7 @@ def test_cells_that_contradict_are_named_and_left(gridcloze, model, monkeypatch)
     picture("puzzle.png", PUZZLE)
     code, _, err = gridcloze("fill", model, "puzzle.png", "-o", "out")
     assert code == 0
-    assert re.search(r"contradicts what was learned at \(row 0, column \d\)", err)
+    assert re.search(r"visible cells contradict the rest, at \(row 0, column \d\)", err)
     assert np.array_equal(pixels("out/puzzle.png")[0], PUZZLE[0])
 
 
@@ -226,7 +226,7 @@ def test_the_decoder_can_be_chosen(gridcloze, model):
         options = ("--order", "uncertain", "--budget-bits", budget, "--samples", 2)
         _, out, _ = gridcloze("fill", model, "puzzle.png", "-o", f"out{budget}", *options, "--json")
         [report] = json.loads(out)
-        assert report["decoder"] == asdict(filling.Decoder("uncertain", budget))
+        assert report["decoder"] == asdict(Decoder("uncertain", budget))
         passes.append(report["passes_per_sample"])
     assert passes[1] < passes[0]
 

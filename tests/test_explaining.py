@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from gridcloze import explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
+from gridcloze.decoding import ONE_AT_A_TIME
 from gridcloze.files.palettes import Palette
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
@@ -19,6 +20,7 @@ from gridcloze.priors.ising import Ising
 from gridcloze.priors.known import posterior
 from gridcloze.priors.mirror import Mirror
 from gridcloze.priors.posterior import ContradictionError
+from gridcloze.puzzles import Puzzles
 from gridcloze.words import InputError
 
 PRIOR = squares(4, 4, 2, 3)
@@ -119,7 +121,7 @@ def test_of_several_symbols_a_flip_is_to_the_one_that_moves_most():
     class Sum:
         """The law of every hidden cell leans to the sum of the visible ones."""
 
-        n_symbols = 3
+        n_symbols, window = 3, None
 
         def marginals(self, cells, hidden):
             leaning = np.array([0.9, 0.3, 0.1])[np.where(hidden, 0, cells).sum(axis=(1, 2)) % 3]
@@ -190,9 +192,9 @@ def test_a_recording_is_what_a_draw_was_told():
     cells, hidden, _ = puzzle(PRIOR, 4)
     exact = posterior(PRIOR)
     recording = explaining.Recording(exact)
-    drawn = filling.sample(recording, cells[None], hidden[None], 1, 0, filling.ONE_AT_A_TIME).cells[0, 0]
+    drawn = filling.sample(recording, Puzzles(cells[None], hidden[None]), 1, 0, ONE_AT_A_TIME).cells[0, 0]
     assert np.array_equal(
-        drawn, filling.sample(exact, cells[None], hidden[None], 1, 0, filling.ONE_AT_A_TIME).cells[0, 0]
+        drawn, filling.sample(exact, Puzzles(cells[None], hidden[None]), 1, 0, ONE_AT_A_TIME).cells[0, 0]
     )
     assert [left.sum() for _, left, _ in recording.moments] == list(range(hidden.sum(), 0, -1))
     for shown, left, said in recording.moments:

@@ -14,6 +14,7 @@ from gridcloze.files.palettes import Palette
 from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.puzzles import Puzzles
 from gridcloze.words import InputError
 
 CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
@@ -73,8 +74,8 @@ def test_a_fill_is_the_same_alone_and_among_others(models):
     predictor = checkpoint.load(models[1])
     generator = np.random.default_rng(0)
     cells, hidden = generator.integers(0, 2, (9, 5, 5)), evaluation_hiding((9, 5, 5), generator)
-    together = filling.sample(predictor, cells, hidden, 2).cells
-    alone = [filling.sample(predictor, cells[[one]], hidden[[one]], 2).cells[0] for one in range(9)]
+    together = filling.sample(predictor, Puzzles(cells, hidden), 2).cells
+    alone = [filling.sample(predictor, Puzzles(cells[[one]], hidden[[one]]), 2).cells[0] for one in range(9)]
     assert np.array_equal(together, alone)
 
 

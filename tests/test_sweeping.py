@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from gridcloze import sweeping, tiling
+from gridcloze import answers, filling, sweeping, tiling
+from gridcloze.answers import AnswersByRows
 from gridcloze.filling import ONE_AT_A_TIME, Decoder
+from gridcloze.puzzles import Puzzles
 from gridcloze.tiling import Tiling
 from gridcloze.words import HIDDEN, InputError
 
@@ -21,6 +23,7 @@ class Chains:
     """The exact Predictor of grids whose rows are independent stationary chains; it answers windows of one size."""
 
     n_symbols = 2
+    window = None
 
     def __init__(self, *window):
         self.window, self.asked = window, 0
@@ -129,7 +132,7 @@ def test_a_sweep_under_exact_windows_draws_from_the_exact_joint_law(decoder):
     """Rows of seven cells, filled through windows of four, have the chain's law; one without a chain is rejected."""
     n = 3000
     hidden = np.ones((1, 2, 7), dtype=bool)
-    drawn = sweeping.sample(Chains(2, 4), np.zeros((1, 2, 7), int), hidden, n, 0, decoder)
+    drawn = filling.sample(Chains(2, 4), Puzzles(np.zeros((1, 2, 7), int), hidden), n, 0, decoder)
     rows = drawn.cells.reshape(-1, 7)
     every = np.array(list(product((0, 1), repeat=7)))
     counts = np.bincount(rows @ (1 << np.arange(7)), minlength=128)[every @ (1 << np.arange(7))]
@@ -163,10 +166,10 @@ def some_grid(seed, height=13, width=21):
 def test_waves_fill_as_row_by_row(seed):
     """Tiles that are filled at once get what they would get one after the other."""
     cells, hidden = some_grid(seed)
-    together = sweeping.sample(Chains(4, 6), cells, hidden, 2, seed)
+    together = filling.sample(Chains(4, 6), Puzzles(cells, hidden), 2, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tiling, "waves", staticmethod(lambda rows: ([tile] for row in rows for tile in row)))
-        assert (sweeping.sample(Chains(4, 6), cells, hidden, 2, seed).cells == together.cells).all()
+        assert (filling.sample(Chains(4, 6), Puzzles(cells, hidden), 2, seed).cells == together.cells).all()
     assert (together.cells == cells[:, None])[~hidden[:, None].repeat(2, 1)].all()
     assert (together.cells >= 0).all()
 
@@ -176,7 +179,7 @@ def test_waves_fill_as_row_by_row(seed):
 def test_by_rows_is_the_sweep_over_the_whole(at_once, height, monkeypatch):
     """Rows in memory do not matter: fills, draws and certainty are those of the whole grid."""
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", at_once)
-    monkeypatch.setattr(sweeping, "LAWS_AT_ONCE", 2)
+    monkeypatch.setattr(answers, "LAWS_AT_ONCE", 2)
     cells, hidden = some_grid(5, height)
     reads = []
 
@@ -185,11 +188,12 @@ def test_by_rows_is_the_sweep_over_the_whole(at_once, height, monkeypatch):
         return cells[0, start:stop]
 
     predictor = Chains(4, 6)
-    parts = list(sweeping.by_rows(predictor, read_rows, (height, 21), 2, seed=7))
+    by_rows = AnswersByRows(predictor, read_rows, (height, 21), 2, seed=7)
+    parts = list(by_rows)
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", 1000)
-    monkeypatch.setattr(sweeping, "LAWS_AT_ONCE", 1000)
-    (whole,) = sweeping.by_rows(predictor, lambda start, stop: cells[0, start:stop], (height, 21), 2, seed=7)
-    assert max(stop - start for start, stop in reads) <= min(height, 4 * (at_once + sweeping.LAWS_AT_ONCE + 2))
+    monkeypatch.setattr(answers, "LAWS_AT_ONCE", 1000)
+    (whole,) = AnswersByRows(predictor, lambda start, stop: cells[0, start:stop], (height, 21), 2, seed=7)
+    assert max(stop - start for start, stop in reads[1:]) <= min(height, 4 * (at_once + answers.LAWS_AT_ONCE + 2))
     for name in ("hidden", "fill", "probability", "entropy"):
         assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
     assert np.array_equal(np.concatenate([part.samples for part in parts], axis=1), whole.samples)
@@ -205,7 +209,7 @@ def test_the_work_grows_with_the_number_of_cells():
     for side in (24, 48, 96):
         predictor = Chains(8, 8)
         cells = np.full((1, side, side), HIDDEN)
-        sweeping.sample(predictor, cells, cells == HIDDEN, 1, 0, Decoder("spread", side_per_symbol=1))
+        filling.sample(predictor, Puzzles(cells), 1, 0, Decoder("spread", side_per_symbol=1))
         asked.append(predictor.asked)
     assert asked[2] / asked[1] < 4.6
     assert asked[1] / asked[0] < 5.5
@@ -221,6 +225,7 @@ def test_smaller_grids_are_answered_as_part_of_a_window():
 def test_what_is_allowed_cannot_be_said_of_larger_grids():
     """Evidence is refused for grids that are filled window by window."""
     cells, hidden = some_grid(0)
-    for fill in (sweeping.sample, sweeping.most_likely):
+    puzzles = Puzzles(cells, hidden, np.ones((*cells.shape, 2), dtype=bool))
+    for fill in (filling.sample, filling.most_likely, filling.marginals):
         with pytest.raises(InputError, match="not larger than the windows"):
-            fill(Chains(4, 6), cells, hidden, evidence=np.ones((*cells.shape, 2), dtype=bool))
+            fill(Chains(4, 6), puzzles)

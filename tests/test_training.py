@@ -185,6 +185,7 @@ class Sharpened(nn.Module):
     """The exact answer with all log-probabilities multiplied: too sure of itself, or not enough."""
 
     n_symbols = 2
+    window = None
 
     def __init__(self, factor):
         super().__init__()

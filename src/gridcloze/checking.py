@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .predictor import Predictor, entropy_bits
+from .puzzles import Puzzles
 from .shapes import Cells, Hidden, OneGrid, OneHidden, PerCell
 
 THRESHOLD = 0.01  # of its probability given the rest, below which a visible cell is surprising
@@ -67,12 +68,13 @@ def surprises(predictor: Predictor, cells: OneGrid, hidden: OneHidden, threshold
     return sorted((one for one in judged if one.probability < threshold), key=lambda one: one.probability)
 
 
-def contradicting(predictor: Predictor, cells: Cells, hidden: Hidden) -> Hidden:
+def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     """The visible cells of each grid that the others all but rule out.
 
     Half of the visible cells are asked about the rest, in turn for each binary digit of their numbers, so that of any
     two one is asked while the other is seen. Only a grid with a cell that surprises by far is looked at closely.
     """
+    cells, hidden = puzzles.cells, puzzles.hidden
     found = np.zeros(cells.shape, dtype=bool)
     number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
     most, least = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells))

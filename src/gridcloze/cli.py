@@ -206,11 +206,12 @@ def fill(
     A run that was stopped goes on where it was: what is in the folder already is not filled again.
     """
     from .commands import fill as command
-    from .filling import DECODER, Decoder
+    from .decoding import DEFAULT_DECODER, Decoder
 
     decoder = None
     if order is not None or budget_bits is not None:
-        decoder = Decoder(order or DECODER.order, DECODER.budget_bits if budget_bits is None else budget_bits)
+        budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
+        decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
     reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow), overwrite)
     for report in reports:
         for warning in report["warnings"]:

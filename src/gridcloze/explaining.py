@@ -126,7 +126,7 @@ class Recording:
     """A Predictor that remembers what it was asked of one grid, and what it said: the moments of a film."""
 
     def __init__(self, predictor: Predictor):
-        self.predictor, self.n_symbols = predictor, predictor.n_symbols
+        self.predictor, self.n_symbols, self.window = predictor, predictor.n_symbols, predictor.window
         self.moments: list[tuple[OneGrid, OneHidden, Float[np.ndarray, "height width symbol"]]] = []
 
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:

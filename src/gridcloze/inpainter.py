@@ -1,5 +1,6 @@
 """The front door in Python, with the conventions of scikit-learn."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, no_type_check
@@ -8,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import checking, checkpoint, filling, scoring, sweeping
+from . import checking, checkpoint, filling, scoring
+from .answers import Answers, fill
 from .bert import BertConfig
 from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
@@ -16,25 +18,73 @@ from .learning import learn
 from .priors.examples import Examples, Symmetries
 from .priors.hiding import evaluation_hiding
 from .priors.windows import Windows
+from .puzzles import Puzzles
 from .training import Budget
 from .words import HIDDEN, AnyPath, InputError
 
 
+class ContradictionWarning(UserWarning):
+    """Some visible cells contradict the others: they were kept, and the rest was filled as if they were not known.
+
+    Examples
+    --------
+    >>> issubclass(ContradictionWarning, UserWarning)
+    True
+    """
+
+
 class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Learns from example grids, fills the hidden cells of others, and says how probable everything is.
+    """Learn from example grids, fill the hidden cells of others, and say how probable everything is.
 
-    Grids are integers (n, height, width); -1, NaN and masked are hidden cells. Any of 0 … 255 can be symbols: those of
-    the examples are learned. A single grid (height, width) is answered without the leading axis. For
-    pipelines and tables an estimator fitted on an array of two dimensions takes each row as one grid, of shape
-    `grid_shape` (height, width), or (1, columns).
+    Grids are integers (n, height, width); -1, NaN and masked values are hidden cells. Any of 0 … 255 can be symbols:
+    those of the examples are learned. A single grid (height, width) is answered without the leading axis. For pipelines
+    and tables, an estimator fitted on an array of two dimensions takes each row as one grid. Answers are those of the
+    command `gridcloze fill` to the same question with `--seed` set to `random_state`.
 
-    Parameters: `minutes` of training, or `steps` instead, which can be repeated exactly; `depth`, the layers, from
-    which all other sizes follow; `windows`, the side of windows at random places of large grids, which are then
-    learned instead of whole grids, so that any size can be filled; `symmetries`, under which grids are as likely
-    ("none", "mirrors" along both axes, "all" eight, turned too); `random_state`, from which all random numbers follow.
-    Fitted attributes: `symbols_`, `grid_shape_`, `predictor_` (a `Predictor`) and `n_features_in_` (cells of a grid).
-    All methods raise ValueError (`InputError`) for what are no grids and for symbols that no example has, and
-    NotFittedError before `fit`.
+    Parameters
+    ----------
+    minutes : float
+        Length of the training.
+    steps : int, optional
+        Length in steps instead, which can be repeated exactly.
+    depth : int
+        Layers of the model; all its other sizes follow.
+    grid_shape : (height, width), optional
+        Of the grid in each row, if `fit` gets an array of two dimensions. By default (1, columns).
+    random_state : int
+        All random numbers follow from it.
+    windows : int, optional
+        Learn from windows of so many cells a side at random places of large grids, instead of from whole grids; then
+        grids of any size can be filled.
+    symmetries : {"none", "mirrors", "all"}
+        Under which grids are equally likely: mirrored along both axes, or all eight with turns.
+
+    Attributes
+    ----------
+    symbols_ : array
+        The symbols of the examples, in order.
+    grid_shape_ : (height, width)
+        Of the examples, in cells.
+    predictor_ : Predictor
+        The model.
+    n_features_in_ : int
+        Cells of a grid.
+
+    Raises
+    ------
+    InputError
+        A ValueError: from all methods, for what are no grids and for symbols that no example has. Before `fit` they
+        raise scikit-learn's NotFittedError.
+
+    Examples
+    --------
+    >>> from gridcloze import priors
+    >>> grids = priors.squares(5, 5, 2, 4).sample(40, np.random.default_rng(0))
+    >>> model = Inpainter(steps=2, depth=1).fit(grids)
+    >>> puzzle = grids[0].copy()
+    >>> puzzle[1:4, 1:4] = -1
+    >>> model.fill(puzzle).shape, model.sample(puzzle, n=3).shape, model.predict_proba(puzzle).shape
+    ((5, 5), (3, 5, 5), (5, 5, 2))
     """
 
     @no_type_check  # by convention anything can be set, and fit complains
@@ -65,7 +115,20 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any = None) -> "Inpainter":  # noqa: N803, the name that scikit-learn uses
-        """Learn what the grids `X` (n, height, width) have in common; their hidden cells are unknown."""
+        """Learn what grids have in common.
+
+        Parameters
+        ----------
+        X : array
+            Grids; their hidden cells are unknown.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        Inpainter
+            Itself, fitted.
+        """
         values = self._values(X, reset=True)
         self.symbols_ = np.unique(values[values != HIDDEN])
         cells = self._encoded(values)
@@ -80,72 +143,171 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     def fill(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803
-        """The most likely grid for each of `X`, of the same shape; known cells come back untouched.
+        """Find the most likely grid for each puzzle; of one with every cell hidden, a sample.
 
-        `evidence` (…, height, width, symbol): which symbols are allowed, or probabilities of what was observed.
+        Visible cells come back untouched. Where some contradict the rest, the others are filled as if these were not
+        known, with a ContradictionWarning that names them; `sample`, `predict_proba` and `transform` do the same.
+
+        Parameters
+        ----------
+        X : array
+            Grids with hidden cells.
+        evidence : array, optional
+            For each cell which symbols are allowed, or the probability of what was observed under each of `symbols_`:
+            (…, height, width, symbol).
+
+        Returns
+        -------
+        array
+            Grids without hidden cells, in the shape of `X`.
         """
-        cells, hidden, finish = self._read(X)
-        fills = sweeping.most_likely(
-            self.predictor_, cells, hidden, seed=self.random_state, evidence=self._evidence(evidence, hidden)
-        )
-        return finish(self.symbols_[fills.cells[:, 0]], 1)
+        puzzles, finish = self._puzzles(X, evidence)
+        return finish(self.symbols_[self._answers(puzzles).fill], 1)
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
-        """`fill`, under the name that pipelines use."""
+        """Fill grids, under the name that pipelines use.
+
+        Parameters
+        ----------
+        X : array
+            Grids with hidden cells.
+
+        Returns
+        -------
+        array
+            As `fill`.
+        """
         return self.fill(X)
 
     def sample(self, X: Any, n: int = 1, seed: int | None = None, evidence: Any = None) -> np.ndarray:  # noqa: N803
-        """`n` joint draws of each grid: (n, height, width) for one, (grids, n, height, width) for several."""
-        cells, hidden, finish = self._read(X)
-        seed = self.random_state if seed is None else seed
-        drawn = sweeping.sample(
-            self.predictor_, cells, hidden, n, seed, evidence=self._evidence(evidence, hidden)
-        ).cells
-        return finish(self.symbols_[drawn], 2)
+        """Draw joint samples of the hidden cells.
+
+        Parameters
+        ----------
+        X, evidence
+            As in `fill`.
+        n : int
+            Samples of each grid.
+        seed : int, optional
+            By default `random_state`.
+
+        Returns
+        -------
+        array
+            (n, height, width) for one grid, (grids, n, height, width) for several.
+        """
+        puzzles, finish = self._puzzles(X, evidence)
+        return finish(self.symbols_[self._answers(puzzles, n, seed).samples], 2)
 
     def predict_proba(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803
-        """The probability of each of `symbols_` at each cell, certain at visible ones: a last axis more than `X`."""
-        cells, hidden, finish = self._read(X)
-        observed = self._evidence(evidence, hidden)
-        return finish(filling.marginals(self.predictor_, cells, hidden, observed, self.random_state), 1)
+        """Predict the probability of each symbol at each cell.
+
+        Parameters
+        ----------
+        X, evidence
+            As in `fill`.
+
+        Returns
+        -------
+        array
+            In the shape of `X`, with a last axis for `symbols_`; a visible cell has its own with probability 1.
+        """
+        puzzles, finish = self._puzzles(X, evidence)
+        return finish(self._answers(puzzles).marginals, 1)
 
     def log_prob(self, X: Any, hidden: Any = None) -> Any:  # noqa: N803
-        """log2 P of whole grids, or of what they have at `hidden` (a bool for each cell) given the other cells."""
-        cells, unknown, finish = self._read(X)
-        if unknown.any():
-            raise InputError(
-                "a grid with hidden cells has no log-probability: give the cells, and `hidden` beside them"
-            )
-        hidden = np.ones(cells.shape, dtype=bool) if hidden is None else np.asarray(hidden, bool).reshape(cells.shape)
-        return finish(filling.log_prob_bits(self.predictor_, cells, hidden, seed=self.random_state).bits)
+        """Compute the log-probability (base 2) of whole grids, or of some of their cells given the others.
+
+        Parameters
+        ----------
+        X : array
+            Grids without hidden cells.
+        hidden : array of bool, optional
+            The cells whose probability is asked, given the others. By default all.
+
+        Returns
+        -------
+        float or array
+            Bits, a number for each grid: the mean over four random orders of the cells.
+        """
+        puzzles, finish = self._puzzles(X)
+        if puzzles.hidden.any():
+            raise InputError("a grid with hidden cells has no log-probability: pass whole grids, and `hidden`")
+        shape = puzzles.cells.shape
+        queried = np.ones(shape, dtype=bool) if hidden is None else np.asarray(hidden, bool).reshape(shape)
+        puzzles = Puzzles(puzzles.cells, queried)
+        return finish(filling.log_prob_bits(self.predictor_, puzzles, seed=self.random_state).bits)
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
-        """Minus the bits per hidden cell of whole grids under the test law: higher is better, 0 the best."""
-        cells, unknown, _ = self._read(X)
+        """Hide cells of whole grids by the evaluation mixture, and score what is predicted of them.
+
+        Parameters
+        ----------
+        X : array
+            Held-out grids.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Minus the bits per hidden cell: higher is better, 0 is perfect.
+        """
+        puzzles, _ = self._puzzles(X)
+        cells, unknown = puzzles.cells, puzzles.hidden
         hidden = evaluation_hiding(cells.shape, np.random.default_rng(self.random_state))
-        given = np.where(unknown, HIDDEN, cells)
-        marginals = self.predictor_.marginals(given, hidden | unknown)
-        return -scoring.bits_per_hidden_cell(marginals, given, hidden)
+        marginals = self.predictor_.marginals(cells, hidden | unknown)
+        return -scoring.bits_per_hidden_cell(marginals, cells, hidden)
 
     def check(self, X: Any, threshold: float = checking.THRESHOLD) -> Any:  # noqa: N803
-        """The visible cells that the rest speaks against: a list of `checking.Surprise` for each grid."""
-        cells, hidden, finish = self._read(X)
-        found = np.empty(len(cells), dtype=object)
-        for number, (grid, grid_hidden) in enumerate(zip(cells, hidden, strict=True)):
+        """Find the visible cells that are implausible given the others.
+
+        Parameters
+        ----------
+        X : array
+            Grids, with or without hidden cells.
+        threshold : float
+            Probability below which a cell is implausible.
+
+        Returns
+        -------
+        list or array of lists
+            `checking.Surprise` values for each grid, the least probable first.
+        """
+        puzzles, finish = self._puzzles(X)
+        found = np.empty(len(puzzles), dtype=object)
+        for number, (cells, hidden) in enumerate(zip(puzzles.cells, puzzles.hidden, strict=True)):
             found[number] = [
                 replace(one, symbol=int(self.symbols_[one.symbol]), likely_symbol=int(self.symbols_[one.likely_symbol]))
-                for one in checking.surprises(self.predictor_, grid, grid_hidden, threshold)
+                for one in checking.surprises(self.predictor_, cells, hidden, threshold)
             ]
         return finish(found)
 
     def save(self, path: AnyPath) -> None:
-        """Write a model file, which `load` and the command line read."""
+        """Write a model file, which `load` and the command line read.
+
+        Parameters
+        ----------
+        path
+            Ends in .safetensors by custom.
+        """
         check_is_fitted(self)
         checkpoint.save(path, self.predictor_)
 
     @classmethod
     def load(cls, path: AnyPath) -> "Inpainter":
-        """The fitted Inpainter in a model file, also in one that `gridcloze train` wrote."""
+        """Read a fitted Inpainter from a model file.
+
+        Parameters
+        ----------
+        path
+            What `save`, `gridcloze train` or `gridcloze export` wrote.
+
+        Returns
+        -------
+        Inpainter
+            Fitted.
+        """
         predictor = checkpoint.load(path)
         config, record = predictor.header.config, predictor.header.training
         minutes = record.get("minutes")
@@ -155,11 +317,19 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         model.n_features_in_, model._rows = config["height"] * config["width"], False
         return model
 
-    def _read(self, X: Any) -> tuple[np.ndarray, np.ndarray, Callable[..., Any]]:  # noqa: N803
-        """Cells and hidden, with a leading axis, and what brings an answer into the shape of the question."""
+    def _answers(self, puzzles: Puzzles, samples: int = 0, seed: int | None = None) -> Answers:
+        """The answers of `answers.fill`, after a warning if a puzzle contradicts itself."""
+        answers = fill(self.predictor_, puzzles, samples, self.random_state if seed is None else seed)
+        for number, contradiction in enumerate(answers.contradictions):
+            if contradiction:
+                grid = f"grid {number}: " if len(puzzles) > 1 else ""
+                warnings.warn(grid + contradiction, ContradictionWarning, stacklevel=3)
+        return answers
+
+    def _puzzles(self, X: Any, evidence: Any = None) -> tuple[Puzzles, Callable[..., Any]]:  # noqa: N803
+        """The puzzles, and what brings an answer into the shape of the question."""
         check_is_fitted(self)
-        values = self._values(X, reset=False)
-        cells = self._encoded(values)
+        cells = self._encoded(self._values(X, reset=False))
         single = not self._rows and len(np.shape(X)) == 2
 
         def finish(answer: np.ndarray, height_axis: int = 0) -> Any:
@@ -168,7 +338,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 return answer.reshape(*shape[:height_axis], -1, *shape[height_axis + 2 :])
             return answer[0] if single else answer
 
-        return cells, cells == HIDDEN, finish
+        return Puzzles(cells, evidence=self._evidence(evidence, cells.shape)), finish
 
     def _values(self, X: Any, reset: bool) -> np.ndarray:  # noqa: N803
         """The grids with the symbols that the user gives them, (n, height, width) with HIDDEN where they are hidden."""
@@ -202,13 +372,14 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
         return np.where(values == HIDDEN, HIDDEN, place).astype(np.int64)
 
-    def _evidence(self, evidence: Any, hidden: np.ndarray) -> np.ndarray | None:
+    def _evidence(self, evidence: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         """With a leading axis, and the axes of rows as those of grids."""
         if evidence is None:
             return None
-        given = np.asarray(evidence)
-        if given.size != hidden.size * len(self.symbols_):
+        values = np.asarray(evidence)
+        expected = (*shape, len(self.symbols_))
+        if values.size != np.prod(expected):
             raise InputError(
-                f"evidence of shape {given.shape} does not fit: it is (…, height, width, {len(self.symbols_)})"
+                f"evidence of shape {values.shape} does not fit: it is (…, height, width, {len(self.symbols_)})"
             )
-        return given.reshape(*hidden.shape, len(self.symbols_))
+        return values.reshape(expected)

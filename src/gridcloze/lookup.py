@@ -20,6 +20,8 @@ class Lookup:
     with unknown cells.
     """
 
+    window = None  # it answers whole grids
+
     def __init__(self, examples: Cells, n_symbols: int):
         if (examples < 0).any():
             raise InputError("a lookup needs examples without unknown cells")

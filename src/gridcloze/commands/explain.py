@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import checkpoint, explaining, filling
+from ..decoding import ONE_AT_A_TIME
 from ..files.grids import Grid, read_grid
 from ..films import check_film, write_film
 from ..predictor import Predictor, entropy_bits
 from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
+from ..puzzles import Puzzles
 from ..words import HIDDEN, InputError
 from .shared import Report, check_pictures, figure, or_none
 from .toy import read_law
@@ -138,7 +140,7 @@ def _moments(predictors: dict[str, Predictor], grid: Grid, drawings: Drawings) -
 
     recording = explaining.Recording(predictors["model"])
     cells, hidden = grid.cells[None], grid.hidden[None]
-    drawn = filling.sample(recording, cells, hidden, 1, drawings.seed, filling.ONE_AT_A_TIME).cells[0]
+    drawn = filling.sample(recording, Puzzles(cells, hidden), 1, drawings.seed, ONE_AT_A_TIME).cells[0]
     recording.marginals(drawn, np.zeros_like(hidden))
     chosen = np.unique(np.linspace(0, len(recording.moments) - 1, FILM_FRAMES).round().astype(int))
     titles = ["known so far", f"probability of {grid.palette.characters[-1]!r}", "exactly"][: 1 + len(predictors)]

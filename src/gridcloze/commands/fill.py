@@ -5,130 +5,199 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from .. import checking, checkpoint, filling, sweeping
+from .. import answers, checkpoint, filling
+from ..answers import Answers, AnswersByRows
 from ..checkpoint import TrainedPredictor
+from ..decoding import Decoder
 from ..files import maps
-from ..files.arrays import is_stack, open_stack
+from ..files.arrays import Stack, stack_in
 from ..files.codes import MARKERS
 from ..files.grids import Grid, read_evidence, read_grid, write_grid
-from ..files.paths import MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
-from ..filling import Decoder
-from ..predictor import entropy_bits, known_or
-from ..puzzles import checked_evidence
-from ..shapes import Cells, Evidence, Hidden
+from ..files.paths import ARRAYS, MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
+from ..predictor import entropy_bits
+from ..puzzles import Likelihoods, Puzzles
+from ..shapes import Cells
 from ..words import HIDDEN, InputError, __version__
-from .shared import Report, display
+from .shared import display
 
 GRIDS_AT_ONCE = 64
-Results = dict[str, np.ndarray]  # all with a leading axis of grids
+ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
+
+Results = dict[str, np.ndarray]  # of `ARRAYS_OF_RESULTS` and "passes", all with a leading axis of grids
 Watch = Callable[[float, int], None]  # called with the grids that are done and with all
+
+
+class FillReport(TypedDict):
+    """What `fill` reports of one input, also as its .json file.
+
+    Attributes
+    ----------
+    input
+        Name of the file that was filled.
+    input_hash
+        SHA-256 of its content, in hexadecimal digits.
+    model
+        Hash of the model file.
+    version
+        Of gridcloze.
+    samples
+        Joint samples of each grid.
+    seed
+        From which all random numbers follow.
+    decoder
+        `order`, `budget_bits` and `side_per_symbol`, if they were chosen; null for the default.
+    hidden
+        What was taken as hidden: auto, grey, transparent or the name of a file.
+    allow
+        Name of the file with the symbols that were allowed, or an empty text.
+    hidden_cells
+        How many cells were hidden.
+    passes_per_sample
+        Forward passes for a sample, on average; for a grid that is larger than the model's window and of which no
+        sample was asked for, those for the fill.
+    log_prob_bits
+        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid.
+    warnings
+        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels of another size.
+    grids
+        Number of grids; of a stack only.
+
+    Examples
+    --------
+    >>> sorted(FillReport.__optional_keys__)
+    ['grids']
+    """
+
+    input: str
+    input_hash: str
+    model: str
+    version: str
+    samples: int
+    seed: int
+    decoder: dict[str, Any] | None
+    hidden: str
+    allow: str
+    hidden_cells: int
+    passes_per_sample: float
+    log_prob_bits: float | list[float]
+    warnings: list[str]
+    grids: NotRequired[int]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every grid: equal requests to one model give equal results."""
+    """What is asked of every grid: equal requests to one model give equal results.
+
+    Parameters
+    ----------
+    samples
+        Joint samples of each grid.
+    seed
+        From which all random numbers follow.
+    decoder
+        By default that of the model.
+    hidden
+        What is hidden, as `read_grid` takes it.
+    allow
+        A file of what is allowed where, as `read_evidence` reads it.
+
+    Raises
+    ------
+    InputError
+        If the number of samples or the seed is negative.
+
+    Examples
+    --------
+    >>> Request(samples=4).seed
+    0
+    """
 
     samples: int = 0
     seed: int = 0
-    decoder: Decoder | None = None  # the usual one, which depends on the size of the grids
-    hidden: str = "auto"  # what is hidden, as `grids.read_grid` takes it
-    allow: Path | None = None  # what is allowed where, as `grids.read_evidence` reads it
+    decoder: Decoder | None = None
+    hidden: str = "auto"
+    allow: Path | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
 
 
-@dataclass(frozen=True)
-class _Run:
-    predictor: TrainedPredictor
-    request: Request
-    out: Path
+def fill(
+    model_path: Path, inputs: Sequence[Path], out: Path, request: Request, overwrite: bool = False
+) -> list[FillReport]:
+    """Fill grids with a trained model and write each result into a folder, showing how far it is.
 
-    @property
-    def identity(self) -> Report:
-        """What results depend on beside their inputs."""
-        said = asdict(self.request) | {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
-        return {"model": self.predictor.header.hash, "version": __version__, **said}
+    Results that are there already, of the same input, model and request, stay as they are. All inputs are read once
+    before any is filled, so that a bad one is found at once.
 
-    def of_input(self, path: Path) -> Report:
-        """The beginning of a report: the input and all else that a result depends on."""
-        return {"input": path.name, "input_hash": _hash(path), **self.identity}
+    Parameters
+    ----------
+    model_path
+        A model file.
+    inputs
+        Grids, stacks, GeoTIFFs, or folders of them.
+    out
+        The folder for results.
+    request
+        What is asked of every grid.
+    overwrite
+        Whether to fill again what is filled already.
 
-    def result(self, path: Path, suffix: str) -> Path:
-        return self.out / f"{path.stem}{suffix}"
+    Returns
+    -------
+    list
+        A report for each input.
 
-    def evidence(self, cells: Cells) -> Evidence | None:
-        """What is allowed, the same for each of some grids."""
-        if self.request.allow is None:
-            return None
-        one = read_evidence(self.request.allow, self.predictor.header.palette, cells.shape[1:])
-        every = np.broadcast_to(one, (*cells.shape, one.shape[-1]))
-        return checked_evidence(every, cells == HIDDEN, self.predictor.n_symbols)
+    Raises
+    ------
+    InputError
+        For a bad model or input, and for results of other requests.
 
-
-def fill(model_path: Path, inputs: Sequence[Path], out: Path, request: Request, overwrite: bool) -> list[Report]:
-    """Fill grids with a trained model and write each result into the folder `out`; one report for each input."""
+    Examples
+    --------
+    >>> from gridcloze import Inpainter, priors
+    >>> grids = priors.squares(5, 5, 2, 4).sample(40, np.random.default_rng(0))
+    >>> Inpainter(steps=2, depth=1).fit(grids).save("model.safetensors")
+    >>> np.save("puzzle.npy", np.where(np.eye(5) == 1, -1, grids[0]))
+    >>> [report] = fill(Path("model.safetensors"), [Path("puzzle.npy")], Path("filled"), Request(samples=2))
+    >>> report["hidden_cells"], np.load("filled/puzzle.npz")["samples"].shape
+    (5, (2, 5, 5))
+    """
     predictor = checkpoint.load(model_path)
     with display("filling") as show:
-        return fill_files(
-            predictor,
-            inputs,
-            out,
-            request,
-            overwrite,
-            lambda done, total: show(done / total, f"{done} of {total} grids"),
-        )
+        watch: Watch = lambda done, total: show(done / total, f"{done} of {total} grids")  # noqa: E731
+        return _fill_files(_Run(predictor, request, out), _grid_files(inputs), overwrite, watch)
 
 
-def fill_files(
-    predictor: TrainedPredictor, inputs: Sequence[Path], out: Path, request: Request, overwrite: bool, watch: Watch
-) -> list[Report]:
-    """Fill files, and those in folders, and write the results into `out`; one report for each file.
-
-    Results that are there already, of the same input, model and request, stay as they are unless `overwrite`. All
-    inputs are read once before any is filled, so that a bad one is found at once. Raises InputError.
-    """
-    run, paths = _Run(predictor, request, out), grid_files(inputs)
-    _refuse_clashes(paths, out)
-    reports = {path: None if overwrite else _finished(run, path) for path in paths}
-    todo = [path for path in paths if reports[path] is None]
-    sizes = {path: _size(run, path) for path in todo}
+def _fill_files(run: "_Run", paths: Sequence[Path], overwrite: bool, watch: Watch) -> list[FillReport]:
+    _refuse_clashes(paths, run.out)
+    inputs = [_input_of(run, path) for path in paths]
+    reports = {one.path: None if overwrite else one.finished() for one in inputs}
+    todo = [one for one in inputs if reports[one.path] is None]
+    sizes = {one.path: one.check(len(todo) > 1) for one in todo}
     done, total = 0, sum(sizes.values())
     check_writable(run.result(paths[0], ".npz"))
-    of_maps = [path for path in todo if maps.is_map(path)]
-    stacks = [path for path in todo if path not in of_maps and is_stack(path)]
-    singles = [path for path in todo if path not in of_maps + stacks]
-    for part in _parts(len(singles)):
-        reports |= _fill_singles(run, singles[part])
-        watch(done := part.stop, total)
-    for path in of_maps:
-        reports[path] = _fill_map(run, path, lambda share, before=done: watch(before + share, total))
-        done += 1
-    for path in stacks:
-        reports[path] = _fill_stack(run, path, lambda grids, before=done: watch(before + grids, total))
-        done += sizes[path]
+    singles = [one for one in todo if isinstance(one, _Single)]
+    for start in range(0, len(singles), GRIDS_AT_ONCE):
+        reports |= _fill_singles(run, singles[start : start + GRIDS_AT_ONCE])
+        watch(done := min(start + GRIDS_AT_ONCE, len(singles)), total)
+    for one in sorted((one for one in todo if not isinstance(one, _Single)), key=lambda one: isinstance(one, _Many)):
+        reports[one.path] = one.fill(lambda grids, before=done: watch(before + grids, total))
+        done += sizes[one.path]
     return [report for report in reports.values() if report is not None]
 
 
-def _hash(path: Path) -> str:
-    """Of the content of a file, or of all files in a folder that is an array."""
-    digest = hashlib.sha256()
-    for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if part.is_file():
-            with part.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def grid_files(inputs: Sequence[Path]) -> list[Path]:
+def _grid_files(inputs: Sequence[Path]) -> list[Path]:
     """The files that are named, and those in the folders that are named."""
     files: list[Path] = []
     for path in inputs:
@@ -152,211 +221,149 @@ def _refuse_clashes(paths: Sequence[Path], out: Path) -> None:
         stems[path.stem] = path
 
 
-def _finished(run: _Run, path: Path) -> Report | None:
-    """The report of an earlier run; its file is the last that is written."""
-    report_path = run.result(path, ".json")
-    if not report_path.is_file():
-        return None
-    try:
-        report = json.loads(report_path.read_text())
-    except ValueError:
-        report = {}
-    if not isinstance(report, dict) or any(report.get(name) != value for name, value in run.identity.items()):
-        raise InputError(f"{report_path} is of another model or other options: choose another folder, or --overwrite")
-    return report if report.get("input_hash") == run.of_input(path)["input_hash"] else None
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What all inputs share."""
+
+    predictor: TrainedPredictor
+    request: Request
+    out: Path
+    evidence_by_size: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results depend on, apart from their inputs."""
+        files = {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
+        return {"model": self.predictor.header.hash, "version": __version__, **asdict(self.request), **files}
+
+    def result(self, path: Path, suffix: str) -> Path:
+        return self.out / f"{path.stem}{suffix}"
+
+    def likelihoods(self, hidden: np.ndarray) -> Likelihoods | None:
+        """What is allowed where cells are hidden, checked; its file is read once for grids of a size."""
+        allow, size = self.request.allow, hidden.shape
+        if allow is None:
+            return None
+        if size not in self.evidence_by_size:
+            self.evidence_by_size[size] = read_evidence(allow, self.predictor.header.palette, size)
+        return Likelihoods.checked(self.evidence_by_size[size], hidden)
+
+    def results(self, puzzles: Puzzles) -> tuple[Results, Answers]:
+        request = self.request
+        found = answers.fill(self.predictor, puzzles, request.samples, request.seed, request.decoder)
+        return {
+            "samples": found.samples.astype(np.int16),
+            "fill": found.fill.astype(np.int16),
+            "marginals": found.marginals.astype(np.float32),
+            "log_prob_bits": found.log_prob_bits,
+            "passes": found.passes,
+        }, found
 
 
-def _size(run: _Run, path: Path) -> int:
-    """The number of grids in a file, all of which were read; a map is only looked at."""
+class _Input:
+    """A file to fill: it is hashed once, opened once, and its evidence is checked once."""
+
+    def __init__(self, run: _Run, path: Path):
+        self.run, self.path = run, path
+        self.likelihoods: Likelihoods | None = None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The beginning of a report: the input and all else that a result depends on."""
+        return {"input": self.path.name, "input_hash": _hash(self.path), **self.run.identity}
+
+    def finished(self) -> FillReport | None:
+        """The report of an earlier run; its file is the last that is written."""
+        report_path = self.run.result(self.path, ".json")
+        if not report_path.is_file():
+            return None
+        try:
+            report = json.loads(report_path.read_text())
+        except ValueError:
+            report = {}
+        if not isinstance(report, dict) or any(report.get(key) != value for key, value in self.run.identity.items()):
+            raise InputError(
+                f"{report_path} is of another model or other options: choose another folder, or --overwrite"
+            )
+        return report if report.get("input_hash") == self.identity["input_hash"] else None  # type: ignore[return-value]
+
+    def check(self, one_of_many: bool) -> int:
+        """Read the whole input and return the number of its grids; InputError for a bad one."""
+        raise NotImplementedError
+
+    def fill(self, watch: Callable[[float], None]) -> FillReport:
+        """Write the results, and return the report."""
+        raise NotImplementedError
+
+    def write_report(self, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
+        """Write the report, the last file of a result."""
+        bits = np.round(log_prob_bits, 6).tolist()
+        report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
+        report = self.identity | report | others
+        write_json(self.run.result(self.path, ".json"), report)
+        return report  # type: ignore[return-value]
+
+
+def _input_of(run: _Run, path: Path) -> _Input:
     if maps.is_map(path):
-        if run.request.allow is not None:
-            raise InputError(f"{path}: --allow is for pictures and arrays, not for maps")
-        with maps.open_map(path, run.predictor.header.palette, run.request.hidden):
-            return 1
-    if is_stack(path):
-        if run.request.hidden not in MARKERS:
-            raise InputError(f"{path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids")
-        stack = open_stack(path, run.predictor.header.palette)
-        for part in _parts(len(stack)):
-            run.evidence(stack.read(part))
-        return len(stack)
-    run.evidence(_read(run, path).cells[None])
-    return 1
+        return _Map(run, path)
+    stack = stack_in(path, run.predictor.header.palette) if path.suffix.lower() in ARRAYS else None
+    return _Single(run, path) if stack is None else _Many(run, path, stack)
 
 
-def _read(run: _Run, path: Path) -> Grid:
-    return read_grid(path, run.predictor.header.palette, run.predictor.size, hidden=run.request.hidden)
+def _hash(path: Path) -> str:
+    """Of the content of a file, or of all files in a folder that is an array."""
+    digest = hashlib.sha256()
+    for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if part.is_file():
+            with part.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
-def _parts(length: int, start: int = 0) -> Iterator[slice]:
-    return (slice(at, min(at + GRIDS_AT_ONCE, length)) for at in range(start, length, GRIDS_AT_ONCE))
+# Single grids
 
 
-def _fill_singles(run: _Run, paths: Sequence[Path]) -> dict[Path, Report]:
+class _Single(_Input):
+    def check(self, one_of_many: bool) -> int:
+        cells = self.read().cells
+        self.likelihoods = self.run.likelihoods(cells == HIDDEN)
+        filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods))
+        return 1
+
+    def read(self) -> Grid:
+        header, size = self.run.predictor.header, self.run.predictor.size
+        return read_grid(self.path, header.palette, size, hidden=self.run.request.hidden)
+
+    def write(self, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
+        """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
+        run = self.run
+        write_grid(run.result(self.path, self.path.suffix), grid.with_cells(results["fill"].astype(np.int64)))
+        _write_uncertainty(run.result(self.path, "-uncertainty.png"), results["marginals"], grid.scale)
+        with atomic_write(run.result(self.path, ".npz")) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
+        hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
+        return self.write_report(hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
+
+
+def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> dict[Path, FillReport]:
     """Grids of one size are filled together, whatever their files are."""
-    grids = {path: _read(run, path) for path in paths}
-    by_shape: dict[tuple[int, ...], list[Path]] = {}
-    for path, grid in grids.items():
-        by_shape.setdefault(grid.cells.shape, []).append(path)
-    reports: dict[Path, Report] = {}
-    for same in by_shape.values():
-        results, notes = fill_cells(run, np.stack([grids[path].cells for path in same]))
-        for number, path in enumerate(same):
-            one = {name: value[number] for name, value in results.items()}
-            _write_single(run, path, grids[path], one)
-            reports[path] = _write_report(run, path, grids[path].hidden, one, notes[number])
+    grids = {one: one.read() for one in inputs}
+    by_size: dict[tuple[int, ...], list[_Single]] = {}
+    for one, grid in grids.items():
+        by_size.setdefault(grid.cells.shape, []).append(one)
+    reports: dict[Path, FillReport] = {}
+    for same_size in by_size.values():
+        results, found = run.results(_puzzles_of([grids[one].cells for one in same_size], same_size))
+        for number, one in enumerate(same_size):
+            of_grid = {name: values[number] for name, values in results.items()}
+            reports[one.path] = one.write(grids[one], of_grid, found.warnings[number])
     return reports
 
 
-def fill_cells(run: _Run, cells: Cells) -> tuple[Results, list[list[str]]]:
-    """The results for grids (n, height, width) with HIDDEN cells, and for each what there is to say about it."""
-    hidden = cells == HIDDEN
-    notes = [_notes(grid_hidden) for grid_hidden in hidden]
-    contradicting = _contradicting(run, cells, hidden)
-    for number, grid in enumerate(contradicting):
-        if grid.any():
-            places = ", ".join(f"(row {row}, column {column})" for row, column in np.argwhere(grid).tolist())
-            notes[number].append(f"contradicts what was learned at {places}: filled as if these were not known")
-    results = _answers(run, cells, hidden | contradicting)
-    results["fill"] = np.where(hidden, results["fill"], cells).astype(np.int16)
-    results["samples"] = np.where(hidden[:, None], results["samples"], cells[:, None]).astype(np.int16)
-    results["marginals"] = known_or(results["marginals"], cells, hidden).astype(np.float32)
-    return results, notes
-
-
-def _contradicting(run: _Run, cells: Cells, hidden: Hidden) -> Hidden:
-    """Cells that the others all but rule out; but in windows of textures rare cells are no errors, and are believed."""
-    return np.zeros_like(hidden) if run.predictor.window else checking.contradicting(run.predictor, cells, hidden)
-
-
-def _answers(run: _Run, cells: Cells, hidden: Hidden) -> Results:
-    request, evidence = run.request, run.evidence(cells)
-    seed, decoder = request.seed, request.decoder
-    everything = hidden.all(axis=(1, 2))
-    swept = sweeping.exceeds_window(run.predictor, cells.shape)
-    n = max(request.samples, int(everything.any()) if swept else filling.CANDIDATES)
-    drawn = sweeping.sample(run.predictor, cells, hidden, n, seed, decoder, evidence)
-    best = sweeping.most_likely(run.predictor, cells, hidden, seed, decoder, evidence, drawn)
-    fill, bits = best.cells[:, 0], best.log_prob_bits[:, 0]
-    if everything.any():  # the most likely grid of a prior is no answer to "show me one"
-        fill[everything], bits[everything] = drawn.cells[everything, 0], drawn.log_prob_bits[everything, 0]
-    return {
-        "fill": fill,
-        "samples": drawn.cells[:, : request.samples],
-        "marginals": filling.marginals(run.predictor, cells, hidden, evidence, seed),
-        "log_prob_bits": bits,
-        "passes": (best if swept and not request.samples else drawn).passes.mean(axis=1),
-    }
-
-
-def _notes(hidden: np.ndarray) -> list[str]:
-    if not hidden.any():
-        return ["no cell is hidden: nothing to fill, written back as it came"]
-    return ["every cell is hidden: the fill is a sample of the prior"] if hidden.all() else []
-
-
-def _write_single(run: _Run, path: Path, grid: Grid, results: Results) -> None:
-    write_grid(run.result(path, path.suffix), grid.with_cells(results["fill"].astype(np.int64)))
-    _write_uncertainty(run.result(path, "-uncertainty.png"), results["marginals"], grid.scale)
-    with atomic_write(run.result(path, ".npz")) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
-
-
-ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
-
-
-def _write_report(run: _Run, path: Path, hidden: np.ndarray, results: Results, notes: Sequence[str]) -> Report:
-    report = {
-        **run.of_input(path),
-        "hidden_cells": int(hidden.sum()),
-        "passes_per_sample": round(float(results["passes"].mean()), 3),
-        "log_prob_bits": np.round(results["log_prob_bits"], 6).tolist(),
-        "warnings": list(notes),
-    }
-    write_json(run.result(path, ".json"), report)
-    return report
-
-
-def _fill_stack(run: _Run, path: Path, watch: Callable[[int], None]) -> Report:
-    """A stack part by part into files that grow, so that memory stays flat; then all of them into one npz."""
-    stack = open_stack(path, run.predictor.header.palette)
-    folder = run.out / f".{path.stem}.partial"
-    growing = _GrowingStack(folder, len(stack), {**run.of_input(path), "grids": len(stack)})
-    for part in _parts(len(stack), growing.done):
-        cells = stack.read(part)
-        results, notes = fill_cells(run, cells)
-        said = [f"grid {part.start + number}: {note}" for number, some in enumerate(notes) for note in some]
-        growing.append(results, said, int((cells == HIDDEN).sum()))
-        watch(part.stop)
-    report = growing.finish(run.result(path, ".npz"))
-    write_json(run.result(path, ".json"), report)
-    shutil.rmtree(folder)
-    return report
-
-
-def _fill_map(run: _Run, path: Path, watch: Callable[[float], None]) -> Report:
-    """A GeoTIFF by rows, so that memory does not grow with its height."""
-    request, header = run.request, run.predictor.header
-    samples = run.result(path, "-samples.tif") if request.samples else None
-    filled, uncertainty = run.result(path, path.suffix), run.result(path, "-uncertainty.tif")
-    hidden_cells, trained = 0, header.training.get("resolution")
-    with maps.open_map(path, header.palette, request.hidden) as source:
-        warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
-        size, decoder = (source.height, source.width), request.decoder
-        with maps.write_maps(source, filled, uncertainty, samples, request.samples) as writer:
-            parts = sweeping.by_rows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
-            for part in parts:
-                writer.write_rows(part.start, part.fill, part.probability, part.entropy, part.samples)
-                hidden_cells += int(part.hidden.sum())
-                watch((part.start + len(part.fill)) / source.height)
-    warnings = [warning] if warning else []
-    report = {**run.of_input(path), "hidden_cells": hidden_cells, "warnings": warnings}
-    write_json(run.result(path, ".json"), report)
-    return report
-
-
-class _GrowingStack:
-    """Results of a stack that are not complete yet: one npy file each, and a note of how far all of them are."""
-
-    def __init__(self, folder: Path, length: int, identity: Report):
-        self.folder, self.length, self.note = folder, length, folder / "done.json"
-        self.state: Report = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.note.is_file() and identity.items() <= (before := json.loads(self.note.read_text())).items():
-            self.state = before
-
-    @property
-    def done(self) -> int:
-        return self.state["done"]
-
-    def append(self, results: Results, notes: Sequence[str], hidden_cells: int) -> None:
-        for name in ARRAYS_OF_RESULTS:
-            self._append_array(self.folder / f"{name}.npy", results[name])
-        self.state["hidden_cells"] += hidden_cells
-        self.state["passes"] += float(results["passes"].sum())
-        self.state["warnings"] += notes
-        self.state["done"] += len(results["fill"])
-        write_json(self.note, self.state)
-
-    def _append_array(self, path: Path, values: np.ndarray) -> None:
-        """After the grids that are noted as done; what a stopped run wrote beyond them is overwritten."""
-        with path.open("r+b" if self.done else "w+b") as file:
-            if self.done == 0:
-                header = {"descr": values.dtype.str, "fortran_order": False, "shape": (self.length, *values.shape[1:])}
-                np.lib.format.write_array_header_1_0(file, header)
-            else:
-                np.lib.format.read_magic(file)
-                np.lib.format.read_array_header_1_0(file)
-                file.seek(self.done * values[0].nbytes, 1)
-            file.write(values.tobytes())
-
-    def finish(self, path: Path) -> Report:
-        """All arrays as one npz at `path`, and the report."""
-        with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in ARRAYS_OF_RESULTS:
-                archive.write(self.folder / f"{name}.npy", f"{name}.npy")
-        passes = round(self.state.pop("passes") / self.state.pop("done"), 3)
-        return {**self.state, "passes_per_sample": passes}
+def _puzzles_of(cells: Sequence[np.ndarray], inputs: Sequence[_Single]) -> Puzzles:
+    checked = [one.likelihoods.values for one in inputs if one.likelihoods is not None]
+    return Puzzles(np.stack(cells), evidence=Likelihoods(np.stack(checked)) if checked else None)
 
 
 def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width symbol"], scale: int) -> None:
@@ -365,3 +372,129 @@ def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width sy
     grey = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
     with atomic_write(path) as temporary:
         Image.fromarray(grey.repeat(scale, axis=0).repeat(scale, axis=1)).save(temporary, format="PNG")
+
+
+# Stacks
+
+
+class _Many(_Input):
+    """A stack, filled part by part into files that grow, so that memory stays flat; then all of them into one npz."""
+
+    def __init__(self, run: _Run, path: Path, stack: Stack):
+        super().__init__(run, path)
+        self._stack: Stack | None = stack
+
+    @property
+    def stack(self) -> Stack:
+        if self._stack is None:
+            self._stack = stack_in(self.path, self.run.predictor.header.palette)
+        assert self._stack is not None
+        return self._stack
+
+    def check(self, one_of_many: bool) -> int:
+        if self.run.request.hidden not in MARKERS:
+            raise InputError(
+                f"{self.path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids"
+            )
+        length, hidden_anywhere = len(self.stack), np.zeros(self.stack.array.shape[1:], dtype=bool)
+        for part in _parts(length):
+            hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
+        self.likelihoods = self.run.likelihoods(hidden_anywhere)
+        filling.check_fits(self.run.predictor, self.puzzles(self.stack.read(slice(0, 1))))
+        if one_of_many:
+            self._stack = None  # an .npz is in memory as a whole: one at a time
+        return length
+
+    def puzzles(self, cells: Cells) -> Puzzles:
+        return Puzzles(cells, evidence=self.likelihoods)
+
+    def fill(self, watch: Callable[[float], None]) -> FillReport:
+        run, length = self.run, len(self.stack)
+        growing = _GrowingStack(run.out / f".{self.path.stem}.partial", length, {**self.identity, "grids": length})
+        for part in _parts(length, growing.done):
+            puzzles = self.puzzles(self.stack.read(part))
+            results, found = run.results(puzzles)
+            lines = [
+                f"grid {part.start + number}: {line}" for number, some in enumerate(found.warnings) for line in some
+            ]
+            growing.append(results, lines, int(puzzles.hidden.sum()))
+            watch(part.stop)
+        growing.write(run.result(self.path, ".npz"))
+        state, bits = growing.state, np.load(growing.array("log_prob_bits"))
+        passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
+        report = self.write_report(state["hidden_cells"], passes, bits, **others)
+        shutil.rmtree(growing.folder)
+        return report
+
+
+def _parts(length: int, start: int = 0) -> Iterator[slice]:
+    return (slice(at, min(at + GRIDS_AT_ONCE, length)) for at in range(start, length, GRIDS_AT_ONCE))
+
+
+class _GrowingStack:
+    """Results of a stack that are not complete yet: one npy file each, and a note of how far all of them are."""
+
+    def __init__(self, folder: Path, length: int, identity: dict[str, Any]):
+        self.folder, self.length, self.note = folder, length, folder / "done.json"
+        self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.note.is_file() and identity.items() <= (before := json.loads(self.note.read_text())).items():
+            self.state = before
+
+    @property
+    def done(self) -> int:
+        return self.state["done"]
+
+    def array(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"
+
+    def append(self, results: Results, warnings: Sequence[str], hidden_cells: int) -> None:
+        """Write after the grids that are noted as done; what a stopped run wrote beyond them is overwritten."""
+        length = len(results["fill"])
+        for name in ARRAYS_OF_RESULTS:
+            values, path = results[name], self.array(name)
+            if self.done == 0:
+                np.lib.format.open_memmap(path, "w+", values.dtype, (self.length, *values.shape[1:]))
+            array = np.lib.format.open_memmap(path, "r+")
+            array[self.done : self.done + length] = values
+            array.flush()
+        self.state["hidden_cells"] += hidden_cells
+        self.state["passes"] += float(results["passes"].sum())
+        self.state["warnings"] += warnings
+        self.state["done"] += length
+        write_json(self.note, self.state)
+
+    def write(self, path: Path) -> None:
+        """All arrays as one npz at `path`."""
+        with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ARRAYS_OF_RESULTS:
+                archive.write(self.array(name), f"{name}.npy")
+
+
+# Maps
+
+
+class _Map(_Input):
+    """A GeoTIFF, filled by rows, so that memory does not grow with its height."""
+
+    def check(self, one_of_many: bool) -> int:
+        if self.run.request.allow is not None:
+            raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
+        with maps.open_map(self.path, self.run.predictor.header.palette, self.run.request.hidden):
+            return 1
+
+    def fill(self, watch: Callable[[float], None]) -> FillReport:
+        run, path, request, header = self.run, self.path, self.run.request, self.run.predictor.header
+        samples = run.result(path, "-samples.tif") if request.samples else None
+        filled, uncertainty = run.result(path, path.suffix), run.result(path, "-uncertainty.tif")
+        trained = header.training.get("resolution")
+        with maps.open_map(path, header.palette, request.hidden) as source:
+            warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
+            size, decoder = (source.height, source.width), request.decoder
+            found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
+            with maps.write_maps(source, filled, uncertainty, samples, request.samples) as writer:
+                for rows in found:
+                    writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples)
+                    watch((rows.start + len(rows.fill)) / source.height)
+        warnings = [*found.warnings, *([warning] if warning else [])]
+        return self.write_report(found.hidden_cells, found.passes, found.log_prob_bits, warnings=warnings)

@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import checkpoint, filling, scoring
+from ..decoding import ONE_AT_A_TIME
 from ..files.grids import read_examples
 from ..lookup import Lookup
 from ..predictor import Predictor, entropy_bits
 from ..priors.hiding import evaluation_hiding
 from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
+from ..puzzles import Puzzles
 from ..shapes import Cells, Hidden, Samples
 from ..words import InputError
 from .shared import Report, check_pictures
@@ -117,7 +119,7 @@ def _score_samples(
         drawn = _draw(predictor, cells, hidden, 1, seed)
         scores[name]["legal_samples"] = scoring.legal_fraction(drawn, cells, hidden, prior)
         if name == "model":
-            slowly = filling.sample(predictor, cells, hidden, 1, seed, filling.ONE_AT_A_TIME).cells
+            slowly = filling.sample(predictor, Puzzles(cells, hidden), 1, seed, ONE_AT_A_TIME).cells
             scores[name]["legal_one_at_a_time"] = scoring.legal_fraction(slowly, cells, hidden, prior)
         many = _draw(predictor, cells[one : one + 1], hidden[one : one + 1], OPEN_PUZZLE_SAMPLES, seed)[0]
         scores[name]["total_variation"] = scoring.total_variation(many, exact, cells[one], hidden[one])
@@ -127,4 +129,4 @@ def _draw(predictor: Predictor, cells: Cells, hidden: Hidden, n: int, seed: int)
     """Joint draws: by a predictor's own method if it has one, or by the default decoder."""
     if isinstance(predictor, Sampler):
         return predictor.sample(cells, hidden, n, np.random.default_rng(seed))
-    return filling.sample(predictor, cells, hidden, n, seed).cells
+    return filling.sample(predictor, Puzzles(cells, hidden), n, seed).cells

@@ -36,13 +36,11 @@ class Stack:
             return look_up(Content(ARRAYS, cells), self.palette, names=names)[0]
 
 
-def open_stack(path: AnyPath, palette: Palette) -> Stack:
-    """A stack to be read by parts. Raises InputError."""
+def stack_in(path: AnyPath, palette: Palette) -> Stack | None:
+    """A stack to be read by parts, or None if the file holds one grid. Raises InputError."""
     with readable(path, ARRAYS) as path:
         array = read_array(path, in_parts=True)
-        if array.ndim != 3:
-            raise InputError(f"shape {array.shape} is not ({STACK_AXES}), as needed here")
-        return Stack(path, array, palette)
+        return Stack(path, array, palette) if array.ndim == 3 else None
 
 
 def is_stack(path: AnyPath) -> bool:

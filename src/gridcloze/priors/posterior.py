@@ -50,7 +50,7 @@ NUMBERS_AT_ONCE = 2**25  # the numbers in the largest temporary arrays, so that 
 class ExactPosterior(Predictor, Protocol):
     """A Predictor that is right, and knows how hidden cells depend on each other.
 
-    `evidence` is what was observed of hidden cells, as `predictor.checked_evidence` takes it. All methods raise
+    `evidence` is what was observed of hidden cells, as `puzzles.checked_evidence` takes it. All methods raise
     ContradictionError for a grid with whose visible cells and evidence no grid of the prior agrees, and InputError
     for a grid of another size, with visible symbols that the prior does not have, or with evidence that is none.
     """

@@ -1,0 +1,568 @@
+"""Which hidden cells are revealed next, how many in a forward pass, and what they get: the loop inside one window."""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from .predictor import Predictor, Size, entropy_bits
+from .puzzles import Stream
+from .shapes import Cells, Hidden, Marginals
+from .words import InputError
+
+FILLS_AT_ONCE = 256  # in flight
+PARTICLES = 32  # for each sample under evidence
+
+Distributions = Float[np.ndarray, "row cell symbol"]
+Which = Bool[np.ndarray, "row cell"]
+Entropy = Float[np.ndarray, "row cell"]  # in bits; infinite where a cell is not to be revealed
+
+# The symbols of revealed cells, from the distribution of each, a uniform random number each, and what they held first.
+Pick = Callable[
+    [Float[np.ndarray, "revealed symbol"], Float[np.ndarray, "revealed"], Int[np.ndarray, "revealed"]],
+    Int[np.ndarray, "revealed"],
+]
+
+
+@dataclass(frozen=True)
+class Fills:
+    """Filled grids.
+
+    Parameters
+    ----------
+    cells
+        Symbols, also where cells were hidden.
+    log_prob_bits
+        The log-probability (base 2) of what was filled in, given the visible cells.
+    passes
+        Forward passes through the predictor that each fill took part in.
+
+    Examples
+    --------
+    >>> Fills(np.zeros((1, 2, 3, 3), int), np.zeros((1, 2)), np.ones((1, 2), int)).first(1).cells.shape
+    (1, 1, 3, 3)
+    """
+
+    cells: Int[np.ndarray, "batch sample height width"]
+    log_prob_bits: Float[np.ndarray, "batch sample"]
+    passes: Int[np.ndarray, "batch sample"]
+
+    def first(self, n: int) -> "Fills":
+        """Keep the first samples of every puzzle.
+
+        Parameters
+        ----------
+        n
+            How many.
+
+        Returns
+        -------
+        Fills
+            With `n` samples or, if there are fewer, all.
+        """
+        return Fills(self.cells[:, :n], self.log_prob_bits[:, :n], self.passes[:, :n])
+
+    def joined(self, other: "Fills") -> "Fills":
+        """Put further samples of the same puzzles behind these.
+
+        Parameters
+        ----------
+        other
+            Fills of as many puzzles.
+
+        Returns
+        -------
+        Fills
+            All of them.
+        """
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Fills(*(np.concatenate(pair, axis=1) for pair in pairs))
+
+
+@cache
+def _halton_places(height: int, width: int) -> Int[np.ndarray, "cell"]:
+    """The place of each cell in a Halton sequence, which spreads evenly (Besnier et al. 2025, arXiv:2503.17076)."""
+    n = 16 * height * width
+    cell = _halton(n, 2, height) * width + _halton(n, 3, width)
+    place = n + np.arange(height * width)
+    np.minimum.at(place, cell, np.arange(n))
+    return place
+
+
+def _halton(n: int, base: int, cells: int) -> Int[np.ndarray, "n"]:
+    """In which of so many cells the first n numbers of 0 … 1 fall whose digits, read backwards, count from 0."""
+    left, backwards, parts = np.arange(n), np.zeros(n, dtype=np.int64), 1
+    while left.any():
+        backwards, left, parts = backwards * base + left % base, left // base, parts * base
+    return backwards * cells // parts
+
+
+Order = Callable[
+    [Float[np.ndarray, "cell symbol"], Float[np.ndarray, "cell"], Int[np.ndarray, "cell"], Size],
+    Float[np.ndarray, "cell"],
+]
+
+# A rank for each cell, from its distribution, a random key, its place in the grid and the grid's size; the lowest is
+# revealed first. In "weighted" order every cell comes first with a probability in proportion to its entropy: as random
+# as "random", but rarely spent on a cell that is determined anyway.
+ORDERS: dict[str, Order] = {
+    "random": lambda marginals, keys, place, size: keys,
+    "weighted": lambda marginals, keys, place, size: -np.log(keys) / np.maximum(entropy_bits(marginals), 1e-12),
+    "uncertain": lambda marginals, keys, place, size: -entropy_bits(marginals),
+    "certain": lambda marginals, keys, place, size: -marginals.max(-1),
+    "margin": lambda marginals, keys, place, size: -np.ptp(np.sort(marginals, axis=-1)[..., -2:], axis=-1),
+    "spread": lambda marginals, keys, place, size: _halton_places(*size)[place],
+}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decide which cells a forward pass reveals: an order, and how many.
+
+    A pass reveals the cells of least entropy whose entropies add up to at most `budget_bits`, and of the others the
+    first in `order`. With `side_per_symbol` it reveals more of these: with n hidden cells, cells in order until their
+    entropies add up to √n / side_per_symbol · log2(n_symbols) bits. That is meant for large grids and an order that
+    brings cells far from each other, such as "spread".
+
+    Parameters
+    ----------
+    order
+        A name in `ORDERS`.
+    budget_bits
+        Bits of entropy that a pass reveals beyond the first cell in order; None for one cell a pass.
+    side_per_symbol
+        0 for one cell in order a pass.
+
+    Raises
+    ------
+    InputError
+        For an unknown order and for a negative budget.
+
+    Notes
+    -----
+    What is lost by revealing cells together is at most the sum of their entropies without the largest, so at most
+    `budget_bits` a pass (Ben-Hamu et al. 2025, arXiv:2505.24857). docs/decoders.md compares the orders.
+
+    Examples
+    --------
+    >>> Decoder("margin", 0.1)
+    Decoder(order='margin', budget_bits=0.1, side_per_symbol=0)
+    """
+
+    order: str = "weighted"
+    budget_bits: float | None = 0.05
+    side_per_symbol: int = 0
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise InputError(f"there is no order {self.order!r}; the orders are {', '.join(ORDERS)}")
+        if not (self.budget_bits is None or self.budget_bits >= 0):
+            raise InputError(f"budget_bits must be 0 or more, not {self.budget_bits}")
+
+
+ONE_AT_A_TIME = Decoder("random", None)
+DEFAULT_DECODER = Decoder()  # docs/decoders.md
+WINDOW_DECODER = Decoder("spread", side_per_symbol=4)  # LOG.md
+
+
+def default_decoder(predictor: Predictor) -> Decoder:
+    """Choose the decoder of a predictor: windows of textures have many uncertain cells, far from each other.
+
+    Parameters
+    ----------
+    predictor
+        What fills.
+
+    Returns
+    -------
+    Decoder
+        `WINDOW_DECODER` for a predictor with a window, `DEFAULT_DECODER` for any other.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import posterior, squares
+    >>> default_decoder(posterior(squares())).order
+    'weighted'
+    """
+    return DEFAULT_DECODER if predictor.window is None else WINDOW_DECODER
+
+
+def pick_sample(marginals: np.ndarray, uniform: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Sample a symbol for each cell from its distribution.
+
+    Parameters
+    ----------
+    marginals
+        The distribution of each cell, (cell, symbol).
+    uniform
+        A random number of 0 … 1 for each cell.
+    before
+        What the cells held at first; not used.
+
+    Returns
+    -------
+    array
+        A symbol for each cell.
+
+    Examples
+    --------
+    >>> pick_sample(np.array([[0.2, 0.8]]), np.array([0.1]), np.array([1]))
+    array([0])
+    """
+    cumulative = marginals.cumsum(axis=-1)
+    return (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=-1)
+
+
+def pick_most_likely(marginals: np.ndarray, uniform: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Take the most likely symbol of each cell.
+
+    Parameters
+    ----------
+    marginals, uniform, before
+        As in `pick_sample`.
+
+    Returns
+    -------
+    array
+        A symbol for each cell.
+
+    Examples
+    --------
+    >>> pick_most_likely(np.array([[0.2, 0.8]]), np.array([0.1]), np.array([0]))
+    array([1])
+    """
+    return marginals.argmax(axis=-1)
+
+
+def pick_before(marginals: np.ndarray, uniform: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Keep what the cells held at first, to ask how probable that is.
+
+    Parameters
+    ----------
+    marginals, uniform, before
+        As in `pick_sample`.
+
+    Returns
+    -------
+    array
+        A symbol for each cell.
+
+    Examples
+    --------
+    >>> pick_before(np.array([[0.2, 0.8]]), np.array([0.1]), np.array([0]))
+    array([0])
+    """
+    return before
+
+
+class Rows:
+    """Fills on their way from puzzle to whole grid, one to a row, with the cells of a grid in one line.
+
+    Parameters
+    ----------
+    predictor
+        What predicts the hidden cells.
+    cells, hidden
+        A puzzle for each row.
+    streams
+        The random stream of each row.
+    wanted
+        The cells to reveal; other hidden ones stay hidden. By default all that are hidden.
+    evidence
+        Of each row, as `Puzzles` holds it.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import posterior, squares
+    >>> cells = np.full((1, 4, 4), -1)
+    >>> rows = Rows(posterior(squares(4, 4, 2, 3)), cells, cells < 0, [(0,)])
+    >>> rows.run(DEFAULT_DECODER, pick_sample)
+    >>> int(rows.hidden.sum()), rows.cells.sum() in (4, 9)
+    (0, True)
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        cells: Cells,
+        hidden: Hidden,
+        streams: Sequence[Stream],
+        wanted: Hidden | None = None,
+        evidence: Marginals | None = None,
+    ):
+        self.predictor, self.size, self.streams = predictor, cells.shape[1:], streams
+        self.cells = cells.reshape(len(cells), self.size[0] * self.size[1]).astype(np.int64)
+        self.before, self.hidden = self.cells.copy(), hidden.reshape(self.cells.shape).copy()
+        self.wanted = self.hidden.copy() if wanted is None else (wanted & hidden).reshape(self.cells.shape)
+        self.evidence: Distributions | None = None if evidence is None else evidence.reshape(*self.cells.shape, -1)
+        self.generators: dict[int, np.random.Generator] = {}
+        self.keys = np.empty(self.cells.shape)
+        self.log_prob_bits, self.passes = np.zeros(len(cells)), np.zeros(len(cells), dtype=np.int64)
+
+    def fills(self, shape: tuple[int, int]) -> Fills:
+        """Give the rows as grids.
+
+        Parameters
+        ----------
+        shape
+            Puzzles, and samples of each.
+
+        Returns
+        -------
+        Fills
+            With these first axes.
+        """
+        return Fills(
+            self.cells.reshape(*shape, *self.size), self.log_prob_bits.reshape(shape), self.passes.reshape(shape)
+        )
+
+    def run(self, decoder: Decoder, pick: Pick) -> None:
+        """Reveal all wanted cells, in two batches: while the predictor reads one, the other is decoded.
+
+        Parameters
+        ----------
+        decoder
+            Which cells come first, and how many in a pass.
+        pick
+            What they get: `pick_sample`, `pick_most_likely` or `pick_before`.
+        """
+        waiting = deque(np.flatnonzero((self.hidden & self.wanted).any(axis=1)).tolist())
+        half = -(-FILLS_AT_ONCE // 2)
+        if len(waiting) <= half:
+            return self._run_batch(waiting, decoder, pick, half)
+        with ThreadPoolExecutor(2) as threads:
+            try:
+                both = [threads.submit(self._run_batch, waiting, decoder, pick, half) for _ in range(2)]
+                for one in both:
+                    one.result()
+            finally:
+                waiting.clear()  # after an error or Ctrl-C the other batch ends soon
+        return None
+
+    def _run_batch(self, waiting: deque[int], decoder: Decoder, pick: Pick, at_once: int) -> None:
+        """Carry rows to their end; one that is finished leaves the batch, and the next that waits takes its place."""
+        batch: list[int] = []
+        while waiting or batch:
+            with contextlib.suppress(IndexError):  # the other batch took the last
+                while len(batch) < at_once:
+                    batch.append(waiting.popleft())
+            if not batch:
+                return
+            index = np.array(batch)
+            self.step(index, self.hidden[index] & self.wanted[index], decoder, pick)
+            batch = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
+
+    def step(self, index: np.ndarray, wanted: Which, decoder: Decoder, pick: Pick) -> Float[np.ndarray, "row"]:
+        """Do one forward pass: predict, choose cells, and reveal them.
+
+        Parameters
+        ----------
+        index
+            The rows.
+        wanted
+            Which of their cells may be revealed.
+        decoder, pick
+            As in `run`.
+
+        Returns
+        -------
+        array
+            For each row the log-probability (base 2) that the predictor gave to the evidence at the revealed cells.
+        """
+        predicted = self.marginals(index)
+        marginals = self._given_evidence(index, predicted)
+        uniform = self._uniform(index)
+        row, cell = np.nonzero(self._choose(index, marginals, wanted, decoder))
+        symbols = pick(marginals[row, cell], uniform[row, cell], self.before[index][row, cell])
+        self.cells[index[row], cell], self.hidden[index[row], cell] = symbols, False
+        self.passes[index] += 1
+        with np.errstate(divide="ignore"):
+            self.log_prob_bits[index] += np.bincount(row, np.log2(predicted[row, cell, symbols]), len(index))
+            if self.evidence is None:
+                return np.zeros(len(index))
+            weights = (predicted[row, cell] * self.evidence[index[row], cell]).sum(axis=-1)
+            return np.bincount(row, np.log2(weights), len(index))
+
+    def marginals(self, index: np.ndarray) -> Distributions:
+        """Predict the cells of rows; equal rows are predicted once.
+
+        Parameters
+        ----------
+        index
+            The rows.
+
+        Returns
+        -------
+        array
+            Probabilities (row, cell, symbol).
+        """
+        cells, hidden = self.cells[index], self.hidden[index]
+        numbers: dict[bytes, int] = {}
+        place = [numbers.setdefault(row.tobytes(), len(numbers)) for row in np.where(hidden, -1, cells)]
+        first = np.unique(place, return_index=True)[1]
+        grids = (array[first].reshape(-1, *self.size) for array in (cells, hidden))
+        return self.predictor.marginals(*grids).reshape(len(first), cells.shape[1], -1)[place]
+
+    def _given_evidence(self, index: np.ndarray, predicted: Distributions) -> Distributions:
+        if self.evidence is None:
+            return predicted
+        weights = predicted * self.evidence[index]
+        weights = np.where(weights.any(axis=-1, keepdims=True), weights, self.evidence[index])  # thought impossible
+        return weights / weights.sum(axis=-1, keepdims=True)
+
+    def _uniform(self, index: np.ndarray) -> Float[np.ndarray, "row cell"]:
+        for row in index.tolist():
+            if row not in self.generators:
+                self.generators[row] = np.random.default_rng(self.streams[row])
+                self.keys[row] = self.generators[row].random(self.keys.shape[1])
+        return np.stack([self.generators[row].random(self.keys.shape[1]) for row in index.tolist()])
+
+    def _choose(self, index: np.ndarray, marginals: Distributions, wanted: Which, decoder: Decoder) -> Which:
+        entropy = np.full(wanted.shape, np.inf)
+        entropy[wanted] = entropy_bits(marginals[wanted])
+        chosen = np.zeros(wanted.shape, dtype=bool)
+        if decoder.budget_bits is not None:
+            chosen = _first_within(entropy, entropy, np.full(len(index), decoder.budget_bits))
+        rest, rank = wanted & ~chosen, np.full(wanted.shape, np.inf)
+        rank[rest] = ORDERS[decoder.order](marginals[rest], self.keys[index][rest], np.nonzero(rest)[1], self.size)
+        chosen[np.arange(len(index)), rank.argmin(axis=1)] |= rest.any(axis=1)
+        if decoder.side_per_symbol:
+            bits = np.sqrt(self.wanted[index].sum(axis=1)) / decoder.side_per_symbol * np.log2(marginals.shape[2])
+            chosen |= _first_within(rank, np.where(rest, entropy, np.inf), bits)
+        return chosen
+
+    def reveal_evidence(self, decoder: Decoder) -> None:
+        """Reveal the cells that have evidence, each row by one of `PARTICLES` particles.
+
+        Parameters
+        ----------
+        decoder
+            Which cells come first, and how many in a pass.
+        """
+        evidence, self.evidence = self.evidence, None  # the rest of the cells has none
+        assert evidence is not None
+        for number, (row_cells, row_hidden) in enumerate(zip(self.cells, self.hidden, strict=True)):
+            cells, hidden = row_cells.reshape(self.size), row_hidden.reshape(self.size)
+            particles = Particles(self.predictor, cells, hidden, evidence[number], self.streams[number], PARTICLES)
+            particles.run(decoder)
+            self.log_prob_bits[number], chosen = particles.draw()
+            for array in ("cells", "hidden", "passes"):
+                getattr(self, array)[number] = getattr(particles.rows, array)[chosen]
+
+
+class Particles:
+    """Weighted samples of those cells of one grid that have evidence (sequential Monte Carlo).
+
+    Parameters
+    ----------
+    predictor
+        What predicts the hidden cells.
+    cells, hidden
+        One puzzle.
+    evidence
+        Of each of its cells, (cell, symbol), as `Puzzles` holds it.
+    stream
+        The random stream of all particles.
+    count
+        Particles.
+
+    Notes
+    -----
+    Each pass samples cells from the predicted distribution times the evidence, which is not their distribution given
+    all evidence. The difference goes into the weights, and where few weights are left to count, particles are
+    resampled (Doucet et al. 2001, Sequential Monte Carlo Methods in Practice).
+
+    Examples
+    --------
+    >>> from gridcloze.priors import posterior, squares
+    >>> evidence = np.ones((16, 2))
+    >>> evidence[5] = [0, 1]  # the cell at row 1, column 1 is white
+    >>> cells = np.full((4, 4), -1)
+    >>> particles = Particles(posterior(squares(4, 4, 2, 3)), cells, cells < 0, evidence, (0,), 8)
+    >>> particles.run(DEFAULT_DECODER)
+    >>> particles.rows.cells[:, 5]
+    array([1, 1, 1, 1, 1, 1, 1, 1])
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        cells: Int[np.ndarray, "height width"],
+        hidden: Bool[np.ndarray, "height width"],
+        evidence: Float[np.ndarray, "cell symbol"],
+        stream: Stream,
+        count: int,
+    ):
+        self.generator = np.random.default_rng((*stream, count))
+        every, every_hidden = np.repeat(cells[None], count, axis=0), np.repeat(hidden[None], count, axis=0)
+        self.rows = Rows(predictor, every, every_hidden, [(*stream, count, number) for number in range(count)])
+        self.evidence, self.rows.evidence = evidence, np.broadcast_to(evidence, (count, *evidence.shape))
+        self.observed = hidden.ravel() & (evidence < 1).any(axis=-1)
+        self.log_weights = np.zeros(count)
+
+    def run(self, decoder: Decoder) -> None:
+        """Reveal every cell that has evidence.
+
+        Parameters
+        ----------
+        decoder
+            Which cells come first, and how many in a pass.
+        """
+        rows = self.rows
+        while (wanted := rows.hidden & self.observed).any():
+            index = np.flatnonzero(wanted.any(axis=1))
+            self.log_weights[index] += rows.step(index, wanted[index], decoder, pick_sample)
+            if 1 / (self.shares() ** 2).sum() < len(wanted) / 2:
+                self._resample()
+
+    def shares(self) -> Float[np.ndarray, "particle"]:
+        """Give the weights, with a sum of 1.
+
+        Returns
+        -------
+        array
+            Equal ones if the predictor thinks the evidence impossible.
+        """
+        largest = self.log_weights.max()
+        if largest == -np.inf:
+            return np.full(len(self.log_weights), 1 / len(self.log_weights))
+        weights = 2.0 ** (self.log_weights - largest)
+        return weights / weights.sum()
+
+    def draw(self) -> tuple[float, int]:
+        """Draw one particle by weight.
+
+        Returns
+        -------
+        tuple
+            The log-probability (base 2) of its cells given the evidence, and its number.
+        """
+        chosen = int(self.generator.choice(len(self.log_weights), p=self.shares()))
+        rows = self.rows
+        likelihood = self.evidence[self.observed, rows.cells[chosen, self.observed]]
+        return float(rows.log_prob_bits[chosen] + np.log2(likelihood).sum() - self._log_mean_weight()), chosen
+
+    def _log_mean_weight(self) -> float:
+        return float(np.logaddexp2.reduce(self.log_weights) - np.log2(len(self.log_weights)))
+
+    def _resample(self) -> None:
+        rows, count = self.rows, len(self.log_weights)
+        places = (np.arange(count) + self.generator.random()) / count  # systematic: as many copies as is its share
+        chosen = np.minimum(np.searchsorted(self.shares().cumsum(), places), count - 1)
+        for array in (rows.cells, rows.hidden, rows.log_prob_bits, rows.passes):
+            array[:] = array[chosen]
+        self.log_weights[:] = self._log_mean_weight()
+
+
+def _first_within(rank: np.ndarray, entropy: Entropy, bits: Float[np.ndarray, "row"]) -> Which:
+    """The cells of least rank that have together at most so many bits of entropy."""
+    order = rank.argsort(axis=1, kind="stable")
+    within = np.take_along_axis(entropy, order, axis=1).cumsum(axis=1) <= bits[:, None]
+    chosen = np.zeros(entropy.shape, dtype=bool)
+    np.put_along_axis(chosen, order, within, axis=1)
+    return chosen

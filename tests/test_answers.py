@@ -1,0 +1,249 @@
+"""One answer behind every door: the shell, Python and maps answer the same question alike, to the bit."""
+
+import json
+import warnings
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import rasterio
+
+from gridcloze import Inpainter, answers, checking, checkpoint, decoding, filling, puzzles
+from gridcloze.answers import AnswersByRows
+from gridcloze.checkpoint import Header, TrainedPredictor
+from gridcloze.commands import fill as command
+from gridcloze.files import arrays
+from gridcloze.files.grids import Grid, read_grid, write_grid
+from gridcloze.files.palettes import Palette
+from gridcloze.inpainter import ContradictionWarning
+from gridcloze.networks import NetworkPredictor
+from gridcloze.predictor import entropy_bits
+from gridcloze.priors import posterior, squares
+from gridcloze.puzzles import Puzzles
+from gridcloze.words import HIDDEN, InputError
+
+SAMPLES = 3
+SEED = 5
+RANDOM = np.random.default_rng(0)
+RIGHT = np.where(RANDOM.random((5, 5)) < 0.5, HIDDEN, RANDOM.integers(0, 2, (5, 5)))
+LARGE = np.where(RANDOM.random((8, 7)) < 0.6, HIDDEN, RANDOM.integers(0, 2, (8, 7)))
+EMPTY, WHOLE = np.full((5, 5), HIDDEN), np.abs(RIGHT)
+ALLOWED = RANDOM.random((5, 5, 2)) < 0.6
+ALLOWED |= ~ALLOWED.any(-1, keepdims=True)
+
+Answer = dict  # of fill, samples, marginals, and words
+
+
+@pytest.fixture
+def model(tmp_path, small_bert, monkeypatch):
+    """Writes a model with random weights, of whole grids or of windows of the same size."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(windows):
+        header = Header(asdict(small_bert.config), Palette.default(2), windows=windows)
+        checkpoint.save("model.safetensors", TrainedPredictor(NetworkPredictor(small_bert), header))
+        return "model.safetensors"
+
+    return write
+
+
+def by_shell(gridcloze, model, path, *options):
+    """The arrays and the report of `gridcloze fill`."""
+    asked = ("--samples", SAMPLES, "--seed", SEED, "--json", *options)
+    code, out, _ = gridcloze("fill", model, path, "-o", "filled", *asked)
+    assert code == 0
+    [report] = json.loads(out)
+    return report
+
+
+def from_file(gridcloze, model, cells, name, *options):
+    """One grid as a picture or array."""
+    write_grid(name, Grid.from_cells(cells, Palette.default(2), scale=3 if name.endswith("png") else 1))
+    report = by_shell(gridcloze, model, name, *options)
+    with np.load(f"filled/{name.split('.')[0]}.npz") as results:
+        found = {key: results[key] for key in ("fill", "samples", "marginals", "log_prob_bits")}
+    assert np.array_equal(read_grid(f"filled/{name}", Palette.default(2)).cells, found["fill"])
+    return found | {"report": report}
+
+
+def from_stack(gridcloze, model, cells, name, *options):
+    """The grid as the second of three in a stack; the others are other puzzles."""
+    np.savez(name, np.stack([np.roll(cells, 1), cells, np.roll(cells, 2)]))
+    report = by_shell(gridcloze, model, name, *options)
+    with np.load(f"filled/{name}") as results:
+        found = {key: results[key][1] for key in ("fill", "samples", "marginals", "log_prob_bits")}
+    lines = [line.removeprefix("grid 1: ") for line in report["warnings"] if line.startswith("grid 1: ")]
+    return found | {"report": {**report, "warnings": lines, "log_prob_bits": report["log_prob_bits"][1]}}
+
+
+def from_map(gridcloze, model, cells, name):
+    """The grid as a GeoTIFF; its marginals are those of what was filled in, and the entropy."""
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": 9, "crs": "EPSG:5070"}
+    place = rasterio.Affine(30, 0, 0, 0, -30, 0)
+    with rasterio.open(name, "w", height=cells.shape[0], width=cells.shape[1], transform=place, **profile) as file:
+        file.write(np.where(cells == HIDDEN, 9, cells).astype("uint8"), 1)
+    report = by_shell(gridcloze, model, name)
+    stem = f"filled/{name.removesuffix('.tif')}"
+    with (
+        rasterio.open(f"{stem}.tif") as filled,
+        rasterio.open(f"{stem}-samples.tif") as samples,
+        rasterio.open(f"{stem}-uncertainty.tif") as uncertainty,
+    ):
+        probability, entropy = uncertainty.read()
+        found = {"fill": filled.read(1), "samples": samples.read(), "probability": probability, "entropy": entropy}
+    return found | {"report": report}
+
+
+def from_inpainter(model, cells, evidence=None):
+    """The grid through every method of an Inpainter, and the words of its warnings."""
+    inpainter = Inpainter.load(model)
+    inpainter.random_state = SEED
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = {
+            "fill": inpainter.fill(cells, evidence),
+            "samples": inpainter.sample(cells, SAMPLES, evidence=evidence),
+            "marginals": inpainter.predict_proba(cells, evidence),
+        }
+        if evidence is None:
+            assert np.array_equal(inpainter.transform(cells), found["fill"])
+    assert all(issubclass(one.category, ContradictionWarning) for one in caught)
+    return found | {"words": sorted({str(one.message) for one in caught})}
+
+
+QUESTIONS = {
+    "right": (RIGHT, False, 0.0),
+    "contradictory": (RIGHT, False, 0.7),  # of which all cells below 0.7 are doubted
+    "empty": (EMPTY, False, 0.0),
+    "nothing hidden": (WHOLE, False, 0.0),
+    "larger than a window": (LARGE, True, 0.0),
+    "larger than a window, empty": (np.full((8, 7), HIDDEN), True, 0.0),
+    "as large as a window": (RIGHT, True, 0.0),
+}
+
+
+@pytest.mark.parametrize(("cells", "windows", "doubt"), QUESTIONS.values(), ids=QUESTIONS)
+def test_the_doors_agree(gridcloze, model, monkeypatch, cells, windows, doubt):
+    """Picture, array, stack, GeoTIFF and Inpainter give the same fill, samples, probabilities and words."""
+    monkeypatch.setattr(checking, "CONTRADICTION", doubt)
+    path = model(windows)
+    found = {
+        "picture": from_file(gridcloze, path, cells, "picture.png"),
+        "array": from_file(gridcloze, path, cells, "array.npy"),
+        "stack": from_stack(gridcloze, path, cells, "stack.npz"),
+        "map": from_map(gridcloze, path, cells, "map.tif"),
+    }
+    python, first = from_inpainter(path, cells), found["picture"]
+    for name, other in found.items():
+        assert np.array_equal(other["fill"], python["fill"]), name
+        assert np.array_equal(other["samples"], python["samples"]), name
+        assert other["report"]["warnings"] == first["report"]["warnings"], name
+        assert other["report"]["log_prob_bits"] == first["report"]["log_prob_bits"], name
+        assert other["report"].keys() - {"grids"} == first["report"].keys(), name
+    for name in ("picture", "array", "stack"):
+        assert np.array_equal(found[name]["marginals"], python["marginals"].astype(np.float32)), name
+    filled = np.take_along_axis(python["marginals"], python["fill"][..., None], -1)[..., 0]
+    assert np.array_equal(found["map"]["probability"], filled.astype(np.float32))
+    assert np.array_equal(found["map"]["entropy"], entropy_bits(python["marginals"]).astype(np.float32))
+    said = [line for line in first["report"]["warnings"] if line.startswith("visible cells contradict")]
+    assert python["words"] == said
+    assert bool(said) == (doubt > 0)
+    assert np.array_equal(python["fill"][cells != HIDDEN], cells[cells != HIDDEN])
+
+
+def test_the_doors_agree_on_what_is_allowed(gridcloze, model):
+    """A picture, an array, a stack and an Inpainter give the same answer under the same --allow."""
+    path = model(windows=False)
+    np.save("allowed.npy", ALLOWED)
+    options = ("--allow", "allowed.npy")
+    found = [
+        from_file(gridcloze, path, RIGHT, "picture.png", *options),
+        from_file(gridcloze, path, RIGHT, "array.npy", *options),
+        from_stack(gridcloze, path, RIGHT, "stack.npz", *options),
+    ]
+    python = from_inpainter(path, RIGHT, ALLOWED)
+    for other in found:
+        assert np.array_equal(other["fill"], python["fill"])
+        assert np.array_equal(other["samples"], python["samples"])
+        assert np.array_equal(other["marginals"], python["marginals"].astype(np.float32))
+        assert other["report"]["log_prob_bits"] == found[0]["report"]["log_prob_bits"]
+    assert not np.array_equal(python["marginals"], from_inpainter(path, RIGHT)["marginals"])  # the negative control
+
+
+def test_the_doors_refuse_what_is_allowed_on_larger_grids_alike(gridcloze, model):
+    """Where --allow cannot be answered, shell and Python say so with the same words, before any work."""
+    path = model(windows=True)
+    allowed = np.ones((*LARGE.shape, 2), dtype=bool)
+    np.save("allowed.npy", allowed)
+    np.save("large.npy", LARGE)
+    code, _, err = gridcloze("fill", path, "large.npy", "-o", "filled", "--allow", "allowed.npy")
+    with pytest.raises(InputError) as refused:
+        Inpainter.load(path).fill(LARGE, allowed)
+    assert code == 2
+    assert err.strip().endswith(str(refused.value))
+
+
+def test_a_fill_is_the_same_however_many_samples_are_asked_for():
+    """The samples of a puzzle come with its fill, and do not change it."""
+    cells = np.full((1, 6, 6), HIDDEN)
+    cells[0, 2, 2] = 1
+    exact, puzzle = posterior(squares(6, 6, 2, 5)), Puzzles(cells)
+    few, many = (answers.fill(exact, puzzle, samples) for samples in (0, 20))
+    assert np.array_equal(few.fill, many.fill)
+    samples = answers.fill(exact, puzzle, 20).samples
+    assert np.array_equal(many.samples, samples)  # in whichever order its parts are looked at
+
+
+def test_rows_are_read_a_few_at_a_time_and_named_like_the_whole(monkeypatch):
+    """The name of a grid that is read by rows, from which its random streams follow, is that of the whole grid."""
+    monkeypatch.setattr(answers, "CELLS_AT_ONCE", 14)
+    by_rows = AnswersByRows(posterior(squares()), lambda start, stop: LARGE[start:stop], LARGE.shape)
+    assert (SEED, *by_rows._name(), 0) == Puzzles(LARGE[None]).streams(1, SEED)[0]
+    assert by_rows.hidden_cells == (LARGE == HIDDEN).sum()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often the expensive steps run; evidence is weighed by few particles, which is fast."""
+    monkeypatch.setattr(decoding, "PARTICLES", 2)
+    monkeypatch.setattr(filling, "PARTICLES_OF_MARGINALS", 2)
+    counts = dict.fromkeys(("validated", "allow file read", "array file loaded", "grids hashed"), 0)
+
+    def count(module, function, name):
+        original = getattr(module, function)
+
+        def counting(*arguments, **options):
+            counts[name] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(module, function, counting)
+
+    count(puzzles, "checked_evidence", "validated")
+    count(command, "read_evidence", "allow file read")
+    count(arrays, "read_array", "array file loaded")
+    count(puzzles, "name_of", "grids hashed")
+    return counts
+
+
+def test_a_grid_is_checked_once(gridcloze, model, counted):
+    """For one grid with --allow evidence is validated once, its file read once, and the grid hashed once."""
+    path = model(windows=False)
+    np.save("allowed.npy", ALLOWED)
+    from_file(gridcloze, path, RIGHT, "picture.png", "--allow", "allowed.npy")
+    assert (counted["validated"], counted["allow file read"], counted["grids hashed"]) == (1, 1, 1)
+
+
+def test_a_stack_is_checked_once(gridcloze, model, counted):
+    """For a stack of 130 in one .npz: evidence validated once, its file read once, the stack loaded once."""
+    path = model(windows=False)
+    np.save("allowed.npy", ALLOWED)
+    stack = np.where(np.random.default_rng(1).random((130, 5, 5)) < 0.5, HIDDEN, 0)
+    np.savez("stack.npz", stack)
+    by_shell(gridcloze, path, "stack.npz", "--allow", "allowed.npy")
+    assert (counted["validated"], counted["allow file read"], counted["grids hashed"]) == (1, 1, 130)
+    assert counted["array file loaded"] == 1
+    for call in (filling.sample, filling.most_likely, filling.marginals):  # Python: once, when the puzzles are made
+        before = counted["validated"]
+        asked = Puzzles(stack[:2], evidence=np.broadcast_to(ALLOWED, (2, 5, 5, 2)))
+        call(checkpoint.load(path), asked)
+        assert counted["validated"] == before + 1
