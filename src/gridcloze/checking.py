@@ -1,4 +1,4 @@
-"""What to look at: which visible cells contradict the rest, and which hidden cell would tell most about it."""
+"""What to look at: which visible cells contradict the rest, and which hidden cell would tell most."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -10,16 +10,33 @@ from .predictor import Predictor, entropy_bits
 from .puzzles import Puzzles
 from .shapes import Cells, Hidden, OneGrid, OneHidden, PerCell
 
-THRESHOLD = 0.01  # of its probability given the rest, below which a visible cell is surprising
-CONTRADICTION = 0.001  # the same, where the cell is not to be believed
-# Sides of the blocks that are hidden together, and how far apart those of one pass are: so that of two cells of a line,
-# less than 12 apart, one is asked while the other is seen.
+THRESHOLD = 0.01  # probability given the rest below which a visible cell is implausible
+CONTRADICTION = 0.001  # and below which it is not believed
+# Sides of the blocks that are hidden together, and how far apart those of one forward pass are: so that of two cells of
+# a line, less than 12 apart, one is predicted while the other is visible.
 BLOCKS = {1: 4, 3: 6}
 
 
 @dataclass(frozen=True)
 class Surprise:
-    """A visible cell (row and column from 0) that the rest speaks against, and what the rest says it should be."""
+    """A visible cell that is implausible given the others.
+
+    Parameters
+    ----------
+    row, column
+        Counted from 0.
+    symbol
+        What the cell shows.
+    probability
+        Of that symbol given the others.
+    likely_symbol
+        The most likely symbol given the others.
+
+    Examples
+    --------
+    >>> Surprise(4, 7, symbol=1, probability=0.001, likely_symbol=0).row
+    4
+    """
 
     row: int
     column: int
@@ -29,60 +46,121 @@ class Surprise:
 
 
 def plausibility(predictor: Predictor, cells: OneGrid, hidden: OneHidden) -> PerCell:
-    """The probability of each visible cell given the others, NaN at hidden ones.
+    """Compute how plausible each visible cell is given the others.
 
-    It is the least of several: with the cell alone hidden, and with the block around it, so that a wrong cell and its
-    neighbours do not vouch for each other. Cells far from each other are asked about in the same pass.
+    Parameters
+    ----------
+    predictor
+        What predicts cells.
+    cells, hidden
+        One puzzle.
+
+    Returns
+    -------
+    array
+        The probability of what each visible cell shows, NaN at hidden ones. It is the least of several: with the cell
+        alone hidden, and with the block around it, so that a wrong cell and its neighbours do not vouch for each other.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import Mirror, posterior
+    >>> cells = np.array([[0, 1, 1, 1, 1, 0]])
+    >>> plausibility(posterior(Mirror(1, 6)), cells, cells < 0)
+    array([[1. , 1. , 0.5, 0.5, 1. , 1. ]])
     """
-    found = np.full(cells.shape, np.inf)
+    least = np.full(cells.shape, np.inf)
     for block, stride in BLOCKS.items():
         centres = _lattices(cells.shape, stride)
         unseen = hidden | _blocks_around(centres, block)
-        laws = predictor.marginals(np.broadcast_to(cells, unseen.shape), unseen)
+        predicted = predictor.marginals(np.broadcast_to(cells, unseen.shape), unseen)
         symbols = np.where(hidden, 0, cells)[None, :, :, None]
-        said = np.take_along_axis(laws, np.broadcast_to(symbols, (*unseen.shape, 1)), axis=-1)[..., 0]
-        found = np.minimum(found, np.where(centres, said, np.inf).min(axis=0))
-    return np.where(hidden, np.nan, found)
+        probability = np.take_along_axis(predicted, np.broadcast_to(symbols, (*unseen.shape, 1)), axis=-1)[..., 0]
+        least = np.minimum(least, np.where(centres, probability, np.inf).min(axis=0))
+    return np.where(hidden, np.nan, least)
 
 
 def surprises(predictor: Predictor, cells: OneGrid, hidden: OneHidden, threshold: float = THRESHOLD) -> list[Surprise]:
-    """The visible cells whose probability given the rest is below `threshold`, most surprising first.
+    """Find the visible cells that are implausible given the others.
 
     The least plausible cells are hidden until none is left; then each of them is judged by the cells that were never
     accused, since next to a wrong cell right ones look wrong.
+
+    Parameters
+    ----------
+    predictor
+        What predicts cells. An exact posterior refuses most contradictions: a model, or `Lookup`, answers them.
+    cells, hidden
+        One puzzle.
+    threshold
+        Probability below which a cell is implausible.
+
+    Returns
+    -------
+    list
+        The least probable first.
+
+    Examples
+    --------
+    >>> from gridcloze.lookup import Lookup
+    >>> from gridcloze.priors import squares
+    >>> members = squares(6, 6, 2, 3).members.astype(np.int64)
+    >>> wrong = members[0].copy()
+    >>> wrong[5, 5] = 1
+    >>> [(cell.row, cell.column) for cell in surprises(Lookup(members, 2), wrong, wrong < 0, threshold=0.3)]
+    [(5, 5)]
     """
     accused = np.zeros(cells.shape, dtype=bool)
     while True:
-        said = np.where(accused | hidden, np.inf, plausibility(predictor, cells, hidden | accused))
-        suspects = np.argwhere(said < threshold)
+        plausible = np.where(accused | hidden, np.inf, plausibility(predictor, cells, hidden | accused))
+        suspects = np.argwhere(plausible < threshold)
         if len(suspects) == 0:
             break
-        order = said[tuple(suspects.T)].argsort(kind="stable")
+        order = plausible[tuple(suspects.T)].argsort(kind="stable")
         for row, column in suspects[order[: max(1, len(suspects) // 4)]]:
             accused[row, column] = True
-    law = predictor.marginals(cells[None], (hidden | accused)[None])[0]
+    predicted = predictor.marginals(cells[None], (hidden | accused)[None])[0]
     judged = []
     for row, column in np.argwhere(accused).tolist():
-        here, symbol = law[row, column], int(cells[row, column])
+        here, symbol = predicted[row, column], int(cells[row, column])
         judged.append(Surprise(row, column, symbol, float(here[symbol]), int(here.argmax())))
     return sorted((one for one in judged if one.probability < threshold), key=lambda one: one.probability)
 
 
 def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
-    """The visible cells of each grid that the others all but rule out.
+    """Find the visible cells that the others all but rule out.
 
-    Half of the visible cells are asked about the rest, in turn for each binary digit of their numbers, so that of any
-    two one is asked while the other is seen. Only a grid with a cell that surprises by far is looked at closely.
+    Half of the visible cells are predicted from the rest, in turn for each binary digit of their numbers, so that of
+    any two one is predicted while the other is visible. Only a grid with a cell of a probability below `CONTRADICTION`
+    is looked at closely.
+
+    Parameters
+    ----------
+    predictor
+        As in `surprises`.
+    puzzles
+        Grids, with or without hidden cells.
+
+    Returns
+    -------
+    Hidden
+        True at these cells.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import posterior, squares
+    >>> puzzles = Puzzles(np.array([[[-1, 1, -1], [-1, 1, -1], [-1, -1, -1]]]))
+    >>> contradicting(posterior(squares(3, 3, 2, 3)), puzzles).sum()
+    np.int64(0)
     """
     cells, hidden = puzzles.cells, puzzles.hidden
     found = np.zeros(cells.shape, dtype=bool)
     number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
     most, least = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells))
     for digit, half in product(range(int(most.max()).bit_length()), (0, 1)):
-        asked = (number >> digit & 1 == half) & (most >> digit > 0) & ~hidden
-        laws = predictor.marginals(cells, hidden | asked)
-        said = np.take_along_axis(laws, np.where(hidden, 0, cells)[..., None], axis=-1)[..., 0]
-        least = np.minimum(least, np.where(asked, said, 1.0).min(axis=(1, 2)))
+        queried = (number >> digit & 1 == half) & (most >> digit > 0) & ~hidden
+        predicted = predictor.marginals(cells, hidden | queried)
+        probability = np.take_along_axis(predicted, np.where(hidden, 0, cells)[..., None], axis=-1)[..., 0]
+        least = np.minimum(least, np.where(queried, probability, 1.0).min(axis=(1, 2)))
     for grid in np.flatnonzero(least < CONTRADICTION):
         for one in surprises(predictor, cells[grid], hidden[grid], CONTRADICTION):
             found[grid, one.row, one.column] = True
@@ -90,19 +168,36 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
 
 
 def information_bits(predictor: Predictor, cells: Cells, hidden: Hidden) -> Float[np.ndarray, "batch height width"]:
-    """How many bits the entropies of the other hidden cells lose together, on average, when a hidden cell is shown.
+    """Compute how much each hidden cell would tell about the others; the largest is where to look next.
 
-    NaN at visible cells. The largest is where to look next.
+    Parameters
+    ----------
+    predictor
+        What predicts cells.
+    cells, hidden
+        Puzzles.
+
+    Returns
+    -------
+    array
+        How many bits the entropies of the other hidden cells lose together, on average, when the cell becomes visible;
+        NaN at visible cells.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import Mirror, posterior
+    >>> cells = np.array([[[-1, 0, -1]]])
+    >>> information_bits(posterior(Mirror(1, 3)), cells, cells < 0)
+    array([[[ 1., nan,  1.]]])
     """
-    law = predictor.marginals(cells, hidden)
     result = np.full(cells.shape, np.nan)
-    for grid, (now, grid_hidden) in enumerate(zip(law, hidden, strict=True)):
+    for grid, (now, grid_hidden) in enumerate(zip(predictor.marginals(cells, hidden), hidden, strict=True)):
         row, column, symbol = np.nonzero(grid_hidden[..., None] & (now > 0))
-        shown, rest = np.repeat(cells[[grid]], len(row), axis=0), np.repeat(hidden[[grid]], len(row), axis=0)
-        asked = np.arange(len(row))
-        shown[asked, row, column], rest[asked, row, column] = symbol, False
+        revealed, rest = np.repeat(cells[[grid]], len(row), axis=0), np.repeat(hidden[[grid]], len(row), axis=0)
+        query = np.arange(len(row))
+        revealed[query, row, column], rest[query, row, column] = symbol, False
         left = np.zeros(cells.shape[1:])
-        entropies = entropy_bits(predictor.marginals(shown, rest)).sum(axis=(1, 2))
+        entropies = entropy_bits(predictor.marginals(revealed, rest)).sum(axis=(1, 2))
         np.add.at(left, (row, column), now[row, column, symbol] * entropies)
         others = entropy_bits(now).sum() - entropy_bits(now)
         result[grid] = np.where(grid_hidden, others - left, np.nan)

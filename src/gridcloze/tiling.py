@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from .predictor import Predictor, known_or
 from .shapes import Cells, Hidden, Marginals
 
-MARGIN = 0.125  # of a window's side: what a core sees on each side of it, at least; more is slower, not better (LOG.md)
+MARGIN = 0.125  # of the window size: what a core sees on each side of it, at least; more is slower, not better (LOG.md)
 HALF_OVERLAPPING = 0.25  # the margin with which each window overlaps half of the next
 WINDOWS_AT_ONCE = 64
 Span = tuple[int, int]  # the first cell, and the one after the last
@@ -18,17 +18,40 @@ Span = tuple[int, int]  # the first cell, and the one after the last
 
 @dataclass(frozen=True)
 class Tile:
-    """A window of a grid, and its core: the cells that it answers for. A grid's cores cover it, each cell once."""
+    """A window of a grid, and its core: the cells that it answers for. A grid's cores cover it, each cell once.
+
+    Parameters
+    ----------
+    window, core
+        Ranges of rows and columns of the grid.
+
+    Examples
+    --------
+    >>> Tile((slice(2, 8), slice(0, 6)), (slice(3, 7), slice(0, 5))).core_in_window
+    (slice(1, 5, None), slice(0, 5, None))
+    """
 
     window: tuple[slice, slice]
     core: tuple[slice, slice]
 
     def below(self, top: int) -> "Tile":
-        """The tile in what is left of a grid without its rows above `top`."""
+        """Find the same tile in what is left of a grid without its upper rows.
+
+        Parameters
+        ----------
+        top
+            The first row that is left.
+
+        Returns
+        -------
+        Tile
+            With rows counted from there.
+        """
         return Tile(*((slice(down.start - top, down.stop - top), across) for down, across in (self.window, self.core)))
 
     @property
     def core_in_window(self) -> tuple[slice, slice]:
+        """The core, in rows and columns of its window."""
         down, across = (
             slice(core.start - window.start, core.stop - window.start)
             for core, window in zip(self.core, self.window, strict=True)
@@ -38,9 +61,22 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of grids of `height` by `width` cells in windows of `size`, which are smaller where the grid is.
+    """The tiles of grids of one size.
 
-    `margin` is the share of a window's side that it sees beyond its core.
+    Parameters
+    ----------
+    height, width
+        Of the grids, in cells.
+    size
+        Height and width of a window; smaller along an axis along which the grid is.
+    margin
+        The share of the window size that a window sees beyond its core.
+
+    Examples
+    --------
+    >>> tiles = Tiling(10, 6, (6, 6))
+    >>> [[tile.core[0] for tile in row] for row in tiles.rows]
+    [[slice(0, 5, None)], [slice(5, 10, None)]]
     """
 
     height: int
@@ -62,17 +98,45 @@ class Tiling:
 
     @staticmethod
     def waves(rows: list[list[Tile]]) -> Iterator[list[Tile]]:
-        """The tiles of some rows, in an order that has the result of row by row; those of a wave are independent.
+        """Order tiles so that many can be filled at once, with the result of row by row.
 
-        A tile comes after all before it in that order whose cores its window meets, and those of a wave do not meet
-        each other's cores.
+        A tile comes after all those before it, row by row, whose cores its window meets; the windows of a wave do not
+        meet each other's cores.
+
+        Parameters
+        ----------
+        rows
+            Of tiles.
+
+        Yields
+        ------
+        list
+            The tiles of a wave.
         """
         for wave in range(2 * (len(rows) - 1) + len(rows[0])):
             yield [row[wave - 2 * number] for number, row in enumerate(rows) if 0 <= wave - 2 * number < len(row)]
 
 
 def margin_of(window: int, share: float = MARGIN) -> int:
-    """Cells on each side of a core in a window of so many along an axis; at least 1, as far as there is room."""
+    """Count the cells that a window sees on each side of its core.
+
+    Parameters
+    ----------
+    window
+        Cells of the window along an axis.
+    share
+        Of these.
+
+    Returns
+    -------
+    int
+        At least 1, as far as there is room.
+
+    Examples
+    --------
+    >>> margin_of(64), margin_of(5), margin_of(1)
+    (8, 1, 0)
+    """
     return min(max(1, round(share * window)), (window - 1) // 2)
 
 
@@ -90,13 +154,54 @@ def _spans(length: int, window: int, margin: int) -> list[tuple[Span, Span]]:
 def padded(
     cells: Cells, hidden: Hidden, size: tuple[int, int]
 ) -> tuple[Int[np.ndarray, "batch full_height full_width"], Bool[np.ndarray, "batch full_height full_width"]]:
-    """Grids that are smaller than a window, with hidden cells on the right and below: nothing is known there."""
+    """Enlarge grids that are smaller than a window by hidden cells on the right and below.
+
+    Parameters
+    ----------
+    cells, hidden
+        Puzzles.
+    size
+        Height and width of the window.
+
+    Returns
+    -------
+    tuple
+        Cells and hidden cells, as large as the window at least.
+
+    Examples
+    --------
+    >>> cells, hidden = padded(np.array([[[1]]]), np.array([[[False]]]), (1, 2))
+    >>> hidden
+    array([[[False,  True]]])
+    """
     missing = [(0, 0), *((0, max(0, wanted - have)) for wanted, have in zip(size, cells.shape[1:], strict=True))]
     return np.pad(cells, missing), np.pad(hidden, missing, constant_values=True)
 
 
 def marginals(predictor: Predictor, cells: Cells, hidden: Hidden, size: tuple[int, int]) -> Marginals:
-    """The laws of the cells of grids of any size, by a predictor that knows windows of one size."""
+    """Predict the cells of grids of any size by a predictor that knows windows of one size.
+
+    Parameters
+    ----------
+    predictor
+        Of windows.
+    cells, hidden
+        Puzzles.
+    size
+        Height and width of a window.
+
+    Returns
+    -------
+    Marginals
+        The average of what the windows predict, as in `blended`.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import Mirror, posterior
+    >>> cells = np.full((1, 4, 9), -1)
+    >>> marginals(posterior(Mirror(4, 4)), cells, cells < 0, (4, 4)).shape
+    (1, 4, 9, 2)
+    """
     height, width = cells.shape[1:]
     tiles = [tile for row in Tiling(height, width, size, HALF_OVERLAPPING).rows for tile in row]
     return blended(predictor, cells, hidden, tiles, size)
@@ -105,21 +210,45 @@ def marginals(predictor: Predictor, cells: Cells, hidden: Hidden, size: tuple[in
 def blended(
     predictor: Predictor, cells: Cells, hidden: Hidden, tiles: Sequence[Tile], size: tuple[int, int]
 ) -> Marginals:
-    """What the windows of tiles say of each cell, on average, the more weight the farther from a window's border.
+    """Average what the windows of tiles predict of each cell, with less weight towards a window's border.
 
-    So laws change from cell to cell without a seam. Tiles without a hidden cell in their window are not asked.
+    So the marginals change from cell to cell without a seam.
+
+    Parameters
+    ----------
+    predictor
+        Of windows.
+    cells, hidden
+        Puzzles.
+    tiles
+        Whose windows are looked through; those without a hidden cell are passed over.
+    size
+        Height and width of a window.
+
+    Returns
+    -------
+    Marginals
+        Of the cells in any of the windows.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import Mirror, posterior
+    >>> cells = np.full((1, 4, 9), -1)
+    >>> tiles = [tile for row in Tiling(4, 9, (4, 4)).rows for tile in row]
+    >>> blended(posterior(Mirror(4, 4)), cells, cells < 0, tiles, (4, 4))[0, 0, 0]
+    array([0.5, 0.5])
     """
     total, weights = np.zeros((*cells.shape, predictor.n_symbols)), np.zeros((*cells.shape, 1))
-    asked = [
+    queries = [
         (number, tile.window) for number in range(len(cells)) for tile in tiles if hidden[number][tile.window].any()
     ]
-    for start in range(0, len(asked), WINDOWS_AT_ONCE):
-        part = asked[start : start + WINDOWS_AT_ONCE]
+    for start in range(0, len(queries), WINDOWS_AT_ONCE):
+        part = queries[start : start + WINDOWS_AT_ONCE]
         windows = [np.stack([array[number][window] for number, window in part]) for array in (cells, hidden)]
         weight = _weight(part[0][1])
-        said = predictor.marginals(*padded(windows[0], windows[1], size))
-        for (number, window), law in zip(part, said, strict=True):
-            total[number][window] += weight * law[: weight.shape[0], : weight.shape[1]]
+        predicted = predictor.marginals(*padded(windows[0], windows[1], size))
+        for (number, window), in_window in zip(part, predicted, strict=True):
+            total[number][window] += weight * in_window[: weight.shape[0], : weight.shape[1]]
             weights[number][window] += weight
     return known_or(total / np.maximum(weights, 1), cells, hidden)
 
