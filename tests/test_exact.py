@@ -282,20 +282,6 @@ def test_contradictions_are_named():
     assert isinstance(refusal.value, InputError)
 
 
-def test_nearest_members():
-    """The nearest members are those with the fewest visible cells that differ, the nearest first."""
-    prior = squares(6, 6, 2, 3)
-    cells, hidden = puzzles(prior, 5, seed=5)
-    cells[1] = np.eye(6)
-    near, differences = Enumeration(prior).nearest(cells, hidden, n=4)
-    counts = [[((cells[g] != member) & ~hidden[g]).sum() for member in prior.members] for g in range(5)]
-    assert differences.tolist() == [sorted(row)[:4] for row in counts]
-    assert (((near != cells[:, None]) & ~hidden[:, None]).sum(axis=(2, 3)) == differences).all()
-    assert all(len(np.unique(members, axis=0)) == 4 for members in near)
-    everything, _ = Enumeration(prior).nearest(cells, hidden, n=1000)
-    assert everything.shape[1] == len(prior.members)
-
-
 @pytest.mark.parametrize("method", ["marginals", "sample", "log_prob_bits"])
 def test_contradictions_to_the_mirror(method):
     """Partners that differ contradict the mirror, and one change for each such pair is enough."""

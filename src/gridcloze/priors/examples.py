@@ -6,9 +6,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from jaxtyping import Int
 
-from ..files.grids import read_examples
 from ..files.palettes import Palette
-from ..words import AnyPath, InputError
+from ..words import InputError
 
 HELD_OUT_FRACTION = 0.1
 MOST_HELD_OUT = 512
@@ -31,12 +30,6 @@ class Examples:
         self.symmetries: Symmetries = checked_symmetries(symmetries)
         self.height, self.width = cells.shape[1:]
         self.n_symbols = palette.n_symbols
-
-    @classmethod
-    def read(cls, path: AnyPath, palette: Palette | None = None) -> "Examples":
-        """The examples in a file or folder; see `gridcloze.grids.read_examples` for formats and errors."""
-        cells, palette, _ = read_examples(path, palette)
-        return cls(cells, palette)
 
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
         """`n` examples, drawn with replacement."""

@@ -196,17 +196,6 @@ class Enumeration:
         given = np.array([weights.sum() for _, weights in self._consistent(cells, hidden, evidence)])
         return self.prior.log_prob_bits(cells) + observed_bits(cells, hidden, evidence) - np.log2(given)
 
-    def nearest(self, cells: Cells, hidden: Hidden, n: int = 1) -> tuple[Samples, Int[np.ndarray, "batch n"]]:
-        """The `n` members (or all, if fewer) that differ in the fewest visible cells, and in how many they do.
-
-        Raises InputError like the other methods, but no ContradictionError: for a contradiction it tells what is near.
-        """
-        order, differences = [], []
-        for counts in self._mismatches(cells, hidden):
-            order.append(np.argsort(counts, kind="stable")[:n])
-            differences.append(counts[order[-1]])
-        return self.prior.members[np.array(order)].astype(np.int64), np.array(differences)
-
     def in_windows(self, cells: Cells, hidden: Hidden, radius: int) -> Marginals:
         """What `WindowLimited` asks, for all cells of a grid at once: members are compared by sums over windows."""
         check_query(cells, hidden, self.prior)
