@@ -1,7 +1,7 @@
 """From examples to a trained, calibrated model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,19 +40,26 @@ def learn(
     report: Callable[[Progress], None] = lambda progress: None,
     state_path: Path | None = None,
     resume: bool = False,
+    more_record: Callable[[], Mapping[str, Any]] = dict,
 ) -> TrainedPredictor:
     """Train a model on examples and calibrate it on those held out; see `training.Training` for what it raises."""
     config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
-    record = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
+    settings = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Bert(config)
-    settings = json.dumps({**record, **asdict(config)}, sort_keys=True)
-    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings).run(resume)
-    record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
-    record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
+    settings_text = json.dumps({**settings, **asdict(config)}, sort_keys=True)
+    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text).run(resume)
     calibration = calibrate(model, held_out.cells)
+    record = {
+        **settings,
+        "steps": progress.steps,
+        "seconds": progress.seconds,
+        "interrupted": progress.interrupted,
+        "held_out_bits_per_hidden_cell": progress.held_out_bits_per_hidden_cell,
+        **more_record(),
+    }
     windows = isinstance(examples, Windows)
     header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
     return TrainedPredictor(NetworkPredictor(model, calibration), header)
