@@ -252,6 +252,7 @@ def test_chunks_do_not_matter(prior, monkeypatch):
 def test_the_protocol(prior):
     """What `posterior` gives has all that an exact posterior needs, and a window has marginals only."""
     assert isinstance(posterior(prior), ExactPosterior)
+    assert posterior(prior).window is WindowLimited(posterior(prior), 2).window is None
     assert not isinstance(WindowLimited(posterior(prior), 2), ExactPosterior)
 
 
@@ -320,6 +321,8 @@ def test_a_window_over_the_whole_grid_is_the_whole_answer(prior):
 
 class QueryForEachWindow:
     """An exact posterior with nothing but what every Predictor has."""
+
+    window = None
 
     def __init__(self, prior):
         self.exact, self.n_symbols = posterior(prior), prior.n_symbols

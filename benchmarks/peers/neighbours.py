@@ -20,6 +20,8 @@ class Nearest:
     it is the share among all cells. Distances are rounded to whole cells. It needs SciPy.
     """
 
+    window: tuple[int, int] | None = None
+
     def __init__(self, examples: Cells, n_symbols: int):
         self.n_symbols = n_symbols
         counts = np.full((min(FARTHEST, *examples.shape[1:]), n_symbols, n_symbols), 0.5)
@@ -62,6 +64,8 @@ class Neighbours:
     hide. To the counts comes the law of `Nearest`, as of one cell more: all there is where no neighbour is visible, or
     where what is visible was never seen. It needs SciPy.
     """
+
+    window: tuple[int, int] | None = None
 
     def __init__(self, examples: Cells, n_symbols: int):
         self.n_symbols, self.nearest = n_symbols, Nearest(examples, n_symbols)

@@ -35,6 +35,7 @@ class LogitsPredictor(ABC):
     once, each in one thread: on small matrices that is faster than many threads to a pass, and nothing waits in a spin.
     """
 
+    window: tuple[int, int] | None = None
     pass_cells = 4096  # that a pass reads at least: enough to be fast in bulk, few enough to answer one grid at once
 
     def __init__(self, n_symbols: int, calibration: Calibration | None = None):

@@ -20,6 +20,8 @@ class Lookup:
     with unknown cells.
     """
 
+    window: tuple[int, int] | None = None
+
     def __init__(self, examples: Cells, n_symbols: int):
         if (examples < 0).any():
             raise InputError("a lookup needs examples without unknown cells")

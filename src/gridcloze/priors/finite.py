@@ -172,6 +172,8 @@ MEMBERS_AT_ONCE = 128  # averaged together: few enough to stay in the processor'
 class Enumeration:
     """The posterior of a finite prior: of all its members those that agree with the visible cells."""
 
+    window: tuple[int, int] | None = None
+
     def __init__(self, prior: FinitePrior):
         self.prior, self.n_symbols = prior, prior.n_symbols
         self._features = None

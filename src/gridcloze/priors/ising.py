@@ -108,6 +108,8 @@ def _draw(weights: Float[np.ndarray, "n state"], generator: np.random.Generator)
 class TransferMatrix:
     """The posterior of the Ising prior, by the forward and backward messages of its chain of lines."""
 
+    window: tuple[int, int] | None = None
+
     def __init__(self, prior: Ising):
         self.prior, self.n_symbols = prior, prior.n_symbols
 

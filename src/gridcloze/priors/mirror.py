@@ -39,6 +39,8 @@ class Mirror:
 class MirrorPosterior:
     """The posterior of the mirror prior: a cell with a visible partner equals it, any other is a fair coin."""
 
+    window: tuple[int, int] | None = None
+
     def __init__(self, prior: Mirror):
         self.prior, self.n_symbols = prior, prior.n_symbols
 

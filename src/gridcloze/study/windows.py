@@ -26,6 +26,8 @@ class WindowLimited:
     hidden. The window's own place on the grid is known, as it is to a network that sees the border.
     """
 
+    window: tuple[int, int] | None = None  # of Predictor: it is asked about whole grids
+
     def __init__(self, predictor: Predictor, radius: int):
         if radius < 0:
             raise InputError(f"the radius of a window is 0 or more, not {radius}")
