@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int, UInt32
 from ..files.palettes import Palette
 from ..shapes import AnySizeGrid
 from ..words import InputError
-from .examples import MOST_HELD_OUT, Examples, Symmetries, checked_symmetries, turned
+from .examples import MOST_HELD_OUT, Examples, Symmetries, checked_symmetries, random_symmetry
 
 FEW_IMAGES = 10  # below, a corner of each is held out, and above, some as a whole
 HELD_OUT_SIDE = 0.316  # of a corner, as a share of the image's: a tenth of its cells
@@ -75,7 +75,7 @@ class Windows:
             image = self.images[number]
             row, column = divmod(int(self.places[number][place]), self._room(image)[1])
             cells[index] = image[row : row + self.height, column : column + self.width]
-        return turned(cells, generator, self.symmetries)
+        return random_symmetry(cells, generator, self.symmetries)
 
     def split(self) -> tuple["Windows", Examples]:
         """The windows to learn from, and some that have no cell in common with them, held out to score with.
