@@ -388,7 +388,7 @@ def test_bad_queries_are_refused(prior):
 
 def test_examples_have_no_exact_answer():
     """A prior whose law is unknown has no exact posterior, and the refusal says so."""
-    with pytest.raises(InputError, match="toy priors only, not for Examples"):
+    with pytest.raises(InputError, match="known for toy priors only, not for Examples"):
         posterior(Examples(np.zeros((1, 2, 2), dtype=int), Palette.default(2)))
 
 
