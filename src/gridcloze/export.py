@@ -162,7 +162,10 @@ def to_onnx(model: "gridcloze.bert.Bert") -> bytes:
             opset_version=OPSET,
             verbose=False,
         )
-    return cast(Any, program).model_proto.SerializeToString()
+    proto = cast(Any, program).model_proto
+    for node in proto.graph.node:
+        node.ClearField("metadata_props")  # stack traces, which name the folders of this machine
+    return proto.SerializeToString()
 
 
 def with_metadata(model: bytes, key: str, value: str) -> bytes:
