@@ -115,13 +115,15 @@ def trained(
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        predictor = learned(examples(), path, budget, depth=depth, resume=True)
+        predictor = learned(examples(), path, budget, depth=depth, resume=True, more_record=_peak)
         if predictor.header.training["interrupted"]:
             raise KeyboardInterrupt
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        predictor.header.training["peak_MiB"] = round(peak)
         checkpoint.save(path, predictor)
     return checkpoint.load(path)
+
+
+def _peak() -> Figures:
+    return {"peak_MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
 
 
 def scored(predictor: Predictor, cells: Cells, hidden: Hidden) -> Figures:

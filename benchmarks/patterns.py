@@ -1,6 +1,6 @@
 """Whether samples look like the examples: proportions, variograms, connectivity, patterns, copies.
 
-Grids come as stacks (batch, height, width). Unknown cells (-1) do not count, nor does a pair or a pattern that has one.
+Grids are stacks (batch, height, width). Unknown cells (-1) do not count, nor does a pair or a pattern that has one.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,41 @@ from gridcloze.shapes import Cells, Hidden, Samples
 from gridcloze.words import InputError
 
 LAGS = 30  # in cells, down and across
-PATTERN_SIDE, PATCH_SIDE = 4, 11  # of a pattern whose law is compared, of a patch that is searched for, in cells
+PATTERN_SIDE, PATCH_SIDE = (
+    4,
+    11,
+)  # of patterns whose distributions are compared, of patches that are searched for, in cells
 Reference = Int[np.ndarray, "image image_height image_width"]
 BySymbol = Float[np.ndarray, "symbol"]
 ByLag = Float[np.ndarray, "axis lag symbol"]
-Ends = Int[np.ndarray, "line ..."]  # the axis along which pairs lie comes first
+Ends = Int[np.ndarray, "line ..."]  # the axis of the pairs comes first
 
 
 def proportions(cells: Cells, n_symbols: int) -> BySymbol:
-    """Share of the known cells that each symbol has. Raises InputError if no cell is known."""
+    """Return the share of each symbol among the known cells.
+
+    Parameters
+    ----------
+    cells
+        The grids.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    ndarray
+        A share for each symbol.
+
+    Raises
+    ------
+    InputError
+        If no cell is known.
+
+    Examples
+    --------
+    >>> proportions(np.array([[[0, 1, 1, -1, 1]]]), n_symbols=2)
+    array([0.25, 0.75])
+    """
     counts = np.bincount(cells[cells >= 0], minlength=n_symbols)
     if not counts.any():
         raise InputError("there is no known cell to measure")
@@ -30,11 +56,35 @@ def proportions(cells: Cells, n_symbols: int) -> BySymbol:
 
 
 def variogram(cells: Cells, n_symbols: int, share: BySymbol | None = None) -> ByLag:
-    """The indicator variogram of each symbol, divided by its sill.
+    """Return the indicator variogram of each symbol, divided by its sill.
 
-    Half of the share of pairs of cells, one lag apart, of which exactly one has the symbol, over p (1 - p), where p is
-    the share of the symbol, in these cells if it is not given (Journel & Huijbregts 1978; Deutsch & Journel 1998,
-    GSLIB): about 1 where cells know nothing of each other. NaN where p is 0 or 1, and for a lag that no pair has.
+    Parameters
+    ----------
+    cells
+        The grids.
+    n_symbols
+        The number of symbols.
+    share
+        The share p of each symbol, from which the sill p (1 - p) follows; by default its share in these cells.
+
+    Returns
+    -------
+    ndarray
+        For pairs down and across, lags of 1…30 cells and each symbol: half of the share of pairs of which exactly one
+        has the symbol, divided by the sill. It is about 1 where cells are independent, and NaN where p is 0 or 1 and
+        for a lag that no pair has.
+
+    Notes
+    -----
+    Journel & Huijbregts 1978; Deutsch & Journel 1998 (GSLIB).
+
+    Examples
+    --------
+    On a chessboard neighbours are never equal, and cells two apart always are:
+
+    >>> board = np.indices((8, 8)).sum(axis=0)[None] % 2
+    >>> variogram(board, n_symbols=2)[0, :4, 1]
+    array([2., 0., 2., 0.])
     """
     share = proportions(cells, n_symbols) if share is None else share
     sill = np.where((share > 0) & (share < 1), share * (1 - share), np.nan)
@@ -42,8 +92,8 @@ def variogram(cells: Cells, n_symbols: int, share: BySymbol | None = None) -> By
     def unlike(axis: int, lag: int) -> BySymbol:
         first, second = pairs(cells, axis, lag)
         known = (first >= 0) & (second >= 0)
-        one_has_it = known & (first != second)
-        ends = np.concatenate([first[one_has_it], second[one_has_it]])
+        differ = known & (first != second)
+        ends = np.concatenate([first[differ], second[differ]])
         return np.bincount(ends, minlength=n_symbols) / known.sum() / 2
 
     with np.errstate(invalid="ignore"):
@@ -51,10 +101,34 @@ def variogram(cells: Cells, n_symbols: int, share: BySymbol | None = None) -> By
 
 
 def connectivity(cells: Cells, n_symbols: int) -> ByLag:
-    """The probability that two cells, one lag apart and both with the symbol, are in one component of it.
+    """Return the probability that two cells of one symbol belong to the same connected component.
 
-    The connectivity function of Renard & Allard (2013, doi:10.1016/j.advwatres.2011.12.001), with components of cells
-    that touch along a side. NaN where no pair has the symbol. It needs SciPy.
+    Cells are connected along their sides. It needs SciPy.
+
+    Parameters
+    ----------
+    cells
+        The grids.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    ndarray
+        For pairs down and across, lags of 1…30 cells and each symbol; NaN where no pair has the symbol.
+
+    Notes
+    -----
+    The connectivity function of Renard & Allard 2013, doi:10.1016/j.advwatres.2011.12.001.
+
+    Examples
+    --------
+    Two white bars across, with a black one between them:
+
+    >>> bars = np.repeat([1, 1, 0, 1, 1], 5).reshape(1, 5, 5)
+    >>> connectivity(bars, n_symbols=2)[:, :3, 1]
+    array([[1., 0., 0.],
+           [1., 1., 1.]])
     """
     components = _components(cells, n_symbols)
 
@@ -69,10 +143,29 @@ def connectivity(cells: Cells, n_symbols: int) -> ByLag:
 
 
 def errors(samples: Cells, reference: Reference, n_symbols: int) -> dict[str, float]:
-    """Of proportions, variograms and connectivity: how far a sample is from the reference, absolute, in the mean.
+    """Measure how far samples are from a reference in proportions, variograms and connectivity.
 
-    The mean is over samples, symbols, and axes and lags, as far as both are defined. All variograms are divided by the
-    sill of the reference, so that a sample of one symbol only does not get away with it.
+    Parameters
+    ----------
+    samples
+        The grids that are judged.
+    reference
+        The grids that they should look like.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    dict
+        For "proportions", "variogram" and "connectivity" the mean absolute difference over samples, symbols, axes and
+        lags for which both are defined. All variograms are divided by the sill of the reference, so that a sample of a
+        single symbol counts too.
+
+    Examples
+    --------
+    >>> board = np.indices((8, 8)).sum(axis=0)[None] % 2
+    >>> errors(np.zeros_like(board), board, n_symbols=2)["proportions"]
+    0.5
     """
     share = proportions(reference, n_symbols)
     measures = {
@@ -92,39 +185,121 @@ def errors(samples: Cells, reference: Reference, n_symbols: int) -> dict[str, fl
 def pattern_divergence_bits(
     cells: Cells, reference: Reference, corners: Bool[np.ndarray, "height-3 width-3"] | None = None
 ) -> float:
-    """Jensen–Shannon divergence of the laws of 4×4 patterns: 0 if they are equal, 1 if they have none in common.
+    """Return the Jensen–Shannon divergence of the distributions of 4×4 patterns.
 
-    `corners` tells which places the top left cell of a pattern in `cells` may have, so that those across a border can
-    be told from those inside; all if None. Two small samples of one law differ too, so compare equal numbers of
-    patterns. Raises InputError if there is no pattern.
+    Parameters
+    ----------
+    cells
+        The grids that are judged.
+    reference
+        The grids that they should look like.
+    corners
+        Which positions the top left cell of a pattern in `cells` may have, so that patterns across a border can be
+        compared with those inside; all by default.
+
+    Returns
+    -------
+    float
+        0 if the distributions are equal, 1 if they have no pattern in common. Two small samples of the same
+        distribution differ too, so compare equal numbers of patterns.
+
+    Raises
+    ------
+    InputError
+        If there is no pattern without unknown cells, or the grids are too small for one.
+
+    Examples
+    --------
+    >>> board = np.indices((8, 8)).sum(axis=0)[None] % 2
+    >>> pattern_divergence_bits(board, np.zeros_like(board))
+    1.0
     """
     own, others = _numbered([cells, reference], PATTERN_SIDE)
-    counts = [_known(own if corners is None else own[:, corners]), _known(others)]
-    most = max(numbers.max() for numbers in counts) + 1
-    laws = np.stack([np.bincount(numbers, minlength=most) / numbers.size for numbers in counts])
-    of_mixture, *of_each = entropy_bits(np.stack([laws.mean(axis=0), *laws]))
+    patterns = [_known(own if corners is None else own[:, corners]), _known(others)]
+    most = max(pattern.max() for pattern in patterns) + 1
+    shares = np.stack([np.bincount(pattern, minlength=most) / pattern.size for pattern in patterns])
+    of_mixture, *of_each = entropy_bits(np.stack([shares.mean(axis=0), *shares]))
     return float(of_mixture - np.mean(of_each))
 
 
 def copied_share(samples: Cells, examples: Reference) -> float:
-    """Share of the 11×11 patches of samples that stand in the examples cell for cell.
+    """Return the share of the 11×11 patches of samples that occur in the examples, cell for cell.
 
-    Patches of one symbol are copies too, so judge it beside the share of grids that were held out. Raises InputError
-    if there is no patch.
+    Parameters
+    ----------
+    samples
+        The grids that are judged.
+    examples
+        The grids that may have been copied.
+
+    Returns
+    -------
+    float
+        0…1. Patches of one symbol count as copies too, so compare with the share of held-out grids.
+
+    Raises
+    ------
+    InputError
+        If there is no patch without unknown cells, or the grids are too small for one.
+
+    Examples
+    --------
+    >>> board = np.indices((12, 12)).sum(axis=0)[None] % 2
+    >>> copied_share(board, board), copied_share(board, np.zeros_like(board))
+    (1.0, 0.0)
     """
     own, others = _numbered([samples, examples], PATCH_SIDE)
     return float(np.isin(_known(own), _known(others)).mean())
 
 
 def honoured_share(samples: Samples, cells: Cells, hidden: Hidden) -> float:
-    """Share of the visible cells that the samples (batch, n, height, width) left as they were; 1 if none is visible."""
+    """Return the share of the visible cells that samples keep.
+
+    Parameters
+    ----------
+    samples
+        Filled grids, of shape (batch, n, height, width).
+    cells, hidden
+        The puzzles.
+
+    Returns
+    -------
+    float
+        0…1; 1 if no cell is visible.
+
+    Examples
+    --------
+    >>> honoured_share(np.array([[[[1, 1, 0]]]]), np.array([[[1, 0, 0]]]), np.array([[[False, False, True]]]))
+    0.5
+    """
     visible = np.broadcast_to((~hidden & (cells >= 0))[:, None], samples.shape)
     changed = (samples != cells[:, None]) & visible
     return float(1 - changed.sum() / max(visible.sum(), 1))
 
 
 def pairs(cells: Cells, axis: int, lag: int) -> tuple[Ends, Ends]:
-    """The two ends of each pair of cells that are `lag` apart along an axis."""
+    """Return the two ends of each pair of cells.
+
+    Parameters
+    ----------
+    cells
+        The grids.
+    axis
+        The axis along which the pairs lie; it comes first in what is returned.
+    lag
+        How far the ends are apart, in cells.
+
+    Returns
+    -------
+    tuple of ndarray
+        The first and the second ends, views of the grids.
+
+    Examples
+    --------
+    >>> first, second = pairs(np.array([[[1, 2, 3]]]), axis=2, lag=2)
+    >>> first.ravel(), second.ravel()
+    (array([1]), array([3]))
+    """
     lines = np.moveaxis(cells, axis, 0)
     return lines[:-lag], lines[lag:]
 
@@ -138,7 +313,7 @@ def _components(cells: Cells, n_symbols: int) -> Cells:
     from scipy import ndimage
 
     sides = np.zeros((3, 3, 3), dtype=bool)
-    sides[1] = ndimage.generate_binary_structure(2, 1)  # and none from grid to grid
+    sides[1] = ndimage.generate_binary_structure(2, 1)  # and nothing from grid to grid
     components, of_symbol = np.zeros(cells.shape, dtype=np.int64), np.empty(cells.shape, dtype=np.int64)
     for symbol in range(n_symbols):
         ndimage.label(cells == symbol, sides, output=of_symbol)
@@ -147,9 +322,9 @@ def _components(cells: Cells, n_symbols: int) -> Cells:
 
 
 def _numbered(stacks: list[np.ndarray], side: int) -> list[np.ndarray]:
-    """For each place of a square in each stack its number, -1 with an unknown cell: the same number for equal squares.
+    """The number of the square at each position of each stack, the same for equal squares; -1 with an unknown cell.
 
-    Two equal neighbours make an equal pair, so squares are named by doubling (Karp, Miller & Rosenberg 1972).
+    Two equal neighbours make an equal pair, so squares are numbered by doubling (Karp, Miller & Rosenberg 1972).
     """
     for stack in stacks:
         if min(stack.shape[1:]) < side:
@@ -171,11 +346,11 @@ def _numbered_pairs(stacks: list[np.ndarray], axis: int, step: int) -> list[np.n
         lines = np.moveaxis(stack, axis, 0).astype(np.int64)
         first, second = lines[:-step], lines[step:]
         pairs.append(np.where((first < 0) | (second < 0), -1, first * base + second))
-    found, numbers = np.unique(np.concatenate([pair.ravel() for pair in pairs]), return_inverse=True)
+    distinct, numbers = np.unique(np.concatenate([pair.ravel() for pair in pairs]), return_inverse=True)
     ends = np.cumsum([pair.size for pair in pairs])[:-1]
     return [
         np.moveaxis(part.reshape(pair.shape), 0, axis)
-        for part, pair in zip(np.split(numbers - (found[0] < 0), ends), pairs, strict=True)
+        for part, pair in zip(np.split(numbers - (distinct[0] < 0), ends), pairs, strict=True)
     ]
 
 

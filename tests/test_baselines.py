@@ -78,7 +78,7 @@ def test_nearest_errs_where_the_nearest_cell_does():
     cells, generator = channels[400:410], np.random.default_rng(0)
     hidden = generator.random(cells.shape) < 0.8
     nearest = Nearest(channels[:20], 2)
-    assert (nearest.laws[1:6].argmax(-1) == [0, 1]).all()
+    assert (nearest.shares[1:6].argmax(-1) == [0, 1]).all()
     distance, symbol = nearest_visible(cells, hidden)
     assert distance.max() < 5.5
     assert scoring.error(nearest.marginals(cells, hidden), cells, hidden) == (symbol != cells)[hidden].mean()

@@ -252,13 +252,11 @@ def test_examples_are_drawn_with_replacement():
     assert not isinstance(examples, KnownPrior)
 
 
-def test_examples_are_read(tmp_path):
-    """Examples come from a file with unknown cells as -1, and an empty array is refused."""
-    cells = np.array([[[0, 1], [2, -1]], [[2, 2], [1, 0]]])
-    np.save(tmp_path / "grids.npy", cells)
-    examples = Examples.read(tmp_path / "grids.npy")
-    assert (examples.cells == cells).all()
-    assert (examples.height, examples.width, examples.n_symbols) == (2, 2, 3)
+def test_examples_need_a_grid():
+    """Examples have the size of their grids and the symbols of their palette, and an empty array is refused."""
+    cells = np.array([[[0, 1, 0], [2, -1, 0]], [[2, 2, 2], [1, 0, 0]]])
+    examples = Examples(cells, Palette.default(3))
+    assert (examples.height, examples.width, examples.n_symbols) == (2, 3, 3)
     with pytest.raises(InputError, match="no example"):
         Examples(cells[:0], examples.palette)
 

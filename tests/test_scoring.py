@@ -105,7 +105,7 @@ def test_reliability_of_a_case_worked_out_by_hand():
     marginals = np.broadcast_to(np.array([0.1, 0.9]), (1, 1, 6, 2))
     white = scoring.reliability(marginals, cells, hidden, symbol=1)
     assert white.count.sum() == white.count[13] == 4
-    assert (white.said[13], white.seen[13]) == pytest.approx((0.9, 0.75))
+    assert (white.predicted[13], white.observed[13]) == pytest.approx((0.9, 0.75))
     assert scoring.reliability(marginals, cells, hidden).expected_calibration_error == pytest.approx(0.15)
     assert scoring.brier(marginals, cells, hidden) == pytest.approx((3 * 0.02 + 1.62) / 4)
 

@@ -16,6 +16,7 @@ from gridcloze.bert import Bert, BertConfig
 from gridcloze.calibrating import calibrate
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
+from gridcloze.learning import learn
 from gridcloze.muon import orthogonalised
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors.examples import Examples
@@ -97,6 +98,25 @@ def test_a_state_of_another_training_is_refused(tmp_path):
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(InputError, match="is damaged"):
         Training(fresh(), PRIOR, HELD_OUT, Budget(steps=2), state_path=state, settings="one").run(resume=True)
+
+
+def test_the_record_of_a_model_is_complete_in_its_header(tmp_path):
+    """More entries stand in the header as they are when the training is over, and name no state to resume from."""
+    examples, state = Examples(PRIOR.sample(40, np.random.default_rng(0)), Palette.default(2)), tmp_path / "state"
+    records = []
+
+    def interrupt(progress):
+        records.append({"note": progress.steps})
+        if progress.steps == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def learned(**options):
+        return learn(examples, Budget(steps=4), 1, 1, state_path=state, **options).header.training
+
+    assert learned(report=interrupt)["interrupted"]
+    resumed = learned(report=interrupt, resume=True, more_record=lambda: records[-1])
+    assert (resumed["steps"], resumed["note"], resumed["data"]) == (4, 4, examples.record["data"])
+    assert "note" not in learned()
 
 
 def test_unknown_cells_are_hidden_and_never_scored():

@@ -16,15 +16,43 @@ from .training import BATCH_SIZE
 
 CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
 LEAST_GRIDS, MOST_GRIDS = 64, 8192
-MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # and how many held-out cells there must be for each
+MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # the held-out cells that there are for each temperature
 MOST_LOG_TEMPERATURE = 2.0
 
 
 @torch.no_grad()
 def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) -> Calibration:
-    """The temperatures with the fewest bits per hidden cell on held-out grids (n, height, width) under the test law.
+    """Find the temperatures that give the fewest bits per hidden cell on held-out grids.
 
-    As many, from little hidden to much, as there are cells to tell them apart, and `most` at the most.
+    The hidden cells are those of `evaluation_hiding`. There are as many temperatures, from few hidden cells to many, as
+    there are groups of 500 known cells.
+
+    Parameters
+    ----------
+    model
+        A network with `n_symbols` that turns tokens into logits.
+    held_out
+        Grids that the model did not learn from; -1 stands for an unknown cell.
+    most
+        The largest number of temperatures.
+
+    Returns
+    -------
+    Calibration
+        Temperatures by the hidden fraction of a grid.
+
+    Examples
+    --------
+    The held-out grids have 1,200 known cells, enough for two temperatures:
+
+    >>> import numpy as np
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.calibrating import calibrate
+    >>> from gridcloze.priors import Mirror
+    >>> held_out = Mirror(2, 2).sample(300, np.random.default_rng(0))
+    >>> calibration = calibrate(Bert(BertConfig(2, 2, n_symbols=2, depth=1)), held_out)
+    >>> [round(fraction, 2) for fraction in calibration.hidden_fractions]
+    [0.56, 1.0]
     """
     generator = np.random.default_rng(1)
     n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
@@ -45,11 +73,11 @@ def _logits(model: nn.Module, cells: Cells, hidden: Hidden) -> np.ndarray:
 
 
 def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: np.ndarray) -> float:
-    said, true = torch.from_numpy(logits[group][scored[group]]), torch.from_numpy(cells[group][scored[group]])
+    of_group, true = torch.from_numpy(logits[group][scored[group]]), torch.from_numpy(cells[group][scored[group]])
     if len(true) == 0:
         return 1.0
     bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
-    found = minimize_scalar(
-        lambda log: F.cross_entropy(said / np.exp(log), true).item(), bounds=bounds, method="bounded"
+    minimum = minimize_scalar(
+        lambda log: F.cross_entropy(of_group / np.exp(log), true).item(), bounds=bounds, method="bounded"
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))

@@ -1,11 +1,10 @@
-"""A trained model without torch: written as ONNX, answered by ONNX Runtime."""
+"""A trained model without torch: written as ONNX, run by ONNX Runtime."""
 
 import contextlib
 import io
 import logging
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,7 +12,7 @@ from jaxtyping import Float
 
 from .logits import Calibration, LogitsPredictor
 from .shapes import Cells, Marginals
-from .words import InputError
+from .words import AnyPath, InputError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,7 +23,39 @@ OPSET = 20  # of ONNX operators
 
 
 class OnnxPredictor(LogitsPredictor):
-    """A session of ONNX Runtime as a Predictor."""
+    """An ONNX model as a Predictor.
+
+    Parameters
+    ----------
+    session
+        A session of a model with the input `tokens` and the outputs `logits` and `attention`.
+    n_symbols
+        The number of symbols.
+    calibration
+        The temperatures that the logits are divided by; all 1 by default.
+
+    Examples
+    --------
+    A model whose logits are 5 for the symbol of a visible cell, and 0 for all symbols of a hidden one:
+
+    >>> import numpy as np
+    >>> import onnx.parser
+    >>> from gridcloze.export import OnnxPredictor, open_session
+    >>> model = onnx.parser.parse_model('''
+    ...     <ir_version: 8, opset_import: ["": 20]>
+    ...     fives (int64[batch, height, width] tokens) => (float[batch, height, width, symbol] logits) {
+    ...         n_symbols = Constant<value = int64 {2}> ()
+    ...         off_on = Constant<value = float[2] {0.0, 5.0}> ()
+    ...         logits = OneHot<axis = -1> (tokens, n_symbols, off_on)
+    ...     }''')
+    >>> predictor = OnnxPredictor(open_session(model.SerializeToString(), "fives.onnx"), n_symbols=2)
+    >>> predictor.logits(np.array([[[1, 2]]]))
+    array([[[[0., 5.],
+             [0., 0.]]]], dtype=float32)
+    >>> predictor.marginals(np.array([[[1, 0]]]), np.array([[[False, True]]]))
+    array([[[[0. , 1. ],
+             [0.5, 0.5]]]])
+    """
 
     pass_cells = 2048  # it is as fast with so few
 
@@ -37,12 +68,49 @@ class OnnxPredictor(LogitsPredictor):
         return cast(np.ndarray, self.session.run(["logits"], {"tokens": tokens})[0])
 
     def attention(self, tokens: Cells) -> Float[np.ndarray, "batch layer head query key"]:
-        """The attention weights of each layer; see `Bert.forward`."""
+        """Return the attention weights of each layer.
+
+        Parameters
+        ----------
+        tokens
+            The symbol of each visible cell, and `n_symbols` for each hidden one.
+
+        Returns
+        -------
+        ndarray
+            See `Bert.forward`.
+        """
         return cast(np.ndarray, self.session.run(["attention"], {"tokens": tokens})[0])
 
 
-def open_session(model: bytes, path: Path) -> "onnxruntime.InferenceSession":
-    """A session of an ONNX model; raises InputError, which names `path`, for bytes that are none."""
+def open_session(model: bytes, path: AnyPath) -> "onnxruntime.InferenceSession":
+    """Open an ONNX model for inference.
+
+    Parameters
+    ----------
+    model
+        The bytes of the model.
+    path
+        The file that they come from, for the error message.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+        A session that runs in one thread, as several passes run at once.
+
+    Raises
+    ------
+    InputError
+        If the bytes are no ONNX model.
+
+    Examples
+    --------
+    >>> from gridcloze.export import open_session
+    >>> open_session(b"no model", "model.onnx")
+    Traceback (most recent call last):
+    ...
+    gridcloze.words.InputError: model.onnx is not an exported model, or it is truncated (...)
+    """
     import onnxruntime  # slow to import, and other models do without
 
     try:
@@ -54,7 +122,26 @@ def open_session(model: bytes, path: Path) -> "onnxruntime.InferenceSession":
 
 
 def to_onnx(model: "gridcloze.bert.Bert") -> bytes:
-    """An ONNX model with input `tokens` and outputs `logits` and `attention`, for any number of grids of any size."""
+    """Write a model as ONNX, for any number of grids of any size.
+
+    Parameters
+    ----------
+    model
+        The model.
+
+    Returns
+    -------
+    bytes
+        An ONNX model with the input `tokens` and the outputs `logits` and `attention`; see `Bert.forward`.
+
+    Examples
+    --------
+    It takes about ten seconds, so this example is not run as a test:
+
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.export import to_onnx
+    >>> graph = to_onnx(Bert(BertConfig(4, 4, n_symbols=2, depth=1)))  # doctest: +SKIP
+    """
     import torch
 
     class Outputs(torch.nn.Module):
@@ -75,12 +162,35 @@ def to_onnx(model: "gridcloze.bert.Bert") -> bytes:
             opset_version=OPSET,
             verbose=False,
         )
-    return cast(Any, program).model_proto.SerializeToString()
+    proto = cast(Any, program).model_proto
+    for node in proto.graph.node:
+        node.ClearField("metadata_props")  # stack traces, which name the folders of this machine
+    return proto.SerializeToString()
 
 
 def with_metadata(model: bytes, key: str, value: str) -> bytes:
-    """An ONNX model with one more entry of metadata, at its end: messages of protobuf one after the other are one."""
-    import onnx
+    """Append an entry of metadata to an ONNX model.
+
+    Parameters
+    ----------
+    model
+        The bytes of the model.
+    key, value
+        The entry.
+
+    Returns
+    -------
+    bytes
+        The model, then the entry.
+
+    Examples
+    --------
+    >>> import onnx
+    >>> from gridcloze.export import with_metadata
+    >>> onnx.ModelProto.FromString(with_metadata(b"", "author", "me")).metadata_props[0].value
+    'me'
+    """
+    import onnx  # its messages, one after the other, are one message
 
     entry = onnx.StringStringEntryProto(key=key, value=value)
     return model + onnx.ModelProto(metadata_props=[entry]).SerializeToString()
@@ -88,7 +198,7 @@ def with_metadata(model: bytes, key: str, value: str) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What the exporter tells is for those who write exporters."""
+    """Keep silent what the exporter prints, which is for those who write exporters."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

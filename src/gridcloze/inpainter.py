@@ -138,8 +138,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             examples = Windows(list(cells), palette, (self.windows, self.windows), self.symmetries)
         else:
             examples = Examples(cells, palette, self.symmetries)
-        self.predictor_ = learn(examples, budget, self.random_state, self.depth)
-        self.predictor_.header.training["symbols"] = self.symbols_.tolist()
+        symbols = {"symbols": self.symbols_.tolist()}
+        self.predictor_ = learn(examples, budget, self.random_state, self.depth, more_record=lambda: symbols)
         return self
 
     def fill(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803

@@ -1,7 +1,7 @@
 """From examples to a trained, calibrated model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,14 +21,39 @@ from .words import __version__
 
 
 class Learnable(Prior, Protocol):
-    """A prior that a model is made from: its palette, what a model file says of it, and a part that is held out."""
+    """A prior that a model can be made from, such as `Examples` and `Windows`.
+
+    Attributes
+    ----------
+    palette
+        How the symbols look.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.files.palettes import Palette
+    >>> from gridcloze.priors import Examples
+    >>> learned, held_out = Examples(np.zeros((20, 4, 4), int), Palette.default(2)).split()
+    >>> len(learned.cells), len(held_out.cells)
+    (18, 2)
+    """
 
     palette: Palette
 
     @property
-    def record(self) -> dict[str, Any]: ...
+    def record(self) -> dict[str, Any]:
+        """What a model file says about the data."""
+        ...
 
-    def split(self) -> tuple[Prior, Examples]: ...
+    def split(self) -> tuple[Prior, Examples]:
+        """Split the grids into those to learn from and those to score with.
+
+        Returns
+        -------
+        tuple of Prior and Examples
+            The grids to learn from, and those that are held out.
+        """
+        ...
 
 
 def learn(
@@ -40,19 +65,68 @@ def learn(
     report: Callable[[Progress], None] = lambda progress: None,
     state_path: Path | None = None,
     resume: bool = False,
+    more_record: Callable[[], Mapping[str, Any]] = dict,
 ) -> TrainedPredictor:
-    """Train a model on examples and calibrate it on those held out; see `training.Training` for what it raises."""
+    """Train a model on examples, and calibrate it on those held out.
+
+    Parameters
+    ----------
+    examples
+        Where the grids come from.
+    budget
+        How long to train.
+    seed
+        The seed of all random numbers.
+    depth
+        The number of layers, from which the other sizes of the model follow; 6 by default.
+    scale
+        The side of a cell in the pictures of the examples, in pixels, for the header.
+    report, state_path
+        See `Training`.
+    resume
+        Whether to continue from the state in `state_path`, if there is one.
+    more_record
+        Called when the training is over; returns further entries of the training record in the header.
+
+    Returns
+    -------
+    TrainedPredictor
+        The model with its header.
+
+    Raises
+    ------
+    InputError
+        If the state to resume from is damaged, or belongs to other examples or options.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.files.palettes import Palette
+    >>> from gridcloze.learning import learn
+    >>> from gridcloze.priors import Examples, Mirror
+    >>> from gridcloze.training import Budget
+    >>> examples = Examples(Mirror(2, 2).sample(40, np.random.default_rng(0)), Palette.default(2))
+    >>> model = learn(examples, Budget(steps=2), depth=1, more_record=lambda: {"note": "a short training"})
+    >>> model.header.training["steps"], model.header.training["note"]
+    (2, 'a short training')
+    """
     config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
-    record = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
+    settings = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Bert(config)
-    settings = json.dumps({**record, **asdict(config)}, sort_keys=True)
-    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings).run(resume)
-    record |= {"steps": progress.steps, "seconds": progress.seconds, "interrupted": progress.interrupted}
-    record["held_out_bits_per_hidden_cell"] = progress.held_out_bits_per_hidden_cell
+    settings_text = json.dumps({**settings, **asdict(config)}, sort_keys=True)
+    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text).run(resume)
     calibration = calibrate(model, held_out.cells)
+    record = {
+        **settings,
+        "steps": progress.steps,
+        "seconds": progress.seconds,
+        "interrupted": progress.interrupted,
+        "held_out_bits_per_hidden_cell": progress.held_out_bits_per_hidden_cell,
+        **more_record(),
+    }
     windows = isinstance(examples, Windows)
     header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
     return TrainedPredictor(NetworkPredictor(model, calibration), header)

@@ -13,61 +13,122 @@ from jaxtyping import Float
 from .predictor import known_or, softmax, tokens_of
 from .shapes import Cells, Hidden, Marginals
 
-GRIDS_A_PASS = 64  # that a pass reads
+GRIDS_A_PASS = 64  # at most
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperatures of logits by the hidden fraction of a grid, interpolated (Guo et al. 2017, arXiv:1706.04599)."""
+    """Temperatures of logits, interpolated by the hidden fraction of a grid.
+
+    Parameters
+    ----------
+    hidden_fractions
+        Shares of hidden cells, ascending.
+    temperatures
+        What logits are divided by at each of them; above 1 the probabilities become less extreme.
+
+    Notes
+    -----
+    Temperature scaling (Guo et al. 2017, arXiv:1706.04599), which has one temperature for all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.logits import Calibration
+    >>> calibration = Calibration((0.25, 0.75), (0.8, 1.2))
+    >>> calibration.temperature(np.array([[[True, False]], [[True, True]]]))
+    array([1. , 1.2])
+    """
 
     hidden_fractions: tuple[float, ...] = (0.0,)
     temperatures: tuple[float, ...] = (1.0,)
 
     def temperature(self, hidden: Hidden) -> Float[np.ndarray, "batch"]:
-        """What the logits of each grid are to be divided by."""
+        """Return the temperature of each grid.
+
+        Parameters
+        ----------
+        hidden
+            True where a cell is hidden.
+
+        Returns
+        -------
+        ndarray
+            What its logits are divided by.
+        """
         return np.interp(hidden.mean(axis=(1, 2)), self.hidden_fractions, self.temperatures)
 
 
 class LogitsPredictor(ABC):
-    """A Predictor made of logits: what a trained model is, whatever it runs on.
+    """A Predictor made of logits: a trained model, whatever it runs on.
 
-    Passes have one fixed shape, so that rounding does not depend on the company a grid is in. Several of them run at
-    once, each in one thread: on small matrices that is faster than many threads to a pass, and nothing waits in a spin.
+    All forward passes for grids of one size have the same shape, so that rounding does not depend on which grids are
+    asked about together. Several passes run at once, each in one thread: on small matrices that is faster than many
+    threads for one pass.
+
+    Parameters
+    ----------
+    n_symbols
+        The number of symbols.
+    calibration
+        The temperatures that the logits are divided by; all 1 by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.logits import LogitsPredictor
+    >>> class ThreeToOne(LogitsPredictor):
+    ...     def logits(self, tokens):
+    ...         return np.log(np.full((*tokens.shape, 2), [3.0, 1.0]))
+    >>> cells, hidden = np.array([[[1, 1]]]), np.array([[[True, False]]])
+    >>> ThreeToOne(n_symbols=2).marginals(cells, hidden)
+    array([[[[0.75, 0.25],
+             [0.  , 1.  ]]]])
     """
 
-    window = None  # it answers whole grids
-
-    pass_cells = 4096  # that a pass reads at least: enough to be fast in bulk, few enough to answer one grid at once
+    window: tuple[int, int] | None = None
+    pass_cells = 4096  # at least: enough to be fast in bulk, few enough to answer one grid at once
 
     def __init__(self, n_symbols: int, calibration: Calibration | None = None):
         self.n_symbols, self.calibration = n_symbols, calibration or Calibration()
 
     @abstractmethod
     def logits(self, tokens: Cells) -> Marginals:
-        """The logits of every cell; a token is a symbol, or `n_symbols` for a hidden cell."""
+        """Return the logits of every cell.
+
+        Parameters
+        ----------
+        tokens
+            The symbol of each visible cell, and `n_symbols` for each hidden one.
+
+        Returns
+        -------
+        ndarray
+            A logit for each symbol of each cell.
+        """
 
     @staticmethod
     def start_thread() -> None:
-        """Done once by every thread that passes run in."""
+        """Prepare a thread; each thread that passes run in calls it once."""
         return
 
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        """The probability of each symbol at each hidden cell; visible cells keep theirs."""
+        """See `Predictor.marginals`."""
         tokens = tokens_of(cells, hidden, self.n_symbols)
         chunk = max(1, min(GRIDS_A_PASS, self.pass_cells // max(1, tokens[0].size))) if len(tokens) else 1
         parts = [tokens[start : start + chunk] for start in range(0, len(tokens), chunk)]
-        in_turn = _workers(self.start_thread).map if len(parts) > 1 else map
-        passes = list(in_turn(lambda part: self._one_pass(part, chunk), parts))
+        run_all = _workers(self.start_thread).map if len(parts) > 1 else map
+        passes = list(run_all(lambda part: self._one_pass(part, chunk), parts))
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
         temperature = self.calibration.temperature(hidden)[:, None, None, None]
-        laws = known_or(logits / temperature, cells, hidden)
-        laws[hidden] = softmax(laws[hidden])
-        return laws
+        marginals = known_or(logits / temperature, cells, hidden)
+        marginals[hidden] = softmax(marginals[hidden])
+        return marginals
 
     def _one_pass(self, tokens: Cells, chunk: int) -> Marginals:
-        full = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
-        full[: len(tokens)] = tokens
-        return self.logits(full)[: len(tokens)].astype(np.float64)
+        padded = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
+        padded[: len(tokens)] = tokens
+        return self.logits(padded)[: len(tokens)].astype(np.float64)
 
 
 @cache

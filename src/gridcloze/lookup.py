@@ -13,14 +13,36 @@ QUERIES_AT_ONCE = 256
 
 
 class Lookup:
-    """A Predictor that remembers examples (n, height, width) and asks those nearest to the visible cells.
+    """A Predictor that remembers examples, and answers with those that differ least from the visible cells.
 
-    Its marginal is the share of a symbol among the examples with the fewest mismatches, each symbol counted half
-    a time more (the Jeffreys prior), since a memory of few examples excludes nothing. Raises InputError for examples
-    with unknown cells.
+    The probability of a symbol is its share among the examples with the fewest mismatches. Each symbol is counted half
+    a time more (the Jeffreys prior), since a memory of few examples excludes nothing.
+
+    Parameters
+    ----------
+    examples
+        Grids without unknown cells, of shape (n, height, width).
+    n_symbols
+        The number of symbols.
+
+    Raises
+    ------
+    InputError
+        If an example has an unknown cell.
+
+    Examples
+    --------
+    Two of the three examples agree with the visible cell, and one of the two is white in the middle:
+
+    >>> import numpy as np
+    >>> from gridcloze.lookup import Lookup
+    >>> lookup = Lookup(np.array([[[0, 0, 0]], [[1, 0, 0]], [[1, 1, 0]]]), n_symbols=2)
+    >>> cells, hidden = np.array([[[1, 0, 0]]]), np.array([[[False, True, True]]])
+    >>> lookup.marginals(cells, hidden)[0, 0, :, 1]
+    array([1.        , 0.5       , 0.16666667])
     """
 
-    window = None  # it answers whole grids
+    window: tuple[int, int] | None = None
 
     def __init__(self, examples: Cells, n_symbols: int):
         if (examples < 0).any():
@@ -29,12 +51,27 @@ class Lookup:
         self.n_symbols = n_symbols
 
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        """Shares among the nearest examples; see `Predictor`."""
+        """See `Predictor.marginals`."""
         shares = [self._shares(nearest) for nearest in self._nearest(cells, hidden)]
         return known_or(np.stack(shares), cells, hidden)
 
     def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples:
-        """`n` fills of each grid, each the hidden part of one of the nearest examples."""
+        """Fill the hidden cells of each grid from one of the examples that differ least, drawn at random.
+
+        Parameters
+        ----------
+        cells, hidden
+            The grids, and which of their cells are hidden.
+        n
+            The number of samples of each grid.
+        generator
+            The source of all random numbers.
+
+        Returns
+        -------
+        ndarray
+            Filled grids, of shape (batch, n, height, width).
+        """
         drawn = np.empty((len(cells), n, *cells.shape[1:]), dtype=np.int64)
         for grid, nearest in enumerate(self._nearest(cells, hidden)):
             weights = self.counts * nearest
@@ -42,7 +79,7 @@ class Lookup:
         return np.where(hidden[:, None], drawn, cells[:, None])
 
     def _nearest(self, cells: Cells, hidden: Hidden) -> Iterator[np.ndarray]:
-        """For one grid after the other, which examples differ from it in the fewest visible cells."""
+        """For one grid after the other: which examples differ from it in the fewest visible cells."""
         for start in range(0, len(cells), QUERIES_AT_ONCE):
             part = slice(start, start + QUERIES_AT_ONCE)
             for distance in mismatches(cells[part], hidden[part], self.examples, self.n_symbols):
@@ -51,5 +88,5 @@ class Lookup:
     def _shares(self, chosen: np.ndarray) -> np.ndarray:
         examples, counts = self.examples[chosen], self.counts[chosen]
         symbols = np.arange(self.n_symbols)
-        seen = np.einsum("n,nhwk->hwk", counts, examples[..., None] == symbols) + 0.5
-        return seen / seen.sum(-1, keepdims=True)
+        smoothed = np.einsum("n,nhwk->hwk", counts, examples[..., None] == symbols) + 0.5
+        return smoothed / smoothed.sum(-1, keepdims=True)

@@ -3,16 +3,37 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
 
 class Muon(Optimizer):
-    """Momentum whose steps are made orthogonal, so that all directions of a matrix learn (Jordan et al. 2024).
+    """Momentum whose steps are made orthogonal, so that all directions of a matrix learn.
 
-    The rule of `torch.optim.Muon` with `match_rms_adamw` and no weight decay; matrices of one shape are treated
-    as one batch, which makes it 2.7 times as fast on small ones (LOG.md).
-    Source: https://kellerjordan.github.io/posts/muon and arXiv:2502.16982, eq. 4.
+    Parameters
+    ----------
+    groups
+        Parameter groups as every optimizer of torch takes them, of matrices only: "params" and "lr".
+    momentum
+        The share of the running mean of gradients that each step keeps.
+
+    Notes
+    -----
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon, with the step size of arXiv:2502.16982, eq. 4. The
+    rule is that of `torch.optim.Muon` with `match_rms_adamw` and no weight decay; matrices of one shape are treated as
+    one batch, which makes it 2.7 times as fast on small ones (LOG.md).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gridcloze.muon import Muon
+    >>> matrix = torch.nn.Parameter(torch.zeros(2, 2))
+    >>> matrix.grad = torch.tensor([[5.0, 0.0], [0.0, 1.0]])
+    >>> Muon([{"params": [matrix], "lr": 1.0}]).step()
+    >>> matrix.detach()
+    tensor([[-0.1956,  0.0000],
+            [ 0.0000, -0.2320]])
     """
 
     def __init__(self, groups: list[dict[str, Any]], momentum: float = 0.9):
@@ -20,6 +41,13 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Change all matrices by one step.
+
+        Parameters
+        ----------
+        closure
+            Not used; optimizers of torch take it.
+        """
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
@@ -39,8 +67,27 @@ class Muon(Optimizer):
             parameter.add_(step, alpha=-learning_rate * size)
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """The orthogonal factor of each matrix of a batch, roughly: five steps of a quintic Newton–Schulz iteration."""
+def orthogonalised(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
+    """Return the orthogonal factor of each matrix, roughly: five steps of a quintic Newton–Schulz iteration.
+
+    Parameters
+    ----------
+    matrices
+        Matrices of one shape.
+
+    Returns
+    -------
+    Tensor
+        Matrices with the same singular vectors, whose singular values are about 0.7…1.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gridcloze.muon import orthogonalised
+    >>> orthogonalised(torch.tensor([[[5.0, 0.0], [0.0, 1.0]]]))
+    tensor([[[0.6914, 0.0000],
+             [0.0000, 0.8203]]])
+    """
     tall = matrices.shape[1] > matrices.shape[2]
     x = (matrices.mT if tall else matrices).bfloat16().contiguous()
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -1,4 +1,4 @@
-"""What all networks of torch share: how they answer as Predictors, and what the machine does well."""
+"""How networks of torch answer as Predictors."""
 
 import contextlib
 import ctypes
@@ -17,9 +17,27 @@ GLIBC_OPTIONS = ((-1, 2**30), (-2, 2**26), (-3, 2**25))  # M_TRIM_THRESHOLD, M_T
 
 
 class NetworkPredictor(LogitsPredictor):
-    """A trained network with `n_symbols`, tokens in and logits out, as a Predictor: NumPy in, NumPy out.
+    """A network of torch as a Predictor: NumPy in, NumPy out.
 
-    It computes in bfloat16 where that is faster, or in float32 if it is to be `precise`.
+    Parameters
+    ----------
+    model
+        A network with `n_symbols` that turns tokens (batch, height, width) into logits with an axis for the symbols.
+    calibration
+        The temperatures that the logits are divided by; all 1 by default.
+    precise
+        Whether it computes in float32; by default it computes in bfloat16 where that is faster.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.networks import NetworkPredictor
+    >>> untrained = NetworkPredictor(Bert(BertConfig(4, 4, n_symbols=2, depth=1)))
+    >>> cells, hidden = np.array([[[1, 1]]]), np.array([[[True, False]]])
+    >>> untrained.marginals(cells, hidden)
+    array([[[[0.5, 0.5],
+             [0. , 1. ]]]])
     """
 
     def __init__(self, model: nn.Module, calibration: Calibration | None = None, precise: bool | None = None):
@@ -38,20 +56,43 @@ class NetworkPredictor(LogitsPredictor):
 
     @torch.inference_mode()
     def attention(self, tokens: Cells) -> Float[np.ndarray, "batch layer head query key"]:
-        """The attention weights of each layer, in float32, of a network that has them; see `Bert.forward`."""
+        """Return the attention weights of each layer, computed in float32; only for networks such as `Bert`.
+
+        Parameters
+        ----------
+        tokens
+            The symbol of each visible cell, and `n_symbols` for each hidden one.
+
+        Returns
+        -------
+        ndarray
+            See `Bert.forward`.
+        """
         weights: list[torch.Tensor] = []
         self.model(torch.from_numpy(tokens).to(next(self.model.parameters()).device), weights)
         return torch.stack(weights, dim=1).cpu().numpy()
 
     @staticmethod
     def start_thread() -> None:
-        """Passes that run beside each other have one core each."""
-        torch.get_num_threads()  # sets the number of this thread's threads, at first, and would do so later
+        """Give each of the passes that run at once one core."""
+        torch.get_num_threads()  # its first call in a thread sets the number of threads, and would do so later
         threadpool_limits(1, user_api="openmp")
 
 
 def bf16_pays() -> bool:
-    """Whether this machine multiplies bfloat16 numbers faster than float32."""
+    """Tell whether this machine multiplies bfloat16 numbers faster than float32.
+
+    Returns
+    -------
+    bool
+        True on graphics cards and processors with instructions for bfloat16.
+
+    Examples
+    --------
+    >>> from gridcloze.networks import bf16_pays
+    >>> bf16_pays() in (True, False)  # it depends on the machine
+    True
+    """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     capabilities = torch.cpu.get_capabilities()

@@ -79,7 +79,9 @@ def write_reliability(path: Path, curves: dict[str, Reliability], dark: bool = F
         for (name, curve), colour, marker in zip(curves.items(), theme.curves, MARKERS, strict=False):
             error = curve.expected_calibration_error
             label = f"{name} (expected error {error:.4f})"
-            axes.plot(curve.said, curve.seen, marker=marker, markersize=4, linewidth=1, color=colour, label=label)
+            axes.plot(
+                curve.predicted, curve.observed, marker=marker, markersize=4, linewidth=1, color=colour, label=label
+            )
         axes.set(xlabel="probability said", ylabel="share that was so", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.legend(fontsize=8, loc="upper left", frameon=False)
 

@@ -1,4 +1,4 @@
-"""How good: bits per hidden cell, distance from the exact answer, whole-grid rates."""
+"""How good predictions are: bits per hidden cell, distance from the exact posterior, calibration, whole-grid rates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +13,98 @@ RELIABILITY_BINS = 15
 
 
 def bits_per_hidden_cell(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
-    """Mean of -log2 of the probability that the true symbol of a hidden cell had; unknown cells (-1) do not count."""
+    """Return the mean of -log2 of the probability of the true symbol, over hidden cells.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    float
+        Bits per hidden cell: 0 is best, and infinite if a true symbol had probability 0.
+
+    Examples
+    --------
+    Probabilities of 1/2 and 1/8 cost one bit and three:
+
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.array([[[[0.5, 0.5], [0.875, 0.125]]]])
+    >>> cells, hidden = np.array([[[0, 1]]]), np.array([[[True, True]]])
+    >>> scoring.bits_per_hidden_cell(marginals, cells, hidden)
+    2.0
+    """
     scored = hidden & (cells >= 0)
     probabilities = np.take_along_axis(marginals, np.maximum(cells, 0)[..., None], axis=-1)[..., 0][scored]
-    with np.errstate(divide="ignore"):  # what was thought impossible costs infinitely many bits
+    with np.errstate(divide="ignore"):  # a probability of 0 costs infinitely many bits
         return float(-np.log2(probabilities).mean())
 
 
 def error(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
-    """Share of hidden cells whose most likely symbol is not the true one; unknown cells (-1) do not count."""
+    """Return the share of hidden cells whose most likely symbol is not the true one.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    float
+        0…1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.array([[[[0.5, 0.5], [0.875, 0.125]]]])
+    >>> cells, hidden = np.array([[[0, 1]]]), np.array([[[True, True]]])
+    >>> scoring.error(marginals, cells, hidden)
+    0.5
+    """
     return float((marginals.argmax(-1) != cells)[hidden & (cells >= 0)].mean())
 
 
 def brier(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
-    """Mean over hidden cells of the squared distance of the law from certainty of the true symbol (Brier 1950): 0…2."""
+    """Return the mean squared distance of the predicted distribution from certainty of the true symbol.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    float
+        The Brier score, 0…2.
+
+    Notes
+    -----
+    Brier 1950, Monthly Weather Review 78.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.array([[[[0.5, 0.5], [0.875, 0.125]]]])
+    >>> cells, hidden = np.array([[[0, 1]]]), np.array([[[True, True]]])
+    >>> scoring.brier(marginals, cells, hidden)
+    1.015625
+    """
     scored = hidden & (cells >= 0)
     true = cells[scored][:, None] == np.arange(marginals.shape[-1])
     return float(((marginals[scored] - true) ** 2).sum(-1).mean())
@@ -34,34 +112,106 @@ def brier(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was said of hidden cells, beside what was seen, by bins of probability of equal width."""
+    """Predicted probabilities and observed frequencies, by bins of probability of equal width.
 
-    said: Float[np.ndarray, "bin"]  # mean probability, NaN in an empty bin
-    seen: Float[np.ndarray, "bin"]  # share of cells that had the symbol
+    Parameters
+    ----------
+    predicted
+        The mean predicted probability in each bin, NaN in an empty bin.
+    observed
+        The share of these predictions that came true.
+    count
+        The number of predictions in each bin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.scoring import Reliability
+    >>> curve = Reliability(np.array([0.2, 0.9]), np.array([0.2, 0.7]), np.array([10, 10]))
+    >>> curve.expected_calibration_error
+    0.1
+    """
+
+    predicted: Float[np.ndarray, "bin"]
+    observed: Float[np.ndarray, "bin"]
     count: Int[np.ndarray, "bin"]
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean over all that was said of the distance between the two in its bin (Naeini et al. 2015)."""
+        """The mean distance between predicted and observed, weighted by the counts (Naeini et al. 2015)."""
         full = self.count > 0
-        return float(np.average(np.abs(self.said - self.seen)[full], weights=self.count[full]))
+        return float(np.average(np.abs(self.predicted - self.observed)[full], weights=self.count[full]))
 
 
 def reliability(marginals: Marginals, cells: Cells, hidden: Hidden, symbol: int | None = None) -> Reliability:
-    """Of one symbol, or of all of them; unknown cells (-1) do not count."""
+    """Compare predicted probabilities with how often they came true.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+    symbol
+        The symbol whose probabilities are compared; all of them by default.
+
+    Returns
+    -------
+    Reliability
+        15 bins of probability.
+
+    Examples
+    --------
+    Of ten cells that are 1 with probability 0.75, seven are 1:
+
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.full((1, 1, 10, 2), [0.25, 0.75])
+    >>> cells = np.array([[[1, 1, 1, 1, 1, 1, 1, 0, 0, 0]]])
+    >>> curve = scoring.reliability(marginals, cells, np.ones((1, 1, 10), bool), symbol=1)
+    >>> curve.predicted[curve.count > 0], curve.observed[curve.count > 0]
+    (array([0.75]), array([0.7]))
+    """
     scored = hidden & (cells >= 0)
     symbols = np.arange(marginals.shape[-1]) if symbol is None else np.array([symbol])
-    said = marginals[scored][:, symbols].ravel()
-    seen = (cells[scored][:, None] == symbols).ravel()
-    place = np.minimum((said * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
-    count = np.bincount(place, minlength=RELIABILITY_BINS)
-    sums = [np.bincount(place, values, RELIABILITY_BINS) for values in (said, seen)]
+    predicted = marginals[scored][:, symbols].ravel()
+    came_true = (cells[scored][:, None] == symbols).ravel()
+    bin_of = np.minimum((predicted * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    count = np.bincount(bin_of, minlength=RELIABILITY_BINS)
+    sums = [np.bincount(bin_of, values, RELIABILITY_BINS) for values in (predicted, came_true)]
     with np.errstate(invalid="ignore"):
         return Reliability(sums[0] / count, sums[1] / count, count)
 
 
 def calibration(marginals: Marginals, cells: Cells, hidden: Hidden) -> dict[str, Any]:
-    """Expected calibration error and Brier score: of all, by symbol, and by quarters of the hidden fraction."""
+    """Measure calibration: of all predictions, by symbol, and by quarters of the hidden fraction.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    dict
+        "expected_calibration_error" and "brier" of all predictions; the expected calibration error of each symbol in
+        the list "by_symbol", and of grids by their hidden fraction in the dictionary "by_hidden_fraction".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.array([[[[0.5, 0.5], [0.875, 0.125]]]])
+    >>> cells, hidden = np.array([[[0, 1]]]), np.array([[[True, True]]])
+    >>> scoring.calibration(marginals, cells, hidden)["by_hidden_fraction"]
+    {'0.75…1': 0.4375}
+    """
     quarter = np.minimum((4 * hidden.mean(axis=(1, 2))).astype(np.int64), 3)
     by_symbol = [reliability(marginals, cells, hidden, symbol) for symbol in range(marginals.shape[-1])]
     by_quarter = {
@@ -73,40 +223,169 @@ def calibration(marginals: Marginals, cells: Cells, hidden: Hidden) -> dict[str,
     return {
         "expected_calibration_error": reliability(marginals, cells, hidden).expected_calibration_error,
         "brier": brier(marginals, cells, hidden),
-        "by_symbol": [one.expected_calibration_error for one in by_symbol],
-        "by_hidden_fraction": {name: one.expected_calibration_error for name, one in by_quarter.items()},
+        "by_symbol": [curve.expected_calibration_error for curve in by_symbol],
+        "by_hidden_fraction": {name: curve.expected_calibration_error for name, curve in by_quarter.items()},
     }
 
 
 def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float:
-    """Mean Kullback–Leibler divergence of the marginals from the exact ones, in bits per hidden cell.
+    """Return the mean Kullback–Leibler divergence of the predicted marginals from the exact ones.
 
-    It is the expectation, under the exact law, of what the predictor pays over the exact answer in bits per hidden
-    cell, and so has less noise than the difference of two scores.
+    It is the expectation, under the exact posterior, of what the predictor pays over the exact posterior in bits per
+    hidden cell, and so has less noise than the difference of the two scores.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    exact
+        The exact marginals.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    float
+        Bits per hidden cell; 0 is best.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> exact = np.array([[[[1.0, 0.0], [0.5, 0.5]]]])
+    >>> marginals = np.array([[[[0.25, 0.75], [0.5, 0.5]]]])
+    >>> hidden = np.array([[[True, True]]])
+    >>> scoring.excess_bits(marginals, exact, hidden)
+    1.0
     """
     return float(divergence_bits(marginals, exact)[hidden].mean())
 
 
 def divergence_bits(marginals: Marginals, exact: Marginals) -> Float[np.ndarray, "batch height width"]:
-    """The Kullback–Leibler divergence of each cell's law from the exact one."""
+    """Return the Kullback–Leibler divergence of the predicted distribution of each cell from the exact one.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    exact
+        The exact marginals.
+
+    Returns
+    -------
+    ndarray
+        Bits for each cell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> exact = np.array([[[[1.0, 0.0], [0.5, 0.5]]]])
+    >>> marginals = np.array([[[[0.25, 0.75], [0.5, 0.5]]]])
+    >>> hidden = np.array([[[True, True]]])
+    >>> scoring.divergence_bits(marginals, exact)
+    array([[[2., 0.]]])
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(exact > 0, exact * np.log2(exact / marginals), 0.0).sum(-1)
 
 
 def determined(exact: Marginals, hidden: Hidden) -> Hidden:
-    """The hidden cells of which the exact answer leaves no doubt."""
+    """Tell which hidden cells the exact posterior determines.
+
+    Parameters
+    ----------
+    exact
+        The exact marginals.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a hidden cell has a symbol of probability 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> exact = np.array([[[[1.0, 0.0], [0.5, 0.5]]]])
+    >>> marginals = np.array([[[[0.25, 0.75], [0.5, 0.5]]]])
+    >>> hidden = np.array([[[True, True]]])
+    >>> scoring.determined(exact, hidden)
+    array([[[ True, False]]])
+    """
     return hidden & (exact.max(-1) == 1.0)
 
 
 def determined_wrong(marginals: Marginals, exact: Marginals, hidden: Hidden) -> Hidden:
-    """The determined cells whose most likely symbol is not the determined one."""
+    """Tell which determined cells are predicted wrongly.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    exact
+        The exact marginals.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    ndarray of bool
+        True where the most likely symbol of a determined cell is not the determined one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> exact = np.array([[[[1.0, 0.0], [0.5, 0.5]]]])
+    >>> marginals = np.array([[[[0.25, 0.75], [0.5, 0.5]]]])
+    >>> hidden = np.array([[[True, True]]])
+    >>> scoring.determined_wrong(marginals, exact, hidden)
+    array([[[ True, False]]])
+    """
     return determined(exact, hidden) & (marginals.argmax(-1) != exact.argmax(-1))
 
 
 def score(marginals: Marginals, cells: Cells, hidden: Hidden, exact: Marginals | None = None) -> dict[str, float]:
-    """All scores of marginals; those against the exact answer only where it is given.
+    """Compute all scores of predicted marginals.
 
-    Rates over determined cells are NaN where no cell is determined.
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+    exact
+        The exact marginals, if they are known.
+
+    Returns
+    -------
+    dict
+        "bits_per_hidden_cell" and "error"; with `exact` also "excess_bits", "determined_error" (the share of
+        determined cells that are wrong) and "grids_all_determined_right" (the share of grids in which none is wrong).
+        The last two are NaN if no cell is determined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> from gridcloze.priors import Mirror, evaluation_hiding, posterior
+    >>> generator = np.random.default_rng(0)
+    >>> cells = Mirror(4, 4).sample(100, generator)
+    >>> hidden = evaluation_hiding(cells.shape, generator)
+    >>> exact = posterior(Mirror(4, 4)).marginals(cells, hidden)
+    >>> coin = np.full(exact.shape, 0.5)
+    >>> for name, value in scoring.score(coin, cells, hidden, exact).items():
+    ...     print(f"{name}: {value:.2f}")
+    bits_per_hidden_cell: 1.00
+    error: 0.50
+    excess_bits: 0.31
+    determined_error: 0.53
+    grids_all_determined_right: 0.29
     """
     scores = {
         "bits_per_hidden_cell": bits_per_hidden_cell(marginals, cells, hidden),
@@ -114,16 +393,40 @@ def score(marginals: Marginals, cells: Cells, hidden: Hidden, exact: Marginals |
     }
     if exact is None:
         return scores
-    sure, wrong = determined(exact, hidden), determined_wrong(marginals, exact, hidden)
+    fixed, wrong = determined(exact, hidden), determined_wrong(marginals, exact, hidden)
     return scores | {
         "excess_bits": excess_bits(marginals, exact, hidden),
-        "determined_error": float(wrong.sum() / sure.sum()) if sure.any() else float("nan"),
-        "grids_all_determined_right": float(1 - wrong.any(axis=(1, 2)).mean()) if sure.any() else float("nan"),
+        "determined_error": float(wrong.sum() / fixed.sum()) if fixed.any() else float("nan"),
+        "grids_all_determined_right": float(1 - wrong.any(axis=(1, 2)).mean()) if fixed.any() else float("nan"),
     }
 
 
 def legal_fraction(samples: Samples, cells: Cells, hidden: Hidden, prior: KnownPrior) -> float:
-    """Share of samples that are members of the prior and agree with the visible cells."""
+    """Return the share of samples that the prior can draw and that agree with the visible cells.
+
+    Parameters
+    ----------
+    samples
+        Filled grids, of shape (batch, n, height, width).
+    cells, hidden
+        The puzzles.
+    prior
+        The prior of the grids.
+
+    Returns
+    -------
+    float
+        0…1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> from gridcloze.priors import Mirror
+    >>> samples = np.array([[[[1, 1]], [[1, 0]], [[0, 0]]]])
+    >>> scoring.legal_fraction(samples, np.array([[[1, 0]]]), np.array([[[False, True]]]), Mirror(1, 2))
+    0.3333333333333333
+    """
     agree = ((samples == cells[:, None]) | hidden[:, None]).all(axis=(2, 3))
     members = prior.log_prob_bits(samples.reshape(-1, *cells.shape[1:])) > -np.inf
     return float((agree & members.reshape(agree.shape)).mean())
@@ -135,11 +438,33 @@ def total_variation(
     cells: Int[np.ndarray, "height width"],
     hidden: np.ndarray,
 ) -> float:
-    """Total variation between the samples of one puzzle and the exact joint law of its hidden cells, 0…1.
+    """Return the total variation between samples of one puzzle and the exact joint distribution of its hidden cells.
 
-    Finitely many samples of the exact law itself are not at 0: compare with `posterior.sample`.
+    Parameters
+    ----------
+    samples
+        Filled grids, of shape (n, height, width).
+    posterior
+        The exact posterior.
+    cells, hidden
+        The puzzle.
+
+    Returns
+    -------
+    float
+        0…1. Finitely many samples of the exact distribution are not at 0 either: compare with `posterior.sample`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> from gridcloze.priors import Mirror, posterior
+    >>> exact = posterior(Mirror(1, 2))
+    >>> cells, hidden = np.array([[0, 0]]), np.array([[True, True]])
+    >>> scoring.total_variation(np.array([[[0, 0]], [[0, 0]]]), exact, cells, hidden)
+    0.5
     """
     distinct, counts = np.unique(np.where(hidden, samples, cells), axis=0, return_counts=True)
     exact = 2.0 ** posterior.log_prob_bits(distinct, np.broadcast_to(hidden, distinct.shape))
-    missed = max(0.0, 1 - exact.sum())  # the probability of all that was never drawn
+    missed = max(0.0, 1 - exact.sum())  # the probability of all that was not sampled
     return float((np.abs(counts / len(samples) - exact).sum() + missed) / 2)

@@ -1,4 +1,4 @@
-"""One loop that knows no model: whatever has tokens in, logits out and `n_symbols` can be trained."""
+"""The training loop: it knows no model, so anything with tokens in, logits out and `n_symbols` can be trained."""
 
 import contextlib
 import signal
@@ -35,16 +35,39 @@ ADAMW_LEARNING_RATE = 0.002
 WARM_UP_STEPS = 100
 LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
-LEAST_IN_POOL = 1024  # fewer seldom agree with any grid
-MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot: what a step compares its grids with costs a few percent of it
-STEPS_OF_A_POOL = 50  # then other examples have their turn
-HELD_OUT_SCORES = 10  # in a whole run
+LEAST_IN_POOL = 1024  # examples; fewer rarely agree with any grid
+MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot values; comparing grids with them costs a few percent of a step
+STEPS_OF_A_POOL = 50  # then other examples are drawn
+HELD_OUT_SCORES = 10  # in a whole training
 SECONDS_BETWEEN_SAVES = 30.0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: minutes or steps, one of them."""
+    """How long to train: minutes or steps, one of the two.
+
+    Parameters
+    ----------
+    minutes
+        The time of the training.
+    steps
+        The number of steps; a training of so many steps can be repeated exactly.
+
+    Raises
+    ------
+    InputError
+        If neither or both are given, or the number is not positive.
+
+    Examples
+    --------
+    >>> from gridcloze.training import Budget
+    >>> Budget(steps=200)
+    Budget(minutes=None, steps=200)
+    >>> Budget(minutes=1.0, steps=200)
+    Traceback (most recent call last):
+    ...
+    gridcloze.words.InputError: give the length of the training in minutes or in steps, one of the two
+    """
 
     minutes: float | None = None
     steps: int | None = None
@@ -56,19 +79,56 @@ class Budget:
             raise InputError("the length of the training must be more than 0")
 
     def share_used(self, steps: int, seconds: float) -> float:
-        """0 at the start of a training, 1 or more when it is over."""
+        """Return how much of the budget is used.
+
+        Parameters
+        ----------
+        steps
+            The steps so far.
+        seconds
+            The time so far.
+
+        Returns
+        -------
+        float
+            0 at the start of a training, 1 or more when it is over.
+        """
         return steps / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
 
 
 @dataclass
 class Progress:
-    """Where a training stands."""
+    """How far a training is.
+
+    Parameters
+    ----------
+    steps
+        The steps so far.
+    seconds
+        The time so far.
+    share
+        The share of the budget that is used.
+    bits_per_hidden_cell
+        A running mean of the score of training batches.
+    held_out_bits_per_hidden_cell
+        The latest score of the held-out grids, whose hidden cells are those of `evaluation_hiding`.
+    grids_per_second
+        A running mean of the speed.
+    interrupted
+        Whether Ctrl-C ended the training.
+
+    Examples
+    --------
+    >>> from gridcloze.training import Progress
+    >>> Progress().steps
+    0
+    """
 
     steps: int = 0
     seconds: float = 0.0
-    share: float = 0.0  # of the budget used
-    bits_per_hidden_cell: float = float("nan")  # running mean over the training batches
-    held_out_bits_per_hidden_cell: float = float("nan")  # under the test law
+    share: float = 0.0
+    bits_per_hidden_cell: float = float("nan")
+    held_out_bits_per_hidden_cell: float = float("nan")
     grids_per_second: float = float("nan")
     interrupted: bool = False
 
@@ -77,9 +137,40 @@ class Progress:
 class Training:
     """The training of one model.
 
-    `examples` gives the grids, `held_out` (n, height, width) are scored now and then. With a budget in steps the
-    same seed gives the same weights. With a `state_path` the state is saved there every half minute and at
-    Ctrl-C, and a run with `resume` goes on from it; then a killed run ends with the weights of one never killed.
+    With a budget in steps, the same seed gives the same weights. A killed run that is resumed ends with the weights of
+    a run that was never killed.
+
+    Parameters
+    ----------
+    model
+        What is trained: a network with `n_symbols` that turns tokens into logits.
+    examples
+        Where the grids come from.
+    held_out
+        Grids of shape (n, height, width) that are scored ten times in a training.
+    budget
+        How long to train.
+    seed
+        The seed of all random numbers.
+    report
+        A function that is called with the progress after every step.
+    state_path
+        The file in which the state is saved every 30 seconds and at Ctrl-C, and from which a run resumes.
+    settings
+        Names the data and the settings; a state that was saved under other settings is refused.
+    progress
+        Where the training starts.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.priors import squares
+    >>> from gridcloze.training import Budget, Training
+    >>> prior = squares(4, 4, smallest=2, largest=3)
+    >>> model = Bert(BertConfig(4, 4, n_symbols=2, depth=1))
+    >>> Training(model, prior, prior.members.astype(int), Budget(steps=2)).run().steps
+    2
     """
 
     model: nn.Module
@@ -89,14 +180,27 @@ class Training:
     seed: int = 0
     report: Callable[[Progress], None] = lambda progress: None
     state_path: Path | None = None
-    settings: str = ""  # names data and settings: a state made with others is refused
+    settings: str = ""
     progress: Progress = field(default_factory=Progress)
     pool: "Pool | None" = field(default=None, init=False)
 
     def run(self, resume: bool = False) -> Progress:
         """Train until the budget is used up or Ctrl-C is pressed; the model can be used after either.
 
-        Raises InputError when the state to resume from is damaged or was made with other settings.
+        Parameters
+        ----------
+        resume
+            Whether to continue from the state in `state_path`, if there is one.
+
+        Returns
+        -------
+        Progress
+            How far the training came.
+
+        Raises
+        ------
+        InputError
+            If the state is damaged or was saved under other settings, or several processes train at once.
         """
         keep_freed_memory()
         accelerator = Accelerator(mixed_precision="bf16" if bf16_pays() else "no")
@@ -125,7 +229,7 @@ class Training:
             progress.seconds = time.monotonic() - start
             progress.share = self.budget.share_used(progress.steps, progress.seconds)
             if int(progress.share * HELD_OUT_SCORES) > scores_due:
-                progress.held_out_bits_per_hidden_cell = held_out_bits(model, self.held_out)
+                progress.held_out_bits_per_hidden_cell = _held_out_bits(model, self.held_out)
             if progress.seconds - saved > SECONDS_BETWEEN_SAVES:
                 self._save()
                 saved = progress.seconds
@@ -140,7 +244,7 @@ class Training:
         loss = cross_entropy(model, cells, hidden, targets)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
-        rate = learning_rate_share(self.progress)
+        rate = _learning_rate_share(self.progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["full_learning_rate"]
@@ -152,7 +256,7 @@ class Training:
         self.progress.grids_per_second = _running_mean(self.progress.grids_per_second, speed)
 
     def _new_pool(self, device: torch.device) -> "Pool | None":
-        """It follows from seed and step, so that a resumed run has it too. Grids of many cells need none."""
+        """A pool that follows from seed and step, so that a resumed run has the same; None for grids of many cells."""
         generator = np.random.default_rng([self.seed, self.progress.steps // STEPS_OF_A_POOL, POOL_VALUES])
         n_symbols = cast(int, self.model.n_symbols)
         values = self.examples.height * self.examples.width * n_symbols
@@ -190,28 +294,72 @@ class Training:
         for number, optimizer in enumerate(self.optimizers):
             state: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
-                kind, *where = name.split("/")
-                if kind == "optimizer" and int(where[0]) == number:
-                    state.setdefault(int(where[1]), {})[where[2]] = value
+                kind, *path_in_state = name.split("/")
+                if kind == "optimizer" and int(path_in_state[0]) == number:
+                    state.setdefault(int(path_in_state[1]), {})[path_in_state[2]] = value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.progress.steps, self.progress.seconds = int(metadata["steps"]), float(metadata["seconds"])
         self.progress.share = self.budget.share_used(self.progress.steps, self.progress.seconds)
 
 
 def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cells, Hidden]:
-    """Grids and what to hide in them."""
+    """Draw the grids of one step, and which of their cells are hidden.
+
+    Parameters
+    ----------
+    examples
+        Where the grids come from.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    tuple of ndarray
+        64 grids, or fewer if they are large, and their hidden cells by `training_hiding`, or by `window_hiding` for
+        `Windows`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors import Mirror
+    >>> from gridcloze.training import training_batch
+    >>> cells, hidden = training_batch(Mirror(8, 8), np.random.default_rng(0))
+    >>> cells.shape, hidden.shape
+    ((64, 8, 8), (64, 8, 8))
+    """
     n = max(1, min(BATCH_SIZE, BATCH_CELLS // (examples.height * examples.width)))
     cells = examples.sample(n, generator)
-    law = window_hiding if isinstance(examples, Windows) else training_hiding
-    return cells, law(cells.shape, generator)
+    hide = window_hiding if isinstance(examples, Windows) else training_hiding
+    return cells, hide(cells.shape, generator)
 
 
 class Pool:
-    """Examples that share their hidden cells with every grid whose visible cells they have too.
+    """Examples that serve as targets of every grid with whose visible cells they agree.
 
-    A grid drawn from the examples, seen through its visible cells, could as well be any other one drawn that agrees
-    with them. So the mean of all that agree is as right a target as the grid itself, with less noise: the loss has
-    the same expectation, its gradient less variance (Rao and Blackwell). Where no other agrees nothing changes.
+    A grid whose visible cells are all that is known could as well be any other example that agrees with them. So the
+    mean of all that agree is as right a target as the grid itself, with less noise: the loss has the same expectation,
+    and its gradient less variance (the Rao–Blackwell theorem). Where no other example agrees, nothing changes.
+
+    Parameters
+    ----------
+    cells
+        The examples; those with unknown cells are left out.
+    n_symbols
+        The number of symbols.
+    device
+        Where the targets are computed.
+
+    Examples
+    --------
+    Two of three examples agree with the first cell of the grid, which counts once more itself:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from gridcloze.training import Pool
+    >>> pool = Pool(np.array([[[0, 0]], [[1, 0]], [[1, 1]]]), n_symbols=2, device=torch.device("cpu"))
+    >>> pool.targets(np.array([[[1, 1]]]), np.array([[[False, True]]]))
+    tensor([[[[0.0000, 1.0000],
+              [0.3333, 0.6667]]]])
     """
 
     def __init__(self, cells: Cells, n_symbols: int, device: torch.device):
@@ -222,10 +370,23 @@ class Pool:
         self.one_hot = F.one_hot(whole.long(), n_symbols).flatten(1).to(dtype)
 
     def targets(self, cells: Cells, hidden: Hidden) -> Float[Tensor, "batch height width symbol"]:
-        """The law of each cell of grids among themselves and what agrees with them where they are not hidden."""
-        given = torch.from_numpy(cells).to(self.one_hot.device)
-        own = given[..., None] == torch.arange(self.n_symbols, device=given.device)
-        visible = torch.from_numpy(~hidden & (cells >= 0)).to(given.device)
+        """Return the distribution of each cell among the examples that agree with a grid, and the grid itself.
+
+        Parameters
+        ----------
+        cells
+            The grids; -1 stands for an unknown cell, which agrees with every symbol.
+        hidden
+            True where a cell is hidden.
+
+        Returns
+        -------
+        Tensor
+            The targets of `cross_entropy`.
+        """
+        symbols = torch.from_numpy(cells).to(self.one_hot.device)
+        own = symbols[..., None] == torch.arange(self.n_symbols, device=symbols.device)
+        visible = torch.from_numpy(~hidden & (cells >= 0)).to(symbols.device)
         other = (visible[..., None] & ~own).flatten(1).to(self.one_hot.dtype)
         agree = (other @ self.one_hot.T == 0).to(self.one_hot.dtype)
         counts = (agree @ self.one_hot).float().view(own.shape) + own
@@ -233,9 +394,34 @@ class Pool:
 
 
 def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of the hidden cells, in nats; unknown cells are always hidden and never scored.
+    """Return the mean cross-entropy of the hidden cells; unknown cells are always hidden and never scored.
 
-    `targets` (batch, height, width, symbol) are laws of the cells, if not what they hold.
+    Parameters
+    ----------
+    model
+        A network with `n_symbols` that turns tokens into logits.
+    cells
+        The grids; -1 stands for an unknown cell.
+    hidden
+        True where a cell is hidden.
+    targets
+        Distributions of the cells, with an axis for the symbols; by default certainty of what `cells` holds.
+
+    Returns
+    -------
+    Tensor
+        A number, in nats per hidden cell.
+
+    Examples
+    --------
+    An untrained model gives two symbols the same probability, and pays log 2 for each hidden cell:
+
+    >>> import numpy as np
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.training import cross_entropy
+    >>> model = Bert(BertConfig(4, 4, n_symbols=2, depth=1))
+    >>> cross_entropy(model, np.ones((1, 4, 4), int), np.ones((1, 4, 4), bool)).item()
+    0.693
     """
     unknown, device = cells < 0, next(model.parameters()).device
     logits = model(torch.from_numpy(tokens_of(cells, hidden | unknown, cast(int, model.n_symbols))).to(device))
@@ -245,8 +431,8 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tenso
 
 
 @torch.no_grad()
-def held_out_bits(model: nn.Module, cells: Cells) -> float:
-    """Bits per hidden cell of grids under the test law, the same hidden cells every time."""
+def _held_out_bits(model: nn.Module, cells: Cells) -> float:
+    """Bits per hidden cell of grids by `evaluation_hiding`, the same hidden cells every time."""
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
     nats, scored = 0.0, 0
     for start in range(0, len(cells), BATCH_SIZE):
@@ -257,13 +443,32 @@ def held_out_bits(model: nn.Module, cells: Cells) -> float:
     return nats / np.log(2) / max(1, scored)
 
 
-def learning_rate_share(progress: Progress) -> float:
-    """Up over the first steps, then down in a straight line until the budget is used up."""
+def _learning_rate_share(progress: Progress) -> float:
+    """The learning rate as a share of its largest: up over the first steps, then down linearly to the end."""
     return min(1.0, (progress.steps + 1) / WARM_UP_STEPS) * max(LAST_RATE, 1 - progress.share)
 
 
 def make_optimizers(model: nn.Module) -> list[Optimizer]:
-    """Muon for the matrices that a model names as hidden, AdamW for the rest."""
+    """Make the optimizers of a model: Muon for its hidden matrices, AdamW for the rest.
+
+    Parameters
+    ----------
+    model
+        The network; its method `hidden_matrices`, if it has one, says which parameters Muon trains.
+
+    Returns
+    -------
+    list of Optimizer
+        AdamW, and Muon if there are matrices for it. Each parameter group has its largest learning rate under
+        "full_learning_rate".
+
+    Examples
+    --------
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.training import make_optimizers
+    >>> [type(optimizer).__name__ for optimizer in make_optimizers(Bert(BertConfig(4, 4, n_symbols=2)))]
+    ['AdamW', 'Muon']
+    """
     matrices = getattr(model, "hidden_matrices", list)()
     chosen = set(matrices)
     rest = [parameter for parameter in model.parameters() if parameter not in chosen]
@@ -277,7 +482,7 @@ def _group(parameters: list[nn.Parameter], learning_rate: float) -> list[dict[st
 
 @contextlib.contextmanager
 def _ctrl_c_sets_a_flag() -> Iterator[threading.Event]:
-    """So that a step is never cut in two; a second Ctrl-C stops at once."""
+    """Let Ctrl-C set a flag, so that no step is cut in two; a second Ctrl-C stops at once."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag

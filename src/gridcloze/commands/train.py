@@ -1,8 +1,9 @@
 """`gridcloze train`: from example grids to a model file."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import checkpoint
 from ..files import maps
@@ -56,9 +57,8 @@ def train(
     """Train a model on example grids and write it to one file."""
     check_writable(out)
     examples, scale, resolution = source.read()
-    predictor = learned(examples, out, budget, seed, depth, scale, resume)
-    if resolution is not None:
-        predictor.header.training["resolution"] = list(resolution)
+    more_record = {} if resolution is None else {"resolution": list(resolution)}
+    predictor = learned(examples, out, budget, seed, depth, scale, resume, lambda: more_record)
     return {"model": str(out), "hash": checkpoint.save(out, predictor), **predictor.header.training}
 
 
@@ -70,6 +70,7 @@ def learned(
     depth: int | None = None,
     scale: int = 1,
     resume: bool = False,
+    more_record: Callable[[], Mapping[str, Any]] = dict,
 ) -> checkpoint.TrainedPredictor:
     """A model for the file `out`, beside which the state of a stopped training is kept; shows how far it is."""
     from ..learning import learn  # loads torch, as nothing else does here
@@ -80,7 +81,7 @@ def learned(
         def report(progress: "gridcloze.training.Progress") -> None:
             show(progress.share, _news(progress))
 
-        return learn(examples, budget, seed, depth, scale, report, state_path, resume)
+        return learn(examples, budget, seed, depth, scale, report, state_path, resume, more_record)
 
 
 def _news(progress: "gridcloze.training.Progress") -> str:

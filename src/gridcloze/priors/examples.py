@@ -6,20 +6,44 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from jaxtyping import Int
 
-from ..files.grids import read_examples
 from ..files.palettes import Palette
-from ..words import AnyPath, InputError
+from ..words import InputError
 
 HELD_OUT_FRACTION = 0.1
 MOST_HELD_OUT = 512
-Symmetries = Literal["none", "mirrors", "all"]  # under which grids are as likely: mirrored, or turned and mirrored
+Symmetries = Literal["none", "mirrors", "all"]  # under which grids are equally likely
 
 
 class Examples:
-    """A prior known by example grids (example, height, width), in which -1 stands for an unknown cell.
+    """A prior known by example grids.
 
-    Each that is drawn is brought under one of the `symmetries` at random. Raises InputError if there is no example, and
-    for symmetries that there are none of.
+    Parameters
+    ----------
+    cells
+        The examples, of shape (example, height, width); -1 stands for an unknown cell.
+    palette
+        How the symbols look; it also says how many there are.
+    symmetries
+        Under which transformations grids are equally likely: "none", "mirrors" (left to right and top to bottom) or
+        "all" (also turned by 90 degrees, if the grids are square). Each sample is transformed at random.
+
+    Raises
+    ------
+    InputError
+        If there is no example, or `symmetries` is another word.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.files.palettes import Palette
+    >>> from gridcloze.priors import Examples
+    >>> corner = np.array([[[1, 0, 0], [0, 0, 0]]])
+    >>> examples = Examples(corner, Palette.default(2), symmetries="mirrors")
+    >>> examples.sample(2, np.random.default_rng(1))
+    array([[[0, 0, 0],
+            [1, 0, 0]],
+           [[1, 0, 0],
+            [0, 0, 0]]])
     """
 
     def __init__(
@@ -32,47 +56,95 @@ class Examples:
         self.height, self.width = cells.shape[1:]
         self.n_symbols = palette.n_symbols
 
-    @classmethod
-    def read(cls, path: AnyPath, palette: Palette | None = None) -> "Examples":
-        """The examples in a file or folder; see `gridcloze.grids.read_examples` for formats and errors."""
-        cells, palette, _ = read_examples(path, palette)
-        return cls(cells, palette)
-
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
-        """`n` examples, drawn with replacement."""
-        return turned(self.cells[generator.integers(0, len(self.cells), n)], generator, self.symmetries)
+        """See `Prior.sample`. Examples are drawn with replacement."""
+        return random_symmetry(self.cells[generator.integers(0, len(self.cells), n)], generator, self.symmetries)
 
     def split(self) -> tuple["Examples", "Examples"]:
-        """The examples to learn from, and the last few, held out to score with; a single example is both."""
+        """Split the examples into those to learn from and those to score with.
+
+        Returns
+        -------
+        tuple of Examples
+            The examples to learn from, and the last tenth, at most 512, held out. A single example is both.
+        """
         held_out = min(max(int(HELD_OUT_FRACTION * len(self.cells)), 1), MOST_HELD_OUT)
-        learned = max(len(self.cells) - held_out, 1)
-        parts = self.cells[:learned], self.cells[-held_out:]
-        return Examples(parts[0], self.palette, self.symmetries), Examples(parts[1], self.palette)
+        n_learned = max(len(self.cells) - held_out, 1)
+        return (
+            Examples(self.cells[:n_learned], self.palette, self.symmetries),
+            Examples(self.cells[-held_out:], self.palette),
+        )
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a model file says of the data."""
+        """What a model file says about the data: hash, number of grids, symmetries."""
         digest = hashlib.sha256(self.cells.tobytes()).hexdigest()
         return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries}
 
 
 def checked_symmetries(symmetries: str) -> Symmetries:
-    """Raises InputError for a word that names none."""
+    """Check the name of symmetries.
+
+    Parameters
+    ----------
+    symmetries
+        The name.
+
+    Returns
+    -------
+    Symmetries
+        The same name.
+
+    Raises
+    ------
+    InputError
+        If it is not "none", "mirrors" or "all".
+
+    Examples
+    --------
+    >>> checked_symmetries("some")
+    Traceback (most recent call last):
+    ...
+    gridcloze.words.InputError: symmetries are none, mirrors, all, not 'some'
+    """
     if symmetries not in get_args(Symmetries):
         raise InputError(f"symmetries are {', '.join(get_args(Symmetries))}, not {symmetries!r}")
     return cast(Symmetries, symmetries)
 
 
-def turned(
+def random_symmetry(
     cells: Int[np.ndarray, "n height width"], generator: np.random.Generator, symmetries: Symmetries
 ) -> Int[np.ndarray, "n height width"]:
-    """Each grid under a symmetry of its frame, drawn uniformly: of eight, or of four for mirrors and for no square."""
+    """Transform each grid by a symmetry of its frame, drawn uniformly.
+
+    Parameters
+    ----------
+    cells
+        The grids; they are not changed.
+    generator
+        The source of all random numbers.
+    symmetries
+        "none" leaves the grids as they are; "mirrors" draws one of four transformations, "all" one of eight, or of
+        four if the grids are not square.
+
+    Returns
+    -------
+    ndarray
+        The transformed grids.
+
+    Examples
+    --------
+    >>> grid = np.array([[[1, 0, 0], [0, 0, 0]]])
+    >>> random_symmetry(grid, np.random.default_rng(0), "all")
+    array([[[0, 0, 0],
+            [1, 0, 0]]])
+    """
     if symmetries == "none":
         return cells
     cells = cells.copy()
-    across, down, over = generator.random((3, len(cells))) < 0.5
+    across, down, transposed = generator.random((3, len(cells))) < 0.5
     cells[across] = cells[across, :, ::-1]
     cells[down] = cells[down, ::-1]
     if symmetries == "all" and cells.shape[1] == cells.shape[2]:
-        cells[over] = cells[over].swapaxes(1, 2)
+        cells[transposed] = cells[transposed].swapaxes(1, 2)
     return cells

@@ -24,13 +24,38 @@ from .posterior import (
     spec_of,
 )
 
+MEMBERS_AT_ONCE = 128  # averaged together: few enough to stay in the processor's cache
+
 
 class FinitePrior:
-    """A law on finitely many grids of up to 256 symbols.
+    """A distribution on finitely many grids of up to 256 symbols.
 
-    `members` are distinct grids, uint8 (member, height, width); `probabilities` (member,) are positive and sum to 1,
-    equal if not given; `spec` is what `make_toy` rebuilds the prior from, None for one made by hand.
-    Raises InputError for members or probabilities that are not so.
+    Parameters
+    ----------
+    members
+        The grids that are possible, all distinct, of shape (member, height, width).
+    probabilities
+        The probability of each member; equal if not given.
+    n_symbols
+        The number of symbols.
+    spec
+        What `make_toy` rebuilds the prior from, if it is a toy.
+
+    Raises
+    ------
+    InputError
+        If there is no member, if members are equal or hold other symbols, or if the probabilities are not positive
+        numbers, one for each member, that sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors import FinitePrior, posterior
+    >>> coins = FinitePrior(np.array([[[0, 0]], [[0, 1]], [[1, 1]]], np.uint8), np.array([0.2, 0.3, 0.5]))
+    >>> coins.log_prob_bits(np.array([[[1, 1]], [[1, 0]]]))
+    array([ -1., -inf])
+    >>> posterior(coins).marginals(np.array([[[0, 0]]]), np.array([[[False, True]]]))[0, 0, 1]
+    array([0.4, 0.6])
     """
 
     def __init__(
@@ -52,11 +77,11 @@ class FinitePrior:
             raise InputError("the members of a finite prior must be distinct")
 
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
-        """`n` independent members, drawn with their probabilities."""
+        """See `Prior.sample`."""
         return self.members[generator.choice(len(self.members), n, p=self.probabilities)].astype(np.int64)
 
     def log_prob_bits(self, cells: Int[np.ndarray, "n height width"]) -> Float[np.ndarray, " n"]:
-        """The log-probability of each grid in bits, -inf for a grid that is no member."""
+        """See `KnownPrior.log_prob_bits`."""
         log_probabilities = np.append(np.log2(self.probabilities), -np.inf)
         index = np.array([self._index.get(key, -1) for key in _keys(cells)], dtype=np.int64)
         return np.where(is_legal(cells, self.n_symbols), log_probabilities[index], -np.inf)
@@ -83,10 +108,40 @@ def squares(
     outline: bool = False,
     inverted: bool = False,
 ) -> FinitePrior:
-    """One white square on black, equally likely at every place where a side of `smallest` … `largest` cells fits.
+    """Make the prior of one white square on black, equally likely at every position of every size.
 
-    `outline` leaves only the border of the square, one cell wide; `inverted` swaps black and white.
-    Raises InputError if the sides do not fit the grid.
+    Parameters
+    ----------
+    height, width
+        The size of the grid, in cells.
+    smallest, largest
+        The range of the square's side, in cells.
+    outline
+        Whether only the border of the square is white, one cell wide.
+    inverted
+        Whether black and white are swapped.
+
+    Returns
+    -------
+    FinitePrior
+        With a member for each square.
+
+    Raises
+    ------
+    InputError
+        If the sides are not a range, or do not fit the grid.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import squares
+    >>> prior = squares(4, 5, smallest=2, largest=3)
+    >>> len(prior.members)
+    18
+    >>> prior.members[-1]
+    array([[0, 0, 0, 0, 0],
+           [0, 0, 1, 1, 1],
+           [0, 0, 1, 1, 1],
+           [0, 0, 1, 1, 1]], dtype=uint8)
     """
     _check_sides(height, width, smallest, largest)
     sides = ((side, side) for side in range(smallest, largest + 1))
@@ -102,9 +157,38 @@ def rectangles(
     outline: bool = False,
     inverted: bool = False,
 ) -> FinitePrior:
-    """One white rectangle on black, equally likely at every place where sides of `smallest` … `largest` cells fit.
+    """Make the prior of one white rectangle on black, equally likely at every position of every size.
 
-    Without `largest` a side may be as long as the grid; the other options, and the errors, are those of `squares`.
+    Parameters
+    ----------
+    height, width
+        The size of the grid, in cells.
+    smallest, largest
+        The range of both sides, in cells. Without `largest` a side may be as long as the grid.
+    outline
+        Whether only the border of the rectangle is white, one cell wide.
+    inverted
+        Whether black and white are swapped.
+
+    Returns
+    -------
+    FinitePrior
+        With a member for each rectangle.
+
+    Raises
+    ------
+    InputError
+        If the sides are not a range, or do not fit the grid.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import rectangles
+    >>> len(rectangles(3, 3).members)
+    36
+    >>> rectangles(3, 4, smallest=3, outline=True).members[0]
+    array([[1, 1, 1, 0],
+           [1, 0, 1, 0],
+           [1, 1, 1, 0]], dtype=uint8)
     """
     _check_sides(height, width, smallest, smallest if largest is None else largest)
     sides = product(range(smallest, (largest or height) + 1), range(smallest, (largest or width) + 1))
@@ -123,7 +207,7 @@ def _check_sides(height: int, width: int, smallest: int, largest: int) -> None:
 def _boxes(
     height: int, width: int, sides: Iterable[tuple[int, int]], outline: bool, inverted: bool
 ) -> UInt8[np.ndarray, "box height width"]:
-    """A grid for each place of a box with each pair of sides; no two are alike, as its corners say which box it is."""
+    """A grid for each position of a box with each pair of sides; no two are equal, as the corners tell them apart."""
     corners = [
         (top, top + tall, left, left + wide)
         for tall, wide in sides
@@ -144,10 +228,36 @@ def _within(
 
 
 def stripes(height: int = 16, width: int = 16, largest_period: int = 8) -> FinitePrior:
-    """White stripes on black along rows, columns or a diagonal; all distinct images are equally likely.
+    """Make the prior of white stripes on black along rows, columns or a diagonal; distinct images are equally likely.
 
-    Every period from 2 to `largest_period` cells, every white width below the period, every phase.
-    Raises InputError if the largest period is below 2 or longer than a side of the grid.
+    Parameters
+    ----------
+    height, width
+        The size of the grid, in cells.
+    largest_period
+        Stripes repeat every 2…largest_period cells, and have every white width below the period and every phase.
+
+    Returns
+    -------
+    FinitePrior
+        With a member for each distinct image.
+
+    Raises
+    ------
+    InputError
+        If the largest period is below 2, or longer than a side of the grid.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import stripes
+    >>> prior = stripes(4, 4, largest_period=3)
+    >>> len(prior.members)
+    30
+    >>> prior.members[1]
+    array([[0, 0, 0, 0],
+           [1, 1, 1, 1],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]], dtype=uint8)
     """
     check_size(height, width)
     if not 2 <= largest_period <= min(height, width):
@@ -166,13 +276,32 @@ def stripes(height: int = 16, width: int = 16, largest_period: int = 8) -> Finit
     return FinitePrior(members, spec=spec_of("stripes", height, width, largest_period=largest_period))
 
 
-MEMBERS_AT_ONCE = 128  # averaged together: few enough to stay in the processor's cache
-
-
 class Enumeration:
-    """The posterior of a finite prior: of all its members those that agree with the visible cells."""
+    """The exact posterior of a finite prior: of all its members, those that agree with the visible cells.
 
-    window = None  # it answers whole grids
+    `posterior` makes it; see `ExactPosterior` for its methods.
+
+    Parameters
+    ----------
+    prior
+        The prior; time and memory of a query grow with its number of members.
+
+    Examples
+    --------
+    A white cell in the middle of the top row leaves three of thirteen squares; two of them cover the centre too:
+
+    >>> import numpy as np
+    >>> from gridcloze.priors import posterior, squares
+    >>> exact = posterior(squares(3, 3, smallest=1, largest=2))
+    >>> cells, hidden = np.ones((1, 3, 3), int), np.ones((1, 3, 3), bool)
+    >>> hidden[0, 0, 1] = False
+    >>> exact.marginals(cells, hidden)[0, ..., 1].round(2)
+    array([[0.33, 1.  , 0.33],
+           [0.33, 0.67, 0.33],
+           [0.  , 0.  , 0.  ]])
+    """
+
+    window: tuple[int, int] | None = None
 
     def __init__(self, prior: FinitePrior):
         self.prior, self.n_symbols = prior, prior.n_symbols
@@ -181,6 +310,7 @@ class Enumeration:
             self._features = _features(prior.members, prior.n_symbols)
 
     def marginals(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Marginals:
+        """See `ExactPosterior.marginals`."""
         result = np.empty((*cells.shape, self.n_symbols))
         for grid, (members, weights) in enumerate(self._consistent(cells, hidden, evidence)):
             result[grid] = self._average(members, weights)
@@ -189,52 +319,43 @@ class Enumeration:
     def sample(
         self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator, evidence: Evidence | None = None
     ) -> Samples:
+        """See `ExactPosterior.sample`."""
         result = np.empty((len(cells), n, *cells.shape[1:]), dtype=np.int64)
         for grid, (members, weights) in enumerate(self._consistent(cells, hidden, evidence)):
             result[grid] = self.prior.members[generator.choice(members, n, p=weights / weights.sum())]
         return result
 
     def log_prob_bits(self, cells: Cells, hidden: Hidden, evidence: Evidence | None = None) -> Bits:
-        given = np.array([weights.sum() for _, weights in self._consistent(cells, hidden, evidence)])
-        return self.prior.log_prob_bits(cells) + observed_bits(cells, hidden, evidence) - np.log2(given)
-
-    def nearest(self, cells: Cells, hidden: Hidden, n: int = 1) -> tuple[Samples, Int[np.ndarray, "batch n"]]:
-        """The `n` members (or all, if fewer) that differ in the fewest visible cells, and in how many they do.
-
-        Raises InputError like the other methods, but no ContradictionError: for a contradiction it tells what is near.
-        """
-        order, differences = [], []
-        for counts in self._mismatches(cells, hidden):
-            order.append(np.argsort(counts, kind="stable")[:n])
-            differences.append(counts[order[-1]])
-        return self.prior.members[np.array(order)].astype(np.int64), np.array(differences)
+        """See `ExactPosterior.log_prob_bits`."""
+        totals = np.array([weights.sum() for _, weights in self._consistent(cells, hidden, evidence)])
+        return self.prior.log_prob_bits(cells) + observed_bits(cells, hidden, evidence) - np.log2(totals)
 
     def in_windows(self, cells: Cells, hidden: Hidden, radius: int) -> Marginals:
-        """What `WindowLimited` asks, for all cells of a grid at once: members are compared by sums over windows."""
+        """See `WindowLimited.marginals`. Members are compared with all windows at once, by sums over windows."""
         check_query(cells, hidden, self.prior)
         result = one_hot(cells, self.n_symbols)
-        for grid, unseen in enumerate(hidden):
-            weights, differ = self._weights_in_windows(cells[grid], unseen, radius)
-            if differ[unseen].any():
-                raise ContradictionError(grid, int(differ[unseen][differ[unseen] > 0][0]))
-            result[grid][unseen] = (weights[:, unseen] / weights[:, unseen].sum(axis=0)).T
+        for grid, grid_hidden in enumerate(hidden):
+            weights, fewest = self._weights_in_windows(cells[grid], grid_hidden, radius)
+            if fewest[grid_hidden].any():
+                raise ContradictionError(grid, int(fewest[grid_hidden][fewest[grid_hidden] > 0][0]))
+            result[grid][grid_hidden] = (weights[:, grid_hidden] / weights[:, grid_hidden].sum(axis=0)).T
         return result
 
     def _weights_in_windows(
         self, cells: np.ndarray, hidden: np.ndarray, radius: int
     ) -> tuple[Float[np.ndarray, "symbol height width"], Int[np.ndarray, "height width"]]:
-        """Of each cell's window: the probability of the members that agree in it, by their symbol in that cell, and in
-        how many cells the nearest member differs.
+        """For the window of each cell: the probability of the members that agree in it, by their symbol in that cell,
+        and the fewest visible cells in which a member differs.
         """
-        weights, differ = np.zeros((self.n_symbols, *cells.shape)), np.full(cells.shape, cells.size, dtype=np.int64)
+        weights, fewest = np.zeros((self.n_symbols, *cells.shape)), np.full(cells.shape, cells.size, dtype=np.int64)
         for part in chunks(len(self.prior.members), NUMBERS_AT_ONCE // (8 * cells.size)):
             members = self.prior.members[part]
             counts = _window_sums((members != cells) & ~hidden, radius)
-            differ = np.minimum(differ, counts.min(axis=0))
+            fewest = np.minimum(fewest, counts.min(axis=0))
             agree = self.prior.probabilities[part, None, None] * (counts == 0)
             for symbol in range(self.n_symbols):
                 weights[symbol] += (agree * (members == symbol)).sum(axis=0)
-        return weights, differ
+        return weights, fewest
 
     def _mismatches(self, cells: np.ndarray, hidden: np.ndarray) -> Iterator[Int[np.ndarray, "member"]]:
         """The number of visible cells in which each member differs, for one grid after the other."""
@@ -268,10 +389,10 @@ class Enumeration:
         self, members: Int[np.ndarray, "consistent"], evidence: Float[np.ndarray, "height width symbol"]
     ) -> Float[np.ndarray, "consistent"]:
         parts = chunks(len(members), NUMBERS_AT_ONCE // evidence[..., 0].size)
-        observed = [
+        likelihoods = [
             likelihood_of(evidence[None], self.prior.members[members[part]]).prod(axis=(1, 2)) for part in parts
         ]
-        return np.concatenate([np.empty(0), *observed])
+        return np.concatenate([np.empty(0), *likelihoods])
 
     def _average(
         self, members: Int[np.ndarray, "consistent"], probabilities: Float[np.ndarray, "consistent"]
@@ -288,22 +409,44 @@ class Enumeration:
 def _window_sums(
     values: Shaped[np.ndarray, "member height width"], radius: int
 ) -> Int[np.ndarray, "member height width"]:
-    """Over the square that reaches `radius` cells from each cell to every side, as far as it lies on the grid."""
+    """Sums over the square that reaches `radius` cells from each cell to every side, as far as it lies on the grid."""
     for axis in (1, 2):
-        place = np.arange(values.shape[axis])
+        position = np.arange(values.shape[axis])
         sums = np.cumsum(values, axis=axis, dtype=np.int32)
         sums = np.concatenate((np.zeros_like(sums.take([0], axis=axis)), sums), axis=axis)
-        until = sums.take(np.minimum(place + radius + 1, len(place)), axis=axis)
-        values = until - sums.take(np.maximum(place - radius, 0), axis=axis)
+        until = sums.take(np.minimum(position + radius + 1, len(position)), axis=axis)
+        values = until - sums.take(np.maximum(position - radius, 0), axis=axis)
     return values
 
 
 def mismatches(
     cells: Cells, hidden: Hidden, members: UInt8[np.ndarray, "member height width"], n_symbols: int
 ) -> Int[np.ndarray, "batch member"]:
-    """The number of visible cells in which each grid differs from each member.
+    """Count the visible cells in which each grid differs from each member.
 
-    Beside the answer it needs a fixed amount of memory: members are compared in chunks.
+    Members are compared in chunks, so that memory stays flat.
+
+    Parameters
+    ----------
+    cells, hidden
+        The grids, and which of their cells are hidden.
+    members
+        The grids to compare with.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    ndarray
+        A count for each grid and member.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.finite import mismatches
+    >>> cells, hidden = np.array([[[0, 1, 1]]]), np.array([[[False, False, True]]])
+    >>> mismatches(cells, hidden, np.array([[[0, 1, 0]], [[1, 0, 1]]], np.uint8), n_symbols=2)
+    array([[0, 2]], dtype=int32)
     """
     result = np.empty((len(cells), len(members)), dtype=np.int32)
     for part in chunks(len(members), NUMBERS_AT_ONCE // (members[0].size * n_symbols + len(cells))):

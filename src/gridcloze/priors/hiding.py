@@ -1,4 +1,4 @@
-"""Which cells to hide, in training and in tests."""
+"""Which cells to hide, in training and in evaluation."""
 
 from collections.abc import Callable
 
@@ -11,31 +11,210 @@ Shape = tuple[int, ...]  # of the cells: batch, height, width
 Lengths = Callable[[int, int, np.random.Generator], Int[np.ndarray, " batch"]]  # of intervals, given batch and side
 
 
+def evaluation_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide cells as every published figure of this project does.
+
+    Half of the grids hide independent cells, a uniform fraction of them; a quarter hide one rectangle with sides
+    uniform in 2…side of the grid, placed uniformly; a quarter hide the union of both. At least one cell is hidden.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import evaluation_hiding
+    >>> evaluation_hiding((4, 3, 5), np.random.default_rng(3)).sum(axis=(1, 2))
+    array([ 1,  3, 10, 14])
+    """
+    cells, block = scattered(shape, generator), rectangle(shape, generator)
+    kind = np.arange(shape[0])[:, None, None] % 4
+    hidden = (cells & (kind != 2)) | (block & (kind >= 2))
+    return _at_least_one(hidden, generator)
+
+
+def training_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide cells as in training on whole grids; every grid hides at least one cell.
+
+    The conditional distribution of the hidden cells is the same whatever the mixture, so the mixture decides only
+    where the model is good. Half of a rectangle is what filling one cell at a time meets on its way.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import training_hiding
+    >>> training_hiding((4, 6, 6), np.random.default_rng(0)).sum(axis=(1, 2))
+    array([18, 25,  1, 12])
+    """
+    cells, block = scattered(shape, generator), rectangle(shape, generator)
+    few, whole_lines = all_but_few(shape, generator), lines(shape, generator)
+    kinds = np.stack([cells, cells | block, cells & block, block, few, whole_lines])
+    choice = generator.choice(len(kinds), size=shape[0], p=[0.35, 0.2, 0.2, 0.05, 0.1, 0.1])
+    return _at_least_one(kinds[choice, np.arange(shape[0])], generator)
+
+
+def window_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide cells as in training on windows of larger grids: holes of all sizes, and what sweeping meets on its way.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the windows.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden; at least one cell of each window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import window_hiding
+    >>> window_hiding((4, 6, 6), np.random.default_rng(0)).sum(axis=(1, 2))
+    array([22, 20,  3, 31])
+    """
+    cells, block, few = scattered(shape, generator), hole(shape, generator), all_but_few(shape, generator)
+    left, whole_lines = unswept(shape, generator), lines(shape, generator)
+    kinds = np.stack([cells, block, cells | block, cells & block, few, left, cells & left, whole_lines])
+    choice = generator.choice(len(kinds), size=shape[0], p=[0.25, 0.15, 0.15, 0.15, 0.1, 0.08, 0.07, 0.05])
+    return _at_least_one(kinds[choice, np.arange(shape[0])], generator)
+
+
 def scattered(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """Independent cells, a uniform fraction of them: the masked-diffusion law (Sahoo et al. 2024, arXiv:2406.07524)."""
+    """Hide independent cells, a fraction of them that is uniform in 0…1.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Notes
+    -----
+    The distribution of masked diffusion (Sahoo et al. 2024, arXiv:2406.07524).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import scattered
+    >>> scattered((1, 3, 6), np.random.default_rng(1)).astype(int)
+    array([[[0, 1, 0, 1, 1, 0],
+            [1, 0, 1, 0, 0, 1],
+            [0, 1, 1, 1, 1, 1]]])
+    """
     hidden_fraction = generator.random((shape[0], 1, 1))
     return generator.random(shape) < hidden_fraction
 
 
 def rectangle(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """One rectangle with sides uniform in 2…height and 2…width, placed uniformly."""
+    """Hide one rectangle with sides uniform in 2…height and 2…width, placed uniformly.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import rectangle
+    >>> rectangle((1, 4, 7), np.random.default_rng(38)).astype(int)
+    array([[[0, 0, 0, 0, 0, 0, 0],
+            [0, 1, 1, 1, 0, 0, 0],
+            [0, 1, 1, 1, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0, 0]]])
+    """
     return _rectangle(shape, generator, _uniform_length)
 
 
 def hole(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """One rectangle whose sides have any magnitude: their logarithms are uniform."""
+    """Hide one rectangle whose sides have any magnitude: their logarithms are uniform.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    Small and large sides are equally frequent:
+
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import hole
+    >>> hidden = hole((1000, 64, 64), np.random.default_rng(0))
+    >>> float(np.median(hidden.any(axis=2).sum(axis=1)))
+    12.0
+    """
     return _rectangle(shape, generator, _any_magnitude)
 
 
-def all_but_few(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """All but about 0…8 cells, or up to one of 32 in large grids: where several answers are possible."""
-    batch, height, width = shape
-    shown_fraction = generator.uniform(0, max(8 / (height * width), 1 / 32), (batch, 1, 1))
-    return generator.random(shape) >= shown_fraction
-
-
 def lines(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """Whole rows or whole columns, independent, a uniform fraction of them."""
+    """Hide whole rows or whole columns, independent, a fraction of them that is uniform in 0…1.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import lines
+    >>> lines((1, 3, 6), np.random.default_rng(0)).astype(int)
+    array([[[0, 0, 1, 0, 1, 0],
+            [0, 0, 1, 0, 1, 0],
+            [0, 0, 1, 0, 1, 0]]])
+    """
     batch, height, width = shape
     hidden_fraction = generator.random((batch, 1, 1))
     rows = generator.random((batch, height, 1)) < hidden_fraction
@@ -43,48 +222,64 @@ def lines(shape: Shape, generator: np.random.Generator) -> Hidden:
     return np.where(generator.random((batch, 1, 1)) < 0.5, rows, columns)
 
 
-def training_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """The mixture that the model is trained on; every grid hides at least one cell.
+def all_but_few(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide all but about 0…8 cells, or up to one in 32 of a large grid: where several answers are possible.
 
-    The conditional law of the hidden cells is the same whatever the mixture, so the mixture decides only
-    where the model is good. Half of a rectangle is what one-at-a-time filling meets on its way.
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import all_but_few
+    >>> (~all_but_few((6, 16, 16), np.random.default_rng(0))).sum(axis=(1, 2))
+    array([ 5,  2,  0,  2,  9, 11])
     """
-    cells, block = scattered(shape, generator), rectangle(shape, generator)
-    few, whole_lines = all_but_few(shape, generator), lines(shape, generator)
-    parts = np.stack([cells, cells | block, cells & block, block, few, whole_lines])
-    choice = generator.choice(len(parts), size=shape[0], p=[0.35, 0.2, 0.2, 0.05, 0.1, 0.1])
-    return _at_least_one(parts[choice, np.arange(shape[0])], generator)
+    batch, height, width = shape
+    visible_fraction = generator.uniform(0, max(8 / (height * width), 1 / 32), (batch, 1, 1))
+    return generator.random(shape) >= visible_fraction
 
 
 def unswept(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """All but what is above some row, or left of some column down to some lower row: what a sweep left to do."""
+    """Hide what a sweep has not filled yet: all but some top rows and the left part of some rows below them.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import unswept
+    >>> unswept((1, 5, 6), np.random.default_rng(22)).astype(int)
+    array([[[0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 1, 1],
+            [0, 0, 0, 0, 1, 1],
+            [1, 1, 1, 1, 1, 1]]])
+    """
     batch, height, width = shape
     rows = np.sort(generator.integers(0, height, endpoint=True, size=(2, batch, 1, 1)), axis=0)
     column = generator.integers(0, width, endpoint=True, size=(batch, 1, 1))
     row_of, column_of = np.arange(height)[:, None], np.arange(width)
     return (row_of >= rows[0]) & ~((row_of < rows[1]) & (column_of < column))
-
-
-def window_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """The mixture for windows of larger grids: holes of all sizes, and what is met when windows are filled in turn."""
-    cells, block, few = scattered(shape, generator), hole(shape, generator), all_but_few(shape, generator)
-    left, whole_lines = unswept(shape, generator), lines(shape, generator)
-    parts = np.stack([cells, block, cells | block, cells & block, few, left, cells & left, whole_lines])
-    choice = generator.choice(len(parts), size=shape[0], p=[0.25, 0.15, 0.15, 0.15, 0.1, 0.08, 0.07, 0.05])
-    return _at_least_one(parts[choice, np.arange(shape[0])], generator)
-
-
-def evaluation_hiding(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """The fixed law of every figure of this project.
-
-    Half of the grids hide independent cells with a fraction uniform in (0, 1); a quarter hide one rectangle
-    with sides uniform in 2…side of the grid, placed uniformly; a quarter hide the union of both. At least
-    one cell is hidden.
-    """
-    cells, block = scattered(shape, generator), rectangle(shape, generator)
-    kind = np.arange(shape[0])[:, None, None] % 4
-    hidden = (cells & (kind != 2)) | (block & (kind >= 2))
-    return _at_least_one(hidden, generator)
 
 
 def _rectangle(shape: Shape, generator: np.random.Generator, lengths: Lengths) -> Hidden:

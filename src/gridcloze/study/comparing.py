@@ -1,4 +1,4 @@
-"""The BERT beside convolutional networks of the same size, examples and time, and what Bayes says of every window."""
+"""The BERT compared with convolutional networks of the same size, examples and time, and with exact bounds."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from .cnn import RIVALS, Cnn, n_parameters, residual, sized
 from .fields import field_of
 from .windows import WindowLimited
 
-ENOUGH_BITS = 0.01  # a window that lacks no more than this says as much as the whole grid
+ENOUGH_BITS = 0.01  # a window that lacks no more than this tells as much as the whole grid
 HELD_OUT = 256
 SEED_OF_PUZZLES = 1000
 OfCells = Float[np.ndarray, "puzzle height width"]
@@ -36,7 +36,27 @@ OfCells = Float[np.ndarray, "puzzle height width"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared: networks by name, each trained `minutes` with each seed, on grids of `side` × `side` cells."""
+    """What is compared.
+
+    Parameters
+    ----------
+    side
+        The side of the grids, in cells.
+    networks
+        Networks by name: "bert", a name among the `RIVALS`, or "cnn-" and the side of the receptive field.
+    seeds
+        The seeds with which each network is trained.
+    minutes
+        How long each network is trained.
+    puzzles
+        The number of puzzles of each prior that are scored.
+
+    Examples
+    --------
+    >>> from gridcloze.study.comparing import QUICK
+    >>> QUICK.networks
+    ('cnn-3', 'cnn-5', 'cnn-9', 'unet', 'bert')
+    """
 
     side: int
     networks: tuple[str, ...]
@@ -45,6 +65,13 @@ class Plan:
     puzzles: int
 
     def priors(self) -> dict[str, Toy]:
+        """Make the priors of the comparison.
+
+        Returns
+        -------
+        dict
+            Squares and the mirror, by name.
+        """
         side = self.side
         return {"squares": squares(side, side, 3, 3 * side // 4), "mirror": Mirror(side, side)}
 
@@ -54,8 +81,8 @@ FULL = Plan(16, (*(f"cnn-{field}" for field in RECEPTIVE_FIELDS), *RIVALS, "bert
 QUICK = Plan(8, ("cnn-3", "cnn-5", "cnn-9", "unet", "bert"), (0,), 0.2, 500)
 
 
-def build(network: str, plan: Plan) -> nn.Module:
-    """A network by its name: bert, a name among the `RIVALS`, or cnn- and its receptive field."""
+def _build(network: str, plan: Plan) -> nn.Module:
+    """A network by its name; see `Plan`."""
     if network == "bert":
         return Bert(BertConfig(plan.side, plan.side, 2))
     if network in RIVALS:
@@ -64,22 +91,72 @@ def build(network: str, plan: Plan) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Puzzles:
-    """Grids of a prior with hidden cells, the exact answer, and how far from it the best answer of each window is."""
+class SolvedPuzzles:
+    """Puzzles of a prior with their exact posterior, and how far from it the best answer of each window is.
+
+    Parameters
+    ----------
+    prior
+        The prior.
+    cells, hidden
+        The grids, and which of their cells are hidden.
+    exact
+        The exact marginals.
+    of_windows
+        The divergence of the best answer of each window from the exact marginals, in bits, from radius 0 on.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gridcloze.priors import Mirror
+    >>> from gridcloze.study.comparing import puzzles_of
+    >>> puzzles = puzzles_of(Mirror(1, 4), 10, Path("mirror.npz"))
+    >>> puzzles.of_windows.mean(axis=(1, 2, 3)).round(2)
+    array([0.18, 0.15, 0.15, 0.  ], dtype=float32)
+    """
 
     prior: Toy
     cells: Cells
     hidden: Hidden
     exact: Marginals
-    of_windows: Float[np.ndarray, "radius puzzle height width"]  # divergence in bits, from radius 0 up
+    of_windows: Float[np.ndarray, "radius puzzle height width"]
 
     def reach(self) -> Int[np.ndarray, "puzzle height width"]:
-        """How far one must look from each cell: the radius of the smallest window that says enough."""
+        """Return how far one must look from each cell.
+
+        Returns
+        -------
+        ndarray
+            The radius of the smallest window that lacks no more than 0.01 bits.
+        """
         return (self.of_windows <= ENOUGH_BITS).argmax(axis=0)
 
 
-def puzzles_of(prior: Toy, n: int, kept: Path) -> Puzzles:
-    """`n` puzzles of the test law; what takes long to know of their windows is kept in a file."""
+def puzzles_of(prior: Toy, n: int, kept: Path) -> SolvedPuzzles:
+    """Make puzzles of a prior, with cells hidden by `evaluation_hiding`.
+
+    Parameters
+    ----------
+    prior
+        The prior.
+    n
+        The number of puzzles.
+    kept
+        The npz file in which the answers of windows, which take long, are kept; it is written if it does not exist.
+
+    Returns
+    -------
+    SolvedPuzzles
+        The same puzzles for the same prior and number.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gridcloze.priors import squares
+    >>> from gridcloze.study.comparing import puzzles_of
+    >>> puzzles_of(squares(6, 6, 2, 4), 5, Path("squares.npz")).of_windows.shape
+    (6, 5, 6, 6)
+    """
     generator = np.random.default_rng(SEED_OF_PUZZLES)
     cells = prior.sample(n, generator)
     hidden = evaluation_hiding(cells.shape, generator)
@@ -93,15 +170,44 @@ def puzzles_of(prior: Toy, n: int, kept: Path) -> Puzzles:
         with atomic_write(kept) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, of_windows=np.array(of_windows))
     with np.load(kept) as file:
-        return Puzzles(prior, cells, hidden, exact, file["of_windows"])
+        return SolvedPuzzles(prior, cells, hidden, exact, file["of_windows"])
 
 
 def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[str, Any]:
-    """Train and score all that is not yet in `folder`, and return every number; `report` is told the share done.
+    """Train and score all networks whose scores are not yet in a folder.
 
-    Raises InputError for a folder of another plan or version, and KeyboardInterrupt at Ctrl-C; what is done is kept.
+    Parameters
+    ----------
+    plan
+        What is compared.
+    folder
+        Where scores are kept, a file for each network, prior and seed.
+    report
+        A function that is called with the share that is done, and a line of news.
+
+    Returns
+    -------
+    dict
+        "plan" and "version"; in "priors", for each prior, what `bounds` returns, and "runs", a list of what
+        `train_and_score` returns.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a comparison of another plan or version.
+    KeyboardInterrupt
+        At Ctrl-C; what is done is kept.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gridcloze.study.comparing import Plan, run
+    >>> plan = Plan(side=4, networks=("cnn-3",), seeds=(0,), minutes=0.0001, puzzles=10)
+    >>> report = run(plan, Path("comparison"), lambda share, news: None)
+    >>> list(report["priors"])
+    ['squares', 'mirror']
     """
-    said = _said(plan, folder)
+    recorded_plan = _recorded_plan(plan, folder)
     jobs = [(prior, network, seed) for prior in plan.priors() for seed in plan.seeds for network in plan.networks]
     puzzles = {name: puzzles_of(prior, plan.puzzles, folder / f"{name}.npz") for name, prior in plan.priors().items()}
     done: dict[str, list[dict[str, Any]]] = {prior: [] for prior in puzzles}
@@ -111,19 +217,19 @@ def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[
             news = f"{network} on {prior}, seed {seed}"
             write_json(path, train_and_score(network, plan, puzzles[prior], seed, _part(report, number, jobs, news)))
         done[prior].append(json.loads(path.read_text()))
-    return said | {"priors": {name: {**bounds(puzzles[name]), "runs": runs} for name, runs in done.items()}}
+    return recorded_plan | {"priors": {name: {**bounds(puzzles[name]), "runs": runs} for name, runs in done.items()}}
 
 
-def _said(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Plan and version, which are noted in the folder; refuses one in which others are."""
+def _recorded_plan(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Plan and version, which are recorded in the folder; InputError if it holds others."""
     path = folder / "plan.json"
-    said = json.loads(json.dumps({"plan": asdict(plan), "version": __version__}))
+    recorded = json.loads(json.dumps({"plan": asdict(plan), "version": __version__}))
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, said)
-    elif json.loads(path.read_text()) != said:
+        write_json(path, recorded)
+    elif json.loads(path.read_text()) != recorded:
         raise InputError(f"{folder} holds another comparison or one of another version: choose a new folder")
-    return said
+    return recorded
 
 
 def _part(report: Callable[[float, str], None], number: int, jobs: list[Any], news: str) -> Callable[[Any], None]:
@@ -131,29 +237,90 @@ def _part(report: Callable[[float, str], None], number: int, jobs: list[Any], ne
 
 
 def train_and_score(
-    network: str, plan: Plan, puzzles: Puzzles, seed: int, report: Callable[[Any], None] = lambda progress: None
+    network: str, plan: Plan, puzzles: SolvedPuzzles, seed: int, report: Callable[[Any], None] = lambda progress: None
 ) -> dict[str, Any]:
-    """One network, from its first step to its scores, on grids drawn anew from the prior."""
+    """Train one network on grids drawn from the prior, and score it.
+
+    Parameters
+    ----------
+    network
+        Its name; see `Plan`.
+    plan
+        What is compared.
+    puzzles
+        What it is scored on.
+    seed
+        The seed of the network and of its training.
+    report
+        See `Training`.
+
+    Returns
+    -------
+    dict
+        "network", "seed", "parameters" (their number), "steps", "receptive_field" (null for the whole grid), and what
+        `scores` and `field_of` return.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At Ctrl-C.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gridcloze.study.comparing import Plan, puzzles_of, train_and_score
+    >>> plan = Plan(side=4, networks=("cnn-3",), seeds=(0,), minutes=0.0001, puzzles=10)
+    >>> puzzles = puzzles_of(plan.priors()["mirror"], plan.puzzles, Path("mirror.npz"))
+    >>> train_and_score("cnn-3", plan, puzzles, seed=0)["receptive_field"]
+    3
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = build(network, plan)
+        model = _build(network, plan)
     held_out = puzzles.prior.sample(HELD_OUT, np.random.default_rng([SEED_OF_PUZZLES, seed]))
     progress = Training(model, puzzles.prior, held_out, Budget(minutes=plan.minutes), seed, report).run()
     if progress.interrupted:
         raise KeyboardInterrupt
     marginals = NetworkPredictor(model).marginals(puzzles.cells, puzzles.hidden)
-    said = {
+    record = {
         "network": network,
         "seed": seed,
         "parameters": n_parameters(model),
         "steps": progress.steps,
         "receptive_field": model.receptive_field if isinstance(model, Cnn) else None,
     }
-    return said | scores(marginals, puzzles, said["receptive_field"]) | field_of(model, puzzles.cells, puzzles.hidden)
+    measured = scores(marginals, puzzles, record["receptive_field"])
+    return record | measured | field_of(model, puzzles.cells, puzzles.hidden)
 
 
-def scores(marginals: Marginals, puzzles: Puzzles, receptive_field: int | None) -> dict[str, Any]:
-    """How far from the exact answer, and from the best answer of the window; and by how far one must look."""
+def scores(marginals: Marginals, puzzles: SolvedPuzzles, receptive_field: int | None) -> dict[str, Any]:
+    """Measure how far predictions are from the exact posterior, and from the best answer of their window.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    puzzles
+        What was predicted.
+    receptive_field
+        The side of the window that the predictor sees, in cells; None for the whole grid.
+
+    Returns
+    -------
+    dict
+        "excess_bits" over the exact posterior; "bound_bits", those of the best answer of the window; the difference of
+        the two, "over_bound_bits", with its standard error "over_bound_error"; "right", the share of grids whose
+        determined cells are all correct; and the list "excess_bits_by_reach", by how far one must look from a cell.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gridcloze.priors import Mirror
+    >>> from gridcloze.study.comparing import puzzles_of, scores
+    >>> puzzles = puzzles_of(Mirror(4, 4), 10, Path("mirror.npz"))
+    >>> scores(puzzles.exact, puzzles, receptive_field=None)["excess_bits"]
+    0.0
+    """
     hidden, reach = puzzles.hidden, puzzles.reach()
     divergence = scoring.divergence_bits(marginals, puzzles.exact)
     wrong = scoring.determined_wrong(marginals, puzzles.exact, hidden)
@@ -170,14 +337,36 @@ def scores(marginals: Marginals, puzzles: Puzzles, receptive_field: int | None) 
     }
 
 
-def bounds(puzzles: Puzzles) -> dict[str, Any]:
-    """What each window lacks, in bits per hidden cell, and how many cells need one so large."""
+def bounds(puzzles: SolvedPuzzles) -> dict[str, Any]:
+    """Measure what each window lacks, and how many cells need one so large.
+
+    Parameters
+    ----------
+    puzzles
+        The puzzles.
+
+    Returns
+    -------
+    dict
+        "entropy_bits" of the exact posterior per hidden cell; the lists "bound_bits" and "bound_error" (its standard
+        error) of windows of 1, 3, 5, … cells; "enough", the side of the smallest window whose bound is at most 0.01
+        bits; and the list "share_by_reach", the share of hidden cells by how far one must look.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from gridcloze.priors import squares
+    >>> from gridcloze.study.comparing import bounds, puzzles_of
+    >>> found = bounds(puzzles_of(squares(6, 6, 2, 4), 50, Path("squares.npz")))
+    >>> [round(bits, 2) for bits in found["bound_bits"]], found["enough"]
+    ([0.38, 0.12, 0.06, 0.02, 0.0, 0.0], 9)
+    """
     hidden, reach = puzzles.hidden, puzzles.reach()
     windows = [mean_and_error(divergence, hidden) for divergence in puzzles.of_windows]
     enough = next(radius for radius, (bits, _) in enumerate(windows) if bits <= ENOUGH_BITS)
     return {
         "entropy_bits": float(entropy_bits(puzzles.exact)[hidden].mean()),
-        "bound_bits": [bits for bits, _ in windows],  # of receptive fields 1, 3, 5, …
+        "bound_bits": [bits for bits, _ in windows],
         "bound_error": [error for _, error in windows],
         "enough": 2 * enough + 1,
         "share_by_reach": [float((reach[hidden] == radius).mean()) for radius in range(len(windows))],
@@ -185,7 +374,27 @@ def bounds(puzzles: Puzzles) -> dict[str, Any]:
 
 
 def mean_and_error(values: OfCells, hidden: Hidden) -> tuple[float, float]:
-    """The mean over hidden cells, and its standard error, as the cells of one puzzle go together."""
+    """Return a mean over hidden cells with its standard error.
+
+    Parameters
+    ----------
+    values
+        A number for each cell.
+    hidden
+        True where a cell is hidden.
+
+    Returns
+    -------
+    tuple of float
+        The mean, and its standard error, which takes the cells of one puzzle as dependent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.study.comparing import mean_and_error
+    >>> mean_and_error(np.array([[[0.0, 0.0]], [[1.0, 1.0]]]), np.ones((2, 1, 2), bool))
+    (0.5, 0.3535533905932738)
+    """
     sums, counts = np.where(hidden, values, 0.0).sum(axis=(1, 2)), hidden.sum(axis=(1, 2))
     mean = sums.sum() / counts.sum()
     return float(mean), float(np.sqrt(((sums - mean * counts) ** 2).sum()) / counts.sum())
