@@ -1,4 +1,4 @@
-"""Arrays in npy, npz and zarr files, whole or by parts, and text with one character a cell."""
+"""Arrays in npy, npz and zarr files, whole or by parts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt32
 
 from ..words import AnyPath, InputError, about
 from .codes import STACK_AXES, Content, GridOrStack, cells_from_array, look_up
@@ -30,7 +29,7 @@ class Stack:
         """The cells of some grids; InputError names the first one that does not fit."""
         with about(self.path):
             names = [f"grid {number}" for number in range(part.start, part.stop)]
-            with undamaged():
+            with _undamaged():
                 array = self.array[part]
             cells = cells_from_array(array, STACK_AXES, names)
             return look_up(Content(ARRAYS, cells), self.palette, names=names)[0]
@@ -51,19 +50,6 @@ def is_stack(path: AnyPath) -> bool:
         return kind_of(path) is ARRAYS and read_array(path, in_parts=True).ndim == 3
 
 
-def read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
-    except UnicodeDecodeError:
-        raise InputError("this is not text in UTF-8") from None
-    width = len(lines[0])
-    for number, line in enumerate(lines, start=1):
-        if not line or len(line) != width:
-            lengths = f"line {number} has {len(line)} characters, line 1 has {width}"
-            raise InputError(f"{lengths}; all need the same, above 0")
-    return np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
-
-
 def read_array(path: Path, in_parts: bool = False) -> Any:
     """The array in a file; with `in_parts` it may be one that is on disk until parts of it are taken."""
     arrays = _zarr_arrays(path) if path.suffix.lower() == ZARR else _numpy_arrays(path, in_parts)
@@ -73,14 +59,14 @@ def read_array(path: Path, in_parts: bool = False) -> Any:
     cells = arrays["cells"] if "cells" in arrays else arrays.popitem()[1]
     if hidden is not None and (hidden.dtype != bool or hidden.shape != cells.shape):
         raise InputError(f"'hidden' must be an array of bool and of the shape of the cells, {cells.shape}")
-    with undamaged():
+    with _undamaged():
         if hidden is not None:
             return np.ma.array(cells, mask=hidden)
         return cells if in_parts else cells[...]
 
 
 def _numpy_arrays(path: Path, in_parts: bool) -> dict[str, Any]:
-    with undamaged():
+    with _undamaged():
         if in_parts and path.suffix.lower() == ".npy":
             return {"cells": np.lib.format.open_memmap(path, mode="r")}
         with path.open("rb") as file:
@@ -91,13 +77,13 @@ def _numpy_arrays(path: Path, in_parts: bool) -> dict[str, Any]:
 def _zarr_arrays(path: Path) -> dict[str, Any]:
     import zarr  # an extra
 
-    with undamaged():
+    with _undamaged():
         found = zarr.open(path, mode="r")
         return {"cells": found} if isinstance(found, zarr.Array) else dict(found.arrays())
 
 
 @contextmanager
-def undamaged() -> Iterator[None]:
+def _undamaged() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # NumPy, zipfile and zarr report damage by many types

@@ -15,10 +15,82 @@ from .paths import ARRAYS, PICTURES, TEXTS
 GridOrStack = Int[np.ndarray, "*grids height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
-GRID_AXES, STACK_AXES = "height width", "n height width"
 GREY, TRANSPARENT = 0x808080FF, 0x00000000
 MARKERS = ("auto", "grey", "transparent")
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
+
+
+class Content(NamedTuple):
+    """Codes of a kind of files: for each cell or, in a picture, for each pixel.
+
+    A picture may note its scale; only an indexed one has a `table` (PLTE and tRNS, packed).
+    """
+
+    kind: tuple[str, ...]
+    codes: Codes
+    noted_scale: int = 1  # 0 if there is none
+    table: tuple[int, ...] | None = None
+    image: Image.Image | None = None
+
+
+DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
+
+
+def look_up(
+    content: Content, palette: Palette | None, hidden: Flags | None = None, names: Sequence[str] = ()
+) -> tuple[GridOrStack, Palette]:
+    """The symbol of each code; without a palette it gets one, of the codes that are not hidden. InputError."""
+    codes = content.codes
+    if hidden is None:
+        hidden = marked(content, palette)
+    if palette is None:
+        palette = palette_of(np.unique(codes[~hidden]).tolist(), content)
+    cells, (what, decode) = symbols_of(codes, _codes_in(palette, content.kind)), DECODED[content.kind]
+    unknown = (cells == HIDDEN) & ~hidden
+    refuse_first(unknown, lambda cell: f"{what} {decode(int(codes[cell]))!r} is not in the palette", names)
+    return np.where(hidden, HIDDEN, cells), palette
+
+
+def marked(content: Content, palette: Palette | None, marker: str = "auto") -> Flags:
+    """What stands for hidden; in pictures grey, transparent or both ("auto"), but for colours of the palette."""
+    codes = content.codes
+    if content.kind is not PICTURES:
+        return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
+    grey, transparent = codes == GREY, codes & 0xFF == 0
+    if marker == "auto":
+        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
+    return grey if marker == "grey" else transparent
+
+
+def palette_of(codes: list[int], content: Content) -> Palette:
+    palette = Palette.default(len(codes))
+    if content.kind is PICTURES:
+        packed = sorted(codes, key=content.table.index) if content.table else codes
+        return replace(palette, colours=tuple(map(unpacked, packed)))
+    if content.kind is TEXTS:
+        return replace(palette, characters="".join(map(chr, codes)))
+    if codes != list(range(len(codes))):
+        raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
+    return palette
+
+
+def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
+    """What stands for each symbol in files of a kind."""
+    if kind is PICTURES:
+        return palette.packed_colours
+    return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
+
+
+def symbols_of(codes: Codes, known: Sequence[int]) -> GridOrStack:
+    """The place of each code among those that are known; HIDDEN if it is none of them."""
+    order = np.argsort(known)
+    symbols = order.take(np.searchsorted(known, codes, sorter=order), mode="clip")
+    return np.where(np.array(known)[symbols] == codes, symbols, HIDDEN)
+
+
+# Arrays
+
+GRID_AXES, STACK_AXES = "height width", "n height width"
 
 
 def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = ()) -> GridOrStack:
@@ -47,71 +119,3 @@ def refuse_first(wrong: Flags, say: Callable[[tuple[int, ...]], str], names: Seq
         *grid, row, column = position
         which = "".join(f"{names[index] if names else f'grid {index}'}, " for index in grid)
         raise InputError(f"{which}row {row}, column {column} (counted from 0): {say(position)}")
-
-
-class Content(NamedTuple):
-    """Codes of a kind of files: for each cell or, in a picture, for each pixel.
-
-    A picture may note its scale; only an indexed one has a `table` (PLTE and tRNS, packed).
-    """
-
-    kind: tuple[str, ...]
-    codes: Codes
-    noted_scale: int = 1  # 0 if there is none
-    table: tuple[int, ...] | None = None
-    image: Image.Image | None = None
-
-
-DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
-
-
-def symbols_of(codes: Codes, known: Sequence[int]) -> GridOrStack:
-    """The place of each code among those that are known; HIDDEN if it is none of them."""
-    order = np.argsort(known)
-    symbols = order.take(np.searchsorted(known, codes, sorter=order), mode="clip")
-    return np.where(np.array(known)[symbols] == codes, symbols, HIDDEN)
-
-
-def look_up(
-    content: Content, palette: Palette | None, hidden: Flags | None = None, names: Sequence[str] = ()
-) -> tuple[GridOrStack, Palette]:
-    """The symbol of each code; without a palette it gets one, of the codes that are not hidden. InputError."""
-    codes = content.codes
-    if hidden is None:
-        hidden = marked(content, palette)
-    if palette is None:
-        palette = palette_of(np.unique(codes[~hidden]).tolist(), content)
-    cells, (what, decode) = symbols_of(codes, _codes_in(palette, content.kind)), DECODED[content.kind]
-    unknown = (cells == HIDDEN) & ~hidden
-    refuse_first(unknown, lambda cell: f"{what} {decode(int(codes[cell]))!r} is not in the palette", names)
-    return np.where(hidden, HIDDEN, cells), palette
-
-
-def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
-    """What stands for each symbol in files of a kind."""
-    if kind is PICTURES:
-        return palette.packed_colours
-    return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
-
-
-def palette_of(codes: list[int], content: Content) -> Palette:
-    palette = Palette.default(len(codes))
-    if content.kind is PICTURES:
-        packed = sorted(codes, key=content.table.index) if content.table else codes
-        return replace(palette, colours=tuple(map(unpacked, packed)))
-    if content.kind is TEXTS:
-        return replace(palette, characters="".join(map(chr, codes)))
-    if codes != list(range(len(codes))):
-        raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
-    return palette
-
-
-def marked(content: Content, palette: Palette | None, marker: str = "auto") -> Flags:
-    """What stands for hidden; in pictures grey, transparent or both ("auto"), but for colours of the palette."""
-    codes = content.codes
-    if content.kind is not PICTURES:
-        return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
-    grey, transparent = codes == GREY, codes & 0xFF == 0
-    if marker == "auto":
-        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
-    return grey if marker == "grey" else transparent

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Int, Shaped, UInt32
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..shapes import AnySizeGrid
 from ..words import HIDDEN, AnyPath, InputError, about
-from .arrays import is_stack, read_array, read_text, save_array
+from .arrays import is_stack, read_array, save_array
 from .codes import (
     GREY,
     GRID_AXES,
@@ -101,7 +101,7 @@ def read_grid(
     ambiguous, `size` (height, width) helps to find it. Raises InputError, naming the file and the place in it.
     """
     with readable(path) as path:
-        content, in_file = read_content(path), str(hidden) not in MARKERS
+        content, in_file = _read_content(path), str(hidden) not in MARKERS
         pixels = content.codes
         if content.kind is not PICTURES:
             cells, palette = look_up(content, palette)
@@ -113,6 +113,48 @@ def read_grid(
         return Grid(*look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
 
 
+def _hidden_in_file(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> Bool[np.ndarray, "height width"]:
+    """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
+    with readable(path, PICTURES + ARRAYS) as path:
+        hidden = read_flags(path)[...] != 0
+        if hidden.shape not in (pixels.shape, cells.shape):
+            raise InputError(f"it is {_size_of(hidden)} and the grid {_size_of(pixels)}; both need the same size")
+        return shrink(hidden, hidden.shape[0] // cells.shape[0])
+
+
+def read_flags(path: Path) -> Any:
+    """What a picture or array file says of cells, not zero where they are hidden; parts of it are read when taken."""
+    return pixel_colours(read_image(path)) > 0xFF if kind_of(path) is PICTURES else read_array(path, in_parts=True)
+
+
+def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
+    """What is allowed where, for grids of `size` (height, width): bools, or probabilities of what was observed.
+
+    An array file has them as they are. In a picture a cell may have the colours that its pixels show; where one of
+    these is grey or transparent, it may have any. Raises InputError, naming the file and the place in it.
+    """
+    with readable(path, PICTURES + ARRAYS) as path:
+        is_array = kind_of(path) is ARRAYS
+        evidence = read_array(path) if is_array else _allowed_by(_read_content(path), palette, size)
+        if evidence.shape != (*size, palette.n_symbols):
+            raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
+        return evidence
+
+
+def _allowed_by(content: Content, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
+    scale = scale_for_size(content.codes, size)
+    if not scale:
+        raise InputError(
+            f"it is {_size_of(content.codes)} pixels, which are no cells of a grid of {size[0]} by {size[1]}"
+        )
+    symbols = look_up(content, palette)[0][..., None]
+    shown = (symbols == np.arange(palette.n_symbols)) | (symbols == HIDDEN)
+    return shown.reshape(size[0], scale, size[1], scale, -1).any(axis=(1, 3))
+
+
+# Reading examples
+
+
 def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells, Palette, int]:
     """The cells, palette and scale of a folder of grids of one kind and size, or of a stack in one array file.
 
@@ -122,7 +164,7 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells,
         grids, palette, scale = _read_folder(Path(path), palette, one_size=True)
         return np.stack(grids), palette, scale
     with readable(path, ARRAYS) as path:
-        return *look_up(read_content(path, STACK_AXES), palette), 1
+        return *look_up(_read_content(path, STACK_AXES), palette), 1
 
 
 def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
@@ -163,45 +205,23 @@ def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list
     contents: list[Content] = []
     for path in paths:
         with about(path.name):
-            contents.append(read_content(path)._replace(image=None))  # memory is for the codes of all files
+            contents.append(_read_content(path)._replace(image=None))  # memory is for the codes of all files
         first, one, first_name = contents[0], contents[-1], paths[0].name
         if one_size and one.codes.shape != first.codes.shape:
-            sizes = f"{first_name} is {size_of(first.codes)} and {path.name} is {size_of(one.codes)}"
+            sizes = f"{first_name} is {_size_of(first.codes)} and {path.name} is {_size_of(one.codes)}"
             raise InputError(f"{sizes}; use grids of one size")
         if same_table and one.table != first.table:
             raise InputError(f"{first_name} and {path.name} have different palettes (PLTE); save all with the same one")
     return contents
 
 
-def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
-    """What is allowed where, for grids of `size` (height, width): bools, or probabilities of what was observed.
-
-    An array file has them as they are. In a picture a cell may have the colours that its pixels show; where one of
-    these is grey or transparent, it may have any. Raises InputError, naming the file and the place in it.
-    """
-    with readable(path, PICTURES + ARRAYS) as path:
-        is_array = kind_of(path) is ARRAYS
-        evidence = read_array(path) if is_array else _allowed_by(read_content(path), palette, size)
-        if evidence.shape != (*size, palette.n_symbols):
-            raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
-        return evidence
+# Content of files
 
 
-def _allowed_by(content: Content, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
-    scale = scale_for_size(content.codes, size)
-    if not scale:
-        raise InputError(
-            f"it is {size_of(content.codes)} pixels, which are no cells of a grid of {size[0]} by {size[1]}"
-        )
-    symbols = look_up(content, palette)[0][..., None]
-    shown = (symbols == np.arange(palette.n_symbols)) | (symbols == HIDDEN)
-    return shown.reshape(size[0], scale, size[1], scale, -1).any(axis=(1, 3))
-
-
-def read_content(path: Path, axes: str = GRID_AXES) -> Content:
+def _read_content(path: Path, axes: str = GRID_AXES) -> Content:
     kind = kind_of(path)
     if kind is TEXTS:
-        return Content(kind, read_text(path))
+        return Content(kind, _read_text(path))
     if kind is ARRAYS:
         return Content(kind, cells_from_array(read_array(path), axes))
     image = read_image(path)
@@ -210,22 +230,21 @@ def read_content(path: Path, axes: str = GRID_AXES) -> Content:
     return Content(kind, pixel_colours(image), noted_scale, table_of(image), image)
 
 
-def size_of(grid: np.ndarray) -> str:
+def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except UnicodeDecodeError:
+        raise InputError("this is not text in UTF-8") from None
+    width = len(lines[0])
+    for number, line in enumerate(lines, start=1):
+        if not line or len(line) != width:
+            lengths = f"line {number} has {len(line)} characters, line 1 has {width}"
+            raise InputError(f"{lengths}; all need the same, above 0")
+    return np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
+
+
+def _size_of(grid: np.ndarray) -> str:
     return " by ".join(map(str, grid.shape))
-
-
-def _hidden_in_file(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> Bool[np.ndarray, "height width"]:
-    """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
-    with readable(path, PICTURES + ARRAYS) as path:
-        hidden = read_flags(path)[...] != 0
-        if hidden.shape not in (pixels.shape, cells.shape):
-            raise InputError(f"it is {size_of(hidden)} and the grid {size_of(pixels)}; both need the same size")
-        return shrink(hidden, hidden.shape[0] // cells.shape[0])
-
-
-def read_flags(path: Path) -> Any:
-    """What a picture or array file says of cells, not zero where they are hidden; parts of it are read when taken."""
-    return pixel_colours(read_image(path)) > 0xFF if kind_of(path) is PICTURES else read_array(path, in_parts=True)
 
 
 # Writing

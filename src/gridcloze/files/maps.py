@@ -24,15 +24,7 @@ if TYPE_CHECKING:
     import rasterio.io
 
 CELLS_AT_ONCE = 2**20
-INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-KEPT = ("crs", "transform", "dtype", "nodata", "tiled", "blockxsize", "blockysize", "interleave")
-LOSSLESS = ("lzw", "deflate", "packbits", "zstd", "lzma")  # and good for any integers
-UNCERTAINTY = ("probability of the class", "entropy in bits")
 RESOLUTION_TOLERANCE = 0.01
-NOTHING_HIDDEN = (
-    "nothing says which cells are hidden; give the file a nodata value (gdal_edit.py -a_nodata VALUE FILE), or a "
-    "second file that is not zero where they are (--hidden clouds.tif)"
-)
 Values = Integer[np.ndarray, "rows width"]
 
 
@@ -47,11 +39,6 @@ class Resolution(NamedTuple):
         return f"{self.height:g} by {self.width:g} {self.unit}"
 
 
-def is_map(path: AnyPath) -> bool:
-    """Whether the name of a file is that of a GeoTIFF."""
-    return Path(path).suffix.lower() in MAPS
-
-
 def resolution_warning(trained: Resolution | None, found: Resolution | None) -> str | None:
     """A line on pixels of another size than those that a model was trained on, if both are known and they differ."""
     if trained is None or found is None:
@@ -60,6 +47,11 @@ def resolution_warning(trained: Resolution | None, found: Resolution | None) -> 
     if is_close and trained.unit == found.unit:
         return None
     return f"pixels of {found}, the model was trained on {trained}: what it learned of sizes does not hold"
+
+
+def is_map(path: AnyPath) -> bool:
+    """Whether the name of a file is that of a GeoTIFF."""
+    return Path(path).suffix.lower() in MAPS
 
 
 # Rasters
@@ -125,6 +117,12 @@ def _open(path: Path, mode: str = "r", **options: Any) -> Any:
 
 
 # Reading
+
+INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+NOTHING_HIDDEN = (
+    "nothing says which cells are hidden; give the file a nodata value (gdal_edit.py -a_nodata VALUE FILE), or a "
+    "second file that is not zero where they are (--hidden clouds.tif)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,6 +279,10 @@ def _refuse_unfillable(source: OpenMap) -> None:
 
 # Writing
 
+KEPT = ("crs", "transform", "dtype", "nodata", "tiled", "blockxsize", "blockysize", "interleave")
+LOSSLESS = ("lzw", "deflate", "packbits", "zstd", "lzma")  # and good for any integers
+UNCERTAINTY = ("probability of the class", "entropy in bits")
+
 
 @dataclass(frozen=True, eq=False)
 class _GrowingMap:
@@ -296,32 +298,6 @@ class _GrowingMap:
         with about(self.path), _reported("cannot be written"):
             self.dataset.write(rows, window=((start, stop), (0, rows.shape[2])))
         self.sums[start, stop] = crc32(rows.data)
-
-
-@contextmanager
-def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_GrowingMap]:
-    """Reads all rows again when they are written, for GDAL does not say if the disk is full when it closes a file."""
-    with _open(partial, "w", **profile) as dataset:
-        growing = _GrowingMap(path, dataset, {})
-        yield growing
-    with about(path), _reported("could not be written"), _open(partial) as dataset:
-        for (start, stop), expected in growing.sums.items():
-            if crc32(dataset.read(window=((start, stop), (0, dataset.width)))) != expected:
-                raise InputError("could not be written as a whole; is the disk full?")
-
-
-@contextmanager
-def _with_notes(path: Path) -> Iterator[Path]:
-    """As `atomic_write`, with the notes that GDAL puts beside a file where TIFF has no room, as for a rotated pole."""
-    with atomic_write(path) as partial:
-        notes, new_notes = (Path(f"{file}.aux.xml") for file in (path, partial))
-        try:
-            yield partial
-            notes.unlink(missing_ok=True)  # of a file that was there before
-            if new_notes.exists():
-                new_notes.rename(notes)
-        finally:
-            new_notes.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -378,6 +354,32 @@ def write_maps(
         _describe_like(dataset, files[0].dataset)
         files[1].dataset.descriptions = UNCERTAINTY
         yield MapWriter(source, files[0], files[1], files[2] if samples is not None else None)
+
+
+@contextmanager
+def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_GrowingMap]:
+    """Reads all rows again when they are written, for GDAL does not say if the disk is full when it closes a file."""
+    with _open(partial, "w", **profile) as dataset:
+        growing = _GrowingMap(path, dataset, {})
+        yield growing
+    with about(path), _reported("could not be written"), _open(partial) as dataset:
+        for (start, stop), expected in growing.sums.items():
+            if crc32(dataset.read(window=((start, stop), (0, dataset.width)))) != expected:
+                raise InputError("could not be written as a whole; is the disk full?")
+
+
+@contextmanager
+def _with_notes(path: Path) -> Iterator[Path]:
+    """As `atomic_write`, with the notes that GDAL puts beside a file where TIFF has no room, as for a rotated pole."""
+    with atomic_write(path) as partial:
+        notes, new_notes = (Path(f"{file}.aux.xml") for file in (path, partial))
+        try:
+            yield partial
+            notes.unlink(missing_ok=True)  # of a file that was there before
+            if new_notes.exists():
+                new_notes.rename(notes)
+        finally:
+            new_notes.unlink(missing_ok=True)
 
 
 def _profile_like(dataset: "rasterio.io.DatasetReader") -> dict[str, Any]:

@@ -15,13 +15,6 @@ from ..words import AnyPath, InputError, about
 Colour = tuple[int, int, int, int]
 MAX_SYMBOLS = 256
 OKABE_ITO = (0x000000FF, 0xE69F00FF, 0x56B4E9FF, 0x009E73FF, 0xF0E442FF, 0x0072B2FF, 0xD55E00FF, 0xCC79A7FF)
-KEYS = {  # of a symbol in a palette file: type, pattern and what that is
-    "name": (str, r".+", "a line of text"),
-    "colour": (str, r"#([0-9a-fA-F]{2}){3,4}", '"#rrggbb" or "#rrggbbaa"'),
-    "value": (int, r"-?\d{1,18}", "a whole number"),
-    "character": (str, r".", "one character"),
-}
-FORM = f'a palette is {{"symbols": [{{…}}, …]}}, with {", ".join(KEYS)} or some of them for each symbol'
 
 
 @dataclass(frozen=True)
@@ -119,6 +112,17 @@ def unpacked(packed: int) -> Colour:
 
 def _hexadecimal(colour: Colour) -> str:
     return "#" + bytes(colour).hex().removesuffix("ff" if colour[3] == 255 else "")
+
+
+# Palette files
+
+KEYS = {  # of a symbol in a palette file: type, pattern and what that is
+    "name": (str, r".+", "a line of text"),
+    "colour": (str, r"#([0-9a-fA-F]{2}){3,4}", '"#rrggbb" or "#rrggbbaa"'),
+    "value": (int, r"-?\d{1,18}", "a whole number"),
+    "character": (str, r".", "one character"),
+}
+FORM = f'a palette is {{"symbols": [{{…}}, …]}}, with {", ".join(KEYS)} or some of them for each symbol'
 
 
 def read_palette(path: AnyPath) -> Palette:
