@@ -298,7 +298,7 @@ def test_second_file_hides_text_and_arrays(folder):
 
 
 def test_what_is_hidden_has_no_symbol(folder):
-    """A colour that only hidden cells have is no symbol, and no error where the palette lacks it."""
+    """A colour that only hidden cells have is not a symbol, and no error where the palette lacks it."""
     path = save(folder / "grid.png", [[0, 77, 255]])
     hidden = save(folder / "hidden.png", [[0, 255, 0]])
     grid = read_grid(path, hidden=hidden)
@@ -605,7 +605,9 @@ def test_bad_zarr(folder):
     refused(
         r"shape \(1, 2\) is not", open_stack, save_zarr(folder / "grid.zarr", np.array([[0, 1]])), Palette.default(2)
     )
-    refused(r"row 0, column 1 .*: 0.5 is no symbol", read_grid, save_zarr(folder / "half.zarr", np.array([[0, 0.5]])))
+    refused(
+        r"row 0, column 1 .*: 0.5 is not a symbol", read_grid, save_zarr(folder / "half.zarr", np.array([[0, 0.5]]))
+    )
 
 
 def test_a_plain_install_says_what_is_missing(folder):
@@ -695,8 +697,8 @@ def test_pictures_too_large_or_too_deep():
     refused("8001 by 8000 pixels are more than 64000000", read_back, raw_png(8000, 8001, 8, 0, b""), ".png")
     refused("more than 64000000", read_back, raw_png(2**31 - 1, 2**31 - 1, 8, 0, b""), ".png")
     refused("damaged", read_back, raw_png(8000, 8000, 8, 0, b""), ".png")
-    refused("16 bits a channel is not supported", read_back, raw_png(1, 1, 16, 0, b"\0\1\2"), ".png")
-    refused("16 bits a channel is not supported", read_back, raw_png(1, 1, 16, 2, b"\0" * 7), ".png")
+    refused("16 bits per channel are not supported", read_back, raw_png(1, 1, 16, 0, b"\0\1\2"), ".png")
+    refused("16 bits per channel are not supported", read_back, raw_png(1, 1, 16, 2, b"\0" * 7), ".png")
 
 
 def test_too_many_symbols(folder):
@@ -734,16 +736,16 @@ def test_text_of_other_systems(folder):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(3), "is no grid"),
-        (np.zeros((1, 1, 1, 1)), "is no grid"),
-        (np.zeros((0, 3)), "is no grid"),
-        (np.array([["a"]]), "values of type <U1 are no symbols"),
-        (np.array([[1j]]), "values of type complex128 are no symbols"),
-        (np.array([[0, 0.5]]), r"row 0, column 1 \(counted from 0\): 0.5 is no symbol"),
-        (np.array([[0, np.inf]]), "inf is no symbol"),
-        (np.array([[-2]]), r"-2 is no symbol .* np.unique\(cells, return_inverse=True\)"),
-        (np.array([[[0]], [[256]]]), "grid 1, row 0, column 0 .* 256 is no symbol"),
-        (np.array([[2**64 - 1]], np.uint64), "is no symbol"),
+        (np.zeros(3), "is neither a grid"),
+        (np.zeros((1, 1, 1, 1)), "is neither a grid"),
+        (np.zeros((0, 3)), "is neither a grid"),
+        (np.array([["a"]]), "values of type <U1 are not symbols"),
+        (np.array([[1j]]), "values of type complex128 are not symbols"),
+        (np.array([[0, 0.5]]), r"row 0, column 1 \(counted from 0\): 0.5 is not a symbol"),
+        (np.array([[0, np.inf]]), "inf is not a symbol"),
+        (np.array([[-2]]), r"-2 is not a symbol .* np.unique\(cells, return_inverse=True\)"),
+        (np.array([[[0]], [[256]]]), "grid 1, row 0, column 0 .* 256 is not a symbol"),
+        (np.array([[2**64 - 1]], np.uint64), "is not a symbol"),
     ],
 )
 def test_arrays_that_are_no_cells(array, message):
