@@ -523,6 +523,17 @@ def test_what_is_a_stack(folder):
     refused("^[^:]*none.npy: no such file", is_stack, folder / "none.npy")
 
 
+def test_a_stack_is_told_by_its_header(folder):
+    """Whether an npz file is a stack is seen without its cells: damage in these shows only when it is opened."""
+    path = folder / "stack.npz"
+    np.savez(path, hidden=np.zeros((1, 1, 2), bool), anything=[[[0, 1]]])
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.rindex(b"PK\1\2", 0, damaged.rindex(b"PK\1\2")) - 1] ^= 1  # the last byte of the last array
+    path.write_bytes(damaged)
+    assert is_stack(path)
+    refused("stack.npz: damaged, or not an array of numbers", open_stack, path, Palette.default(2))
+
+
 def test_hidden_in_npz(folder):
     """In an npz file the array `cells`, or the only one, is the content, and `hidden` says what is not known."""
     hidden = np.array([[[True, False, False]]])
@@ -570,7 +581,7 @@ def test_groups_of_zarr(folder):
     group.create_array("hidden", data=np.array([[[True, False, False]]]))
     assert open_stack(folder / "cells.zarr", Palette.default(2)).read(slice(0, 1)).tolist() == [[[-1, 1, 0]]]
     zarr.open_group(folder / "anything.zarr").create_array("other", data=stack)
-    refused(r"\['anything', 'other'\]; one named 'cells' is needed", read_examples, folder / "anything.zarr")
+    refused(r"\['anything', 'other'\]; name one of them 'cells'", read_examples, folder / "anything.zarr")
 
 
 def test_a_folder_of_zarr_is_a_file(folder):
@@ -591,16 +602,16 @@ def test_zarr_is_read_by_parts(folder):
     (path / "c" / "1" / "0" / "0").write_bytes(b"damage")
     stack = open_stack(path, Palette.default(2))
     assert stack.read(slice(0, 1)).tolist() == [[[0, 1]]]
-    refused("^[^:]*stack.zarr: damaged, or no array of numbers", stack.read, slice(1, 2))
-    refused("^[^:]*stack.zarr: damaged, or no array of numbers", read_examples, path)
+    refused("^[^:]*stack.zarr: damaged, or not an array of numbers", stack.read, slice(1, 2))
+    refused("^[^:]*stack.zarr: damaged, or not an array of numbers", read_examples, path)
 
 
 def test_bad_zarr(folder):
     """A folder that has no array, and a file, are refused, and so are arrays that are no cells."""
     (folder / "empty.zarr").mkdir()
-    refused("^[^:]*empty.zarr: damaged, or no array", read_examples, folder / "empty.zarr")
+    refused("^[^:]*empty.zarr: damaged, or not an array", read_examples, folder / "empty.zarr")
     (folder / "file.zarr").write_text("text")
-    refused("^[^:]*file.zarr: damaged, or no array", read_grid, folder / "file.zarr")
+    refused("^[^:]*file.zarr: damaged, or not an array", read_grid, folder / "file.zarr")
     refused("none.zarr: no such file", read_grid, folder / "none.zarr")
     refused(
         r"shape \(1, 2\) is not", open_stack, save_zarr(folder / "grid.zarr", np.array([[0, 1]])), Palette.default(2)
@@ -762,7 +773,7 @@ def test_arrays_that_are_no_cells(array, message):
         ),
         (np.array([[-1, -1]]), "give a palette"),
         (np.array([[[0, 1]]]), r"shape \(1, 1, 2\) is not \(height width\)"),
-        (np.array([[None]]), "damaged, or no array"),
+        (np.array([[None]]), "damaged, or not an array"),
     ],
 )
 def test_arrays_that_are_no_grid(folder, array, message):
@@ -776,11 +787,11 @@ def test_damaged_arrays(folder):
     for suffix in (".npy", ".npz"):
         whole = written(Grid.from_cells(np.arange(9).reshape(3, 3)), suffix)
         for data in (whole[: len(whole) // 2], whole[:-3], b"", b"text", b"\x80\x04."):
-            refused("grid.np.: damaged, or no array of numbers", read_back, data, suffix)
+            refused("grid.np.: damaged, or not an array of numbers", read_back, data, suffix)
     np.savez(folder / "two.npz", a=[[0]], b=[[1]])
-    refused(r"\['a', 'b'\]; one named 'cells' is needed", read_grid, folder / "two.npz")
+    refused(r"\['a', 'b'\]; name one of them 'cells'", read_grid, folder / "two.npz")
     np.savez(folder / "hidden.npz", cells=[[0, 1]], hidden=[[True]])
-    refused(r"'hidden' must be an array of bool and of the shape", read_grid, folder / "hidden.npz")
+    refused(r"'hidden' must be an array of bool in the shape", read_grid, folder / "hidden.npz")
     np.save(folder / "grid.npy", [[0, 1]])
     refused(r"shape \(1, 2\) is not \(n height width\)", read_examples, folder / "grid.npy")
     refused(r"shape \(1, 2\) is not \(n height width\)", write_stack, folder / "out.npy", np.array([[0, 1]]))
