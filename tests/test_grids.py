@@ -799,7 +799,7 @@ def test_damaged_arrays(folder):
 
 def test_bad_folders(folder):
     """An empty folder, sizes that differ, kinds that differ and a damaged file are refused with the files' names."""
-    refused("no examples in this folder; put grids into it, as .png", read_examples, folder)
+    refused("no grids in this folder; put some into it, as .png", read_examples, folder)
     save(folder / "a.png", [[0, 255]])
     save(folder / "b.png", [[0, 255, 0]])
     refused("a.png is 1 by 2 and b.png is 1 by 3", read_examples, folder)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from gridcloze.files import grids
 from gridcloze.files.palettes import Palette, read_palette
 from gridcloze.words import InputError
 
@@ -32,11 +31,6 @@ def refused(message: str, function, *arguments, **options) -> None:
     with pytest.raises(InputError, match=message) as caught:
         function(*arguments, **options)
     assert "\n" not in str(caught.value)
-
-
-def test_grids_know_palettes():
-    """Who reads grids finds the palette and the error where grids are."""
-    assert (grids.Palette, grids.InputError) == (Palette, InputError)
 
 
 # Palettes
