@@ -99,10 +99,10 @@ def test_pixels_of_another_size_are_warned_of(gridcloze, model):
 
 
 BAD_MAPS = {
-    "without nodata": ({"nodata": None}, with_clouds(2) % 255, "is none of the classes"),
+    "without nodata": ({"nodata": None}, with_clouds(2) % 255, "is not one of the classes"),
     "nothing is hidden": ({"nodata": None}, some_map(2), "nothing says which cells are hidden"),
     "floats": ({"dtype": "float32"}, some_map(2), "values of type float32 are not classes"),
-    "another class": ({}, np.full((9, 9), 12), "12 is none of the classes 11, 21, 42"),
+    "another class": ({}, np.full((9, 9), 12), "12 is not one of the classes 11, 21, 42"),
 }
 
 
