@@ -94,15 +94,15 @@ def test_pixels_of_another_size_are_warned_of(gridcloze, model):
     save_map("fine.tif", with_clouds(), transform=rasterio.Affine(10.0, 0.0, 0.0, 0.0, -10.0, 0.0))
     code, _, error = gridcloze("fill", model, "fine.tif", "-o", "out")
     assert code == 0
-    assert "pixels of 10 by 10 metre, the model was trained on 30 by 30 metre" in error
+    assert "pixels are 10 by 10 metre, but the model was trained on 30 by 30 metre" in error
     assert len(json.loads(Path("out/fine.json").read_text())["warnings"]) == 1
 
 
 BAD_MAPS = {
-    "without nodata": ({"nodata": None}, with_clouds(2) % 255, "is none of the classes"),
+    "without nodata": ({"nodata": None}, with_clouds(2) % 255, "is not one of the classes"),
     "nothing is hidden": ({"nodata": None}, some_map(2), "nothing says which cells are hidden"),
-    "floats": ({"dtype": "float32"}, some_map(2), "values of type float32 are no classes"),
-    "another class": ({}, np.full((9, 9), 12), "12 is none of the classes 11, 21, 42"),
+    "floats": ({"dtype": "float32"}, some_map(2), "values of type float32 are not classes"),
+    "another class": ({}, np.full((9, 9), 12), "12 is not one of the classes 11, 21, 42"),
 }
 
 

@@ -171,11 +171,19 @@ def test_a_film_that_is_not_finished_leaves_the_old_one(tmp_path, monkeypatch):
     """Where writing breaks off half way, the file that was there is still there, and nothing beside it."""
     path = tmp_path / "film.mp4"
     path.write_text("old")
-    monkeypatch.setattr(films, "ENCODING", (*films.ENCODING, "-frames:v", "none"))
+    monkeypatch.setattr(films, "ENCODING", [*films.ENCODING, "-frames:v", "none"])
     with pytest.raises(InputError, match="encoder"):
         write_film(path, drawn(), 12.0)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_film_that_lacks_its_end_is_refused(tmp_path, monkeypatch):
+    """The encoder ends without a word where a disk is full; what it left is counted, and is no film."""
+    monkeypatch.setattr(films, "ENCODING", [*films.ENCODING, "-frames:v", "3"])
+    with pytest.raises(InputError, match="is the disk full"):
+        write_film(tmp_path / "film.mp4", drawn(), 12.0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_films_need_nothing_heavy():

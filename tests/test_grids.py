@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from gridcloze.files.arrays import is_stack, stack_in, write_stack
+from gridcloze.files.arrays import is_stack, open_stack, write_stack
 from gridcloze.files.codes import cells_from_array
 from gridcloze.files.grids import Grid, read_examples, read_grid, read_images, write_grid
 from gridcloze.files.palettes import Palette
@@ -298,7 +298,7 @@ def test_second_file_hides_text_and_arrays(folder):
 
 
 def test_what_is_hidden_has_no_symbol(folder):
-    """A colour that only hidden cells have is no symbol, and no error where the palette lacks it."""
+    """A colour that only hidden cells have is not a symbol, and no error where the palette lacks it."""
     path = save(folder / "grid.png", [[0, 77, 255]])
     hidden = save(folder / "hidden.png", [[0, 255, 0]])
     grid = read_grid(path, hidden=hidden)
@@ -523,6 +523,17 @@ def test_what_is_a_stack(folder):
     refused("^[^:]*none.npy: no such file", is_stack, folder / "none.npy")
 
 
+def test_a_stack_is_told_by_its_header(folder):
+    """Whether an npz file is a stack is seen without its cells: damage in these shows only when it is opened."""
+    path = folder / "stack.npz"
+    np.savez(path, hidden=np.zeros((1, 1, 2), bool), anything=[[[0, 1]]])
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.rindex(b"PK\1\2", 0, damaged.rindex(b"PK\1\2")) - 1] ^= 1  # the last byte of the last array
+    path.write_bytes(damaged)
+    assert is_stack(path)
+    refused("stack.npz: damaged, or not an array of numbers", open_stack, path, Palette.default(2))
+
+
 def test_hidden_in_npz(folder):
     """In an npz file the array `cells`, or the only one, is the content, and `hidden` says what is not known."""
     hidden = np.array([[[True, False, False]]])
@@ -552,7 +563,7 @@ def test_zarr_stacks_are_as_npy(cells, zarr_format):
         assert is_stack(path)
         assert np.array_equal(read_examples(path, Palette.default(4))[0], cells)
         assert np.array_equal(read_images(path, Palette.default(4))[0], cells)
-        stack = stack_in(path, Palette.default(4))
+        stack = open_stack(path, Palette.default(4))
         parts = [stack.read(slice(start, min(start + 2, len(stack)))) for start in range(0, len(stack), 2)]
         assert np.array_equal(np.concatenate(parts), cells)
         grid = save_zarr(Path(folder, "grid.zarr"), cells[0])
@@ -568,9 +579,9 @@ def test_groups_of_zarr(folder):
         assert read_examples(folder / f"{name}.zarr")[0].tolist() == stack.tolist()
     group = zarr.open_group(folder / "cells.zarr")
     group.create_array("hidden", data=np.array([[[True, False, False]]]))
-    assert stack_in(folder / "cells.zarr", Palette.default(2)).read(slice(0, 1)).tolist() == [[[-1, 1, 0]]]
+    assert open_stack(folder / "cells.zarr", Palette.default(2)).read(slice(0, 1)).tolist() == [[[-1, 1, 0]]]
     zarr.open_group(folder / "anything.zarr").create_array("other", data=stack)
-    refused(r"\['anything', 'other'\]; one named 'cells' is needed", read_examples, folder / "anything.zarr")
+    refused(r"\['anything', 'other'\]; name one of them 'cells'", read_examples, folder / "anything.zarr")
 
 
 def test_a_folder_of_zarr_is_a_file(folder):
@@ -589,21 +600,25 @@ def test_zarr_is_read_by_parts(folder):
     """Of a zarr stack only the chunks of the grids that are asked for are read: damage elsewhere is not noticed."""
     path = save_zarr(folder / "stack.zarr", np.array([[[0, 1]], [[1, 0]]]), (1, 1, 2))
     (path / "c" / "1" / "0" / "0").write_bytes(b"damage")
-    stack = stack_in(path, Palette.default(2))
+    stack = open_stack(path, Palette.default(2))
     assert stack.read(slice(0, 1)).tolist() == [[[0, 1]]]
-    refused("^[^:]*stack.zarr: damaged, or no array of numbers", stack.read, slice(1, 2))
-    refused("^[^:]*stack.zarr: damaged, or no array of numbers", read_examples, path)
+    refused("^[^:]*stack.zarr: damaged, or not an array of numbers", stack.read, slice(1, 2))
+    refused("^[^:]*stack.zarr: damaged, or not an array of numbers", read_examples, path)
 
 
 def test_bad_zarr(folder):
     """A folder that has no array, and a file, are refused, and so are arrays that are no cells."""
     (folder / "empty.zarr").mkdir()
-    refused("^[^:]*empty.zarr: damaged, or no array", read_examples, folder / "empty.zarr")
+    refused("^[^:]*empty.zarr: damaged, or not an array", read_examples, folder / "empty.zarr")
     (folder / "file.zarr").write_text("text")
-    refused("^[^:]*file.zarr: damaged, or no array", read_grid, folder / "file.zarr")
+    refused("^[^:]*file.zarr: damaged, or not an array", read_grid, folder / "file.zarr")
     refused("none.zarr: no such file", read_grid, folder / "none.zarr")
-    assert stack_in(save_zarr(folder / "grid.zarr", np.array([[0, 1]])), Palette.default(2)) is None
-    refused(r"row 0, column 1 .*: 0.5 is no symbol", read_grid, save_zarr(folder / "half.zarr", np.array([[0, 0.5]])))
+    refused(
+        r"shape \(1, 2\) is not", open_stack, save_zarr(folder / "grid.zarr", np.array([[0, 1]])), Palette.default(2)
+    )
+    refused(
+        r"row 0, column 1 .*: 0.5 is not a symbol", read_grid, save_zarr(folder / "half.zarr", np.array([[0, 0.5]]))
+    )
 
 
 def test_a_plain_install_says_what_is_missing(folder):
@@ -693,8 +708,8 @@ def test_pictures_too_large_or_too_deep():
     refused("8001 by 8000 pixels are more than 64000000", read_back, raw_png(8000, 8001, 8, 0, b""), ".png")
     refused("more than 64000000", read_back, raw_png(2**31 - 1, 2**31 - 1, 8, 0, b""), ".png")
     refused("damaged", read_back, raw_png(8000, 8000, 8, 0, b""), ".png")
-    refused("16 bits a channel is not supported", read_back, raw_png(1, 1, 16, 0, b"\0\1\2"), ".png")
-    refused("16 bits a channel is not supported", read_back, raw_png(1, 1, 16, 2, b"\0" * 7), ".png")
+    refused("16 bits per channel are not supported", read_back, raw_png(1, 1, 16, 0, b"\0\1\2"), ".png")
+    refused("16 bits per channel are not supported", read_back, raw_png(1, 1, 16, 2, b"\0" * 7), ".png")
 
 
 def test_too_many_symbols(folder):
@@ -732,16 +747,16 @@ def test_text_of_other_systems(folder):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(3), "is no grid"),
-        (np.zeros((1, 1, 1, 1)), "is no grid"),
-        (np.zeros((0, 3)), "is no grid"),
-        (np.array([["a"]]), "values of type <U1 are no symbols"),
-        (np.array([[1j]]), "values of type complex128 are no symbols"),
-        (np.array([[0, 0.5]]), r"row 0, column 1 \(counted from 0\): 0.5 is no symbol"),
-        (np.array([[0, np.inf]]), "inf is no symbol"),
-        (np.array([[-2]]), r"-2 is no symbol .* np.unique\(cells, return_inverse=True\)"),
-        (np.array([[[0]], [[256]]]), "grid 1, row 0, column 0 .* 256 is no symbol"),
-        (np.array([[2**64 - 1]], np.uint64), "is no symbol"),
+        (np.zeros(3), "is neither a grid"),
+        (np.zeros((1, 1, 1, 1)), "is neither a grid"),
+        (np.zeros((0, 3)), "is neither a grid"),
+        (np.array([["a"]]), "values of type <U1 are not symbols"),
+        (np.array([[1j]]), "values of type complex128 are not symbols"),
+        (np.array([[0, 0.5]]), r"row 0, column 1 \(counted from 0\): 0.5 is not a symbol"),
+        (np.array([[0, np.inf]]), "inf is not a symbol"),
+        (np.array([[-2]]), r"-2 is not a symbol .* np.unique\(cells, return_inverse=True\)"),
+        (np.array([[[0]], [[256]]]), "grid 1, row 0, column 0 .* 256 is not a symbol"),
+        (np.array([[2**64 - 1]], np.uint64), "is not a symbol"),
     ],
 )
 def test_arrays_that_are_no_cells(array, message):
@@ -758,7 +773,7 @@ def test_arrays_that_are_no_cells(array, message):
         ),
         (np.array([[-1, -1]]), "give a palette"),
         (np.array([[[0, 1]]]), r"shape \(1, 1, 2\) is not \(height width\)"),
-        (np.array([[None]]), "damaged, or no array"),
+        (np.array([[None]]), "damaged, or not an array"),
     ],
 )
 def test_arrays_that_are_no_grid(folder, array, message):
@@ -772,11 +787,11 @@ def test_damaged_arrays(folder):
     for suffix in (".npy", ".npz"):
         whole = written(Grid.from_cells(np.arange(9).reshape(3, 3)), suffix)
         for data in (whole[: len(whole) // 2], whole[:-3], b"", b"text", b"\x80\x04."):
-            refused("grid.np.: damaged, or no array of numbers", read_back, data, suffix)
+            refused("grid.np.: damaged, or not an array of numbers", read_back, data, suffix)
     np.savez(folder / "two.npz", a=[[0]], b=[[1]])
-    refused(r"\['a', 'b'\]; one named 'cells' is needed", read_grid, folder / "two.npz")
+    refused(r"\['a', 'b'\]; name one of them 'cells'", read_grid, folder / "two.npz")
     np.savez(folder / "hidden.npz", cells=[[0, 1]], hidden=[[True]])
-    refused(r"'hidden' must be an array of bool and of the shape", read_grid, folder / "hidden.npz")
+    refused(r"'hidden' must be an array of bool in the shape", read_grid, folder / "hidden.npz")
     np.save(folder / "grid.npy", [[0, 1]])
     refused(r"shape \(1, 2\) is not \(n height width\)", read_examples, folder / "grid.npy")
     refused(r"shape \(1, 2\) is not \(n height width\)", write_stack, folder / "out.npy", np.array([[0, 1]]))
@@ -784,7 +799,7 @@ def test_damaged_arrays(folder):
 
 def test_bad_folders(folder):
     """An empty folder, sizes that differ, kinds that differ and a damaged file are refused with the files' names."""
-    refused("no examples in this folder; put grids into it, as .png", read_examples, folder)
+    refused("no grids in this folder; put some into it, as .png", read_examples, folder)
     save(folder / "a.png", [[0, 255]])
     save(folder / "b.png", [[0, 255, 0]])
     refused("a.png is 1 by 2 and b.png is 1 by 3", read_examples, folder)

@@ -393,7 +393,7 @@ def test_values_that_are_no_classes_of_the_model(folder):
     values = np.full((9, 3), 11, np.uint8)
     values[7, 2] = 99
     path = save(folder / "map.tif", values, nodata=0)
-    where = r"map.tif: row 7, column 2 \(counted from 0\): 99 is none of the classes 11, 41, 200$"
+    where = r"map.tif: row 7, column 2 \(counted from 0\): 99 is not one of the classes 11, 41, 200$"
     refused(where, read_map, path, COVER)
     with open_map(path, COVER) as source:
         assert (source.read_rows(0, 7) == 0).all()
@@ -405,16 +405,16 @@ def test_files_that_are_no_maps(folder, how):
     """Floats, several bands, other formats, damage, folders and files that are not there are refused by name."""
     for dtype in ("float32", "complex64"):
         path = save(folder / "map.tif", SMALL.astype(dtype))
-        refused(f"^[^:]*map.tif: values of type {dtype} are no classes; .* as integers", how, path)
+        refused(f"^[^:]*map.tif: values of type {dtype} are not classes; .* as integers", how, path)
     refused("map.tif: it has 2 bands; a map of classes has one", how, save(path, np.stack([SMALL, SMALL])))
     refused("map.tif: it has 3 bands", how, save(path, np.stack([SMALL] * 3)))
     with open_raster(save(path, np.stack([SMALL, SMALL])), "r+") as dataset:
         dataset.colorinterp = (ColorInterp.alpha, ColorInterp.gray)
     refused("map.tif: it has 2 bands", how, path)
     Image.fromarray(SMALL).save(path, "PNG")
-    refused("^[^:]*map.tif: damaged, or no GeoTIFF", how, path)
+    refused("^[^:]*map.tif: damaged, or not a GeoTIFF", how, path)
     path.write_text("text")
-    refused("^[^:]*map.tif: damaged, or no GeoTIFF", how, path)
+    refused("^[^:]*map.tif: damaged, or not a GeoTIFF", how, path)
     refused("none.tif: no such file", how, folder / "none.tif")
     refused("a file is needed", how, folder)
     (folder / "map.jpg").write_text("")
@@ -428,8 +428,8 @@ def test_damage_further_on(folder):
     for cut, arguments in ((path, ()), (clouds, (clouds,))):
         whole = cut.read_bytes()
         cut.write_bytes(whole[:-2000])
-        refused(f"^[^:]*{cut.name}: damaged, or no GeoTIFF", read_map, path, None, *arguments)
-        refused(f"^[^:]*{cut.name}: damaged, or no GeoTIFF", read_map, path, COVER, *arguments)
+        refused(f"^[^:]*{cut.name}: damaged, or not a GeoTIFF", read_map, path, None, *arguments)
+        refused(f"^[^:]*{cut.name}: damaged, or not a GeoTIFF", read_map, path, COVER, *arguments)
         cut.write_bytes(whole)
 
 
@@ -491,7 +491,7 @@ def test_pixels_of_another_size(folder):
     for found in ((10.0, 10.0, "metre"), (30.4, 30.0, "metre"), (30.0, 29.6, "metre"), (30.0, 30.0, "degree")):
         assert resolution_warning(trained, Resolution(*found)) is not None
     assert resolution_warning(trained, Resolution(10.0, 10.0, "metre")) == (
-        "pixels of 10 by 10 metre, the model was trained on 30 by 30 metre: what it learned of sizes does not hold"
+        "pixels are 10 by 10 metre, but the model was trained on 30 by 30 metre: the sizes that it learned do not apply"
     )
 
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from gridcloze.files import grids
 from gridcloze.files.palettes import Palette, read_palette
 from gridcloze.words import InputError
 
@@ -34,11 +33,6 @@ def refused(message: str, function, *arguments, **options) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_grids_know_palettes():
-    """Who reads grids finds the palette and the error where grids are."""
-    assert (grids.Palette, grids.InputError) == (Palette, InputError)
-
-
 # Palettes
 
 
@@ -53,6 +47,14 @@ def test_default_palettes(n_symbols):
     assert palette.characters.startswith(".#"[:n_symbols] if n_symbols <= 2 else "0123456789ABC"[:n_symbols])
     assert palette.names == ()
     assert palette.raster_values == tuple(range(n_symbols))
+
+
+def test_people_read_names():
+    """A symbol is called by its name, otherwise its colour, otherwise its character."""
+    assert [COVER.label(symbol) for symbol in range(2)] == ["open water", "forest"]
+    assert [Palette.default(3).label(symbol) for symbol in range(3)] == ["black", "orange", "sky blue"]
+    assert Palette((RED, (255, 255, 255, 255)), "ab").label(0) == "symbol a"
+    assert Palette((RED, (255, 255, 255, 255)), "ab").label(1) == "white"
 
 
 def parts_of_palettes(n_symbols: int):
@@ -89,7 +91,7 @@ def test_palettes_in_old_models():
         ((BLUE, RED, RED), "abc", "symbols 1 and 2 have the same colour #ff0000; give each its own"),
         ((RED, BLUE, BLUE), "abc", "symbols 1 and 2 have the same colour #0000ff80; give each its own"),
         ((RED, BLUE), "aa", "symbols 0 and 1 have the same character a; give each its own"),
-        ((RED,), "ab", "characters must be as many as symbols: 1, not 2"),
+        ((RED,), "ab", "1 symbols have 2 characters; give each symbol one"),
         (((0, 0, 0, 256),), "a", "must be 0 … 255"),
         ((RED,), "?", "must be printable, and not"),
         ((RED,), "\n", "must be printable"),
@@ -100,18 +102,18 @@ def test_palettes_in_old_models():
 def test_bad_palettes(colours, characters, message):
     """Symbols that could not be told apart, or from a hidden cell, are refused."""
     refused(message, Palette, colours, characters)
-    refused("this is no palette: ", Palette.from_json, {"colours": colours, "characters": characters})
+    refused("this is not a palette: ", Palette.from_json, {"colours": colours, "characters": characters})
 
 
 @pytest.mark.parametrize(
     ("optional", "message"),
     [
         ({"names": ("a", "a")}, "symbols 0 and 1 have the same name a"),
-        ({"names": ("a",)}, "names must be as many as symbols: 2, not 1"),
+        ({"names": ("a",)}, "2 symbols have 1 names; give each symbol one"),
         ({"names": ("a", "")}, "name must be printable, and not empty"),
         ({"names": ("a", "b\n")}, "name must be printable"),
         ({"values": (11, 11)}, "symbols 0 and 1 have the same value 11"),
-        ({"values": (1, 2, 3)}, "values must be as many as symbols: 2, not 3"),
+        ({"values": (1, 2, 3)}, "2 symbols have 3 values; give each symbol one"),
     ],
 )
 def test_bad_names_and_values(optional, message):
@@ -122,7 +124,7 @@ def test_bad_names_and_values(optional, message):
 @pytest.mark.parametrize("data", [{}, {"colours": [[1, 2]], "characters": "a"}, None, {"colours": 3, "characters": ""}])
 def test_bad_palette_in_json(data):
     """What is no palette in a model's header is refused as such."""
-    refused("this is no palette", Palette.from_json, data)
+    refused("this is not a palette", Palette.from_json, data)
 
 
 # Palette files
@@ -159,7 +161,7 @@ def test_a_file_of_an_editor_on_windows(path):
             [{}, {"color": "#000000"}],
             "symbol 1 has an unknown key 'color'; a palette is .*name, colour, value, character",
         ),
-        ([{"name": "a"}, {}, {}], "symbol 0 has a name and symbol 1 has none; give it to all or to none"),
+        ([{"name": "a"}, {}, {}], "symbol 0 has a name and symbol 1 has none; give every symbol one, or none"),
         ([{}, {"value": 3}], "symbol 1 has a value and symbol 0 has none"),
         ([{"colour": "red"}], 'the colour of symbol 0 is \'red\'; it must be "#rrggbb" or "#rrggbbaa"'),
         ([{"colour": "#12345"}], 'it must be "#rrggbb" or'),

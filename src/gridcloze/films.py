@@ -1,9 +1,9 @@
-"""Frames into a GIF, or an MP4."""
+"""Films: frames become a GIF or an MP4."""
 
-import subprocess
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,23 +14,33 @@ from .words import InputError
 
 Frames = UInt8[np.ndarray, "n height width 3"]
 ENDINGS = (".gif", ".mp4")
-LAST_FRAME_SECONDS = 2.0  # in a GIF, so that the end is seen before it starts anew
-GIF_COLOURS = 255  # of 256: one says "as in the frame before"
-GIF_MOST_FRAMES_PER_SECOND = 50  # browsers slow down what is faster
-SAY_COLOURS = "setparams=color_primaries=bt709:color_trc=bt709"  # all of it, or browsers guess, and often wrong
-ENCODING = (
-    *("-codec:v", "libx264", "-preset", "slow", "-crf", "18"),  # at which hardly a difference is to be seen
-    *("-threads", "1"),  # so that the same frames give the same bytes on every machine
-    *("-vf", f"{SAY_COLOURS},scale=out_color_matrix=bt709", "-pix_fmt", "yuv420p"),
-    *("-movflags", "+faststart"),  # the index first, so that a page plays what is not yet all there
-)
 NO_ENCODER = "MP4 needs pip install 'gridcloze[film]'; a name that ends in .gif needs nothing more"
 
 
 def write_film(path: Path, frames: Sequence[np.ndarray], frames_per_second: float) -> None:
-    """Writes frames (height, width, 3) of bytes as the suffix says: .gif, which loops, or .mp4 (H.264).
+    """Write frames as a film, whole or not at all.
 
-    Frames that are like the one before are one longer frame of a GIF. Raises InputError, and then leaves no file.
+    Parameters
+    ----------
+    path
+        A .gif file, which loops, or an .mp4 file (H.264), which needs the `film` extra.
+    frames
+        Red, green and blue bytes (height, width, 3) of each frame, all of one size. In a GIF a frame that equals the
+        one before makes that last longer; an MP4 of an odd size repeats the pixels at an edge.
+    frames_per_second
+        Above 0; in a GIF at most 50.
+
+    Raises
+    ------
+    InputError
+        When the frames or their rate do not fit, or nothing can be written there; there is then no new file.
+
+    Examples
+    --------
+    >>> write_film(Path("film.gif"), [np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)], 2.0)
+    >>> with Image.open("film.gif") as film:
+    ...     film.n_frames
+    2
     """
     check_film(path)
     write = _write_gif if path.suffix.lower() == ".gif" else _write_mp4
@@ -42,7 +52,25 @@ def write_film(path: Path, frames: Sequence[np.ndarray], frames_per_second: floa
 
 
 def check_film(path: Path) -> None:
-    """Raises InputError where no film could be written: another ending, no encoder; and as `check_writable` does."""
+    """Check before a long computation that a film can be written, and make the folder for it.
+
+    Parameters
+    ----------
+    path
+        The file that will be written.
+
+    Raises
+    ------
+    InputError
+        When the name does not end in .gif or .mp4, the encoder of MP4 is not installed, or nothing can be written
+        there.
+
+    Examples
+    --------
+    >>> check_film(Path("film.avi"))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: film.avi: the name of a film ends in .gif or .mp4
+    """
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"{path}: the name of a film ends in {' or '.join(ENDINGS)}")
     if path.suffix.lower() == ".mp4" and find_spec("imageio_ffmpeg") is None:
@@ -64,34 +92,29 @@ def _stacked(frames: Sequence[np.ndarray]) -> Frames:
 
 # GIF
 
+LAST_FRAME_SECONDS = 2.0  # so that the end is seen before the film starts again
+GIF_COLOURS = 255  # of 256: one means "as in the frame before"
+GIF_MOST_FRAMES_PER_SECOND = 50  # browsers slow down what is faster
+
 
 def _write_gif(path: Path, film: Frames, frames_per_second: float) -> None:
     if frames_per_second > GIF_MOST_FRAMES_PER_SECOND:
         raise InputError(f"a GIF shows at most {GIF_MOST_FRAMES_PER_SECOND} frames per second; MP4 shows more")
     images, palette = _indexed(film)
-    images[0].save(
-        path,
-        format="GIF",
-        save_all=True,
-        append_images=images[1:],
-        duration=_milliseconds(len(images), frames_per_second),
-        loop=0,
-        optimize=True,
-        palette=palette,
-        transparency=len(palette) // 3 - 1,
-    )
+    shown = {"duration": _milliseconds(len(images), frames_per_second), "loop": 0}
+    colours = {"palette": palette, "transparency": len(palette) // 3 - 1}
+    images[0].save(path, "GIF", save_all=True, append_images=images[1:], optimize=True, **shown, **colours)
 
 
 def _indexed(film: Frames) -> tuple[list[Image.Image], bytes]:
-    """Images with one palette (exact if there are few colours), and its bytes: a last entry more, that none uses.
+    """Give images with one palette (exact if there are few colours), and its bytes with a last entry that none uses.
 
     They are quantised as one picture: with a palette each, the colours would flicker.
     """
     n, height, width, _ = film.shape
     strip = Image.fromarray(film.reshape(n * height, width, 3)).quantize(GIF_COLOURS, dither=Image.Dither.NONE)
     indices = np.asarray(strip).reshape(n, height, width)
-    palette = bytes(strip.getpalette() or ())[: 3 * (int(indices.max()) + 1)]
-    palette += bytes(3)
+    palette = bytes(strip.getpalette() or ())[: 3 * (int(indices.max()) + 1)] + bytes(3)
     images = [Image.fromarray(frame) for frame in indices]
     for image in images:
         image.putpalette(palette)
@@ -99,21 +122,34 @@ def _indexed(film: Frames) -> tuple[list[Image.Image], bytes]:
 
 
 def _milliseconds(n_frames: int, frames_per_second: float) -> list[int]:
-    """How long each frame of a GIF is shown: in hundredths of a second, whose rounding does not add up."""
+    """How long a GIF shows each frame: in hundredths of a second, whose rounding does not add up."""
     ends = np.round(np.arange(n_frames + 1) * 100 / frames_per_second)
     return [*(10 * np.diff(ends)).astype(int).tolist()[:-1], round(1000 * LAST_FRAME_SECONDS)]
 
 
 # MP4
 
+FILTERS = "setparams=color_primaries=bt709:color_trc=bt709,scale=out_color_matrix=bt709"  # or browsers guess colours
+QUALITY = ["-preset", "slow", "-crf", "18"]  # a difference is hard to see
+ONE_THREAD = ["-threads", "1"]  # so that the same frames give the same bytes on every machine
+INDEX_FIRST = ["-movflags", "+faststart"]  # so that a page plays the film while it loads
+ENCODING = ["-vf", FILTERS, *QUALITY, *ONE_THREAD, *INDEX_FIRST]
+ENCODER: dict[str, Any] = {"codec": "libx264", "quality": None, "macro_block_size": 2, "ffmpeg_log_level": "quiet"}
+
 
 def _write_mp4(path: Path, film: Frames, frames_per_second: float) -> None:
     import imageio_ffmpeg  # an extra
 
     even = np.pad(film, ((0, 0), (0, film.shape[1] % 2), (0, film.shape[2] % 2), (0, 0)), mode="edge")
-    height, width = even.shape[1:3]
-    read = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{frames_per_second}")
-    command = (imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y", *read, "-i", "-", *ENCODING, f"file:{path}")
-    encoded = subprocess.run(command, input=even.tobytes(), capture_output=True, check=False)
-    if encoded.returncode:
-        raise InputError(f"the encoder of MP4 failed: {encoded.stderr.decode(errors='replace').strip()[-200:]!r}")
+    options = ENCODER | {"fps": frames_per_second, "output_params": ENCODING}
+    try:
+        encoder = imageio_ffmpeg.write_frames(f"file:{path}", even.shape[2:0:-1], **options)
+        encoder.send(None)
+        for frame in even:
+            encoder.send(frame)
+        encoder.close()
+        n_written, _ = imageio_ffmpeg.count_frames_and_secs(f"file:{path}")  # it reports no failure of the encoder
+    except (OSError, RuntimeError):
+        n_written = 0
+    if n_written != len(film):
+        raise InputError("the encoder of MP4 failed; is the disk full? A name that ends in .gif needs no encoder")

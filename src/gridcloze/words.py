@@ -1,4 +1,4 @@
-"""What every room says: the hidden cell, an error of the input, and the version. It loads no NumPy, for --help."""
+"""What every module needs: the hidden cell, the error for bad input, and the version; loads no NumPy, for --help."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,18 +7,51 @@ from pathlib import Path
 __version__ = "0.1.0"
 
 HIDDEN = -1
-"""Stands for a hidden cell in integer arrays at the API's edge."""
+"""Marks a hidden cell in integer arrays that enter or leave the package."""
 
 AnyPath = str | Path
 
 
 class InputError(ValueError):
-    """A bad input; its one line says what is wrong and what to do."""
+    """Report bad input in one line: what is wrong, and what to do.
+
+    Commands print the line and exit with status 2.
+
+    Examples
+    --------
+    >>> from gridcloze.files.palettes import Palette
+    >>> Palette.default(300)
+    Traceback (most recent call last):
+    gridcloze.words.InputError: 300 different symbols; a grid has at most 256 (a photograph is not a grid of symbols)
+    """
 
 
 @contextmanager
 def about(name: AnyPath) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
+    """Put a file's name in front of errors in what it holds.
+
+    Parameters
+    ----------
+    name
+        The file, as the error should name it.
+
+    Yields
+    ------
+    None
+        Nothing; the body of the `with` statement works on the file's content.
+
+    Raises
+    ------
+    InputError
+        When the body raises one; its line then starts with the name.
+
+    Examples
+    --------
+    >>> with about("puzzle.png"):
+    ...     raise InputError("2 by 4 pixels cannot be cut into cells of 3 by 3")
+    Traceback (most recent call last):
+    gridcloze.words.InputError: puzzle.png: 2 by 4 pixels cannot be cut into cells of 3 by 3
+    """
     try:
         yield
     except InputError as error:

@@ -19,10 +19,10 @@ from ..answers import Answers, AnswersByRows
 from ..checkpoint import TrainedPredictor
 from ..decoding import Decoder
 from ..files import maps
-from ..files.arrays import Stack, stack_in
+from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
 from ..files.grids import Grid, read_evidence, read_grid, write_grid
-from ..files.paths import ARRAYS, MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
+from ..files.paths import MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
 from ..predictor import entropy_bits
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells
@@ -307,8 +307,7 @@ class _Input:
 def _input_of(run: _Run, path: Path) -> _Input:
     if maps.is_map(path):
         return _Map(run, path)
-    stack = stack_in(path, run.predictor.header.palette) if path.suffix.lower() in ARRAYS else None
-    return _Single(run, path) if stack is None else _Many(run, path, stack)
+    return _Many(run, path) if is_stack(path) else _Single(run, path)
 
 
 def _hash(path: Path) -> str:
@@ -380,16 +379,9 @@ def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width sy
 class _Many(_Input):
     """A stack, filled part by part into files that grow, so that memory stays flat; then all of them into one npz."""
 
-    def __init__(self, run: _Run, path: Path, stack: Stack):
-        super().__init__(run, path)
-        self._stack: Stack | None = stack
-
-    @property
+    @cached_property
     def stack(self) -> Stack:
-        if self._stack is None:
-            self._stack = stack_in(self.path, self.run.predictor.header.palette)
-        assert self._stack is not None
-        return self._stack
+        return open_stack(self.path, self.run.predictor.header.palette)
 
     def check(self, one_of_many: bool) -> int:
         if self.run.request.hidden not in MARKERS:
@@ -402,7 +394,7 @@ class _Many(_Input):
         self.likelihoods = self.run.likelihoods(hidden_anywhere)
         filling.check_fits(self.run.predictor, self.puzzles(self.stack.read(slice(0, 1))))
         if one_of_many:
-            self._stack = None  # an .npz is in memory as a whole: one at a time
+            del self.stack  # an .npz is in memory as a whole: one at a time
         return length
 
     def puzzles(self, cells: Cells) -> Puzzles:

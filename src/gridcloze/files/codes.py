@@ -1,4 +1,8 @@
-"""From the codes in files to symbols: colours of pictures, characters of texts, numbers of arrays."""
+"""From the codes in files to symbols: colours of pictures, characters of texts, numbers of arrays.
+
+Each kind of file has its codes: a picture colours packed as 0xRRGGBBAA, a text code points, an array the symbols
+themselves. So for all of them, reading is to look up the symbol of each code.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,49 +19,37 @@ from .paths import ARRAYS, PICTURES, TEXTS
 GridOrStack = Int[np.ndarray, "*grids height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
-GRID_AXES, STACK_AXES = "height width", "n height width"
 GREY, TRANSPARENT = 0x808080FF, 0x00000000
 MARKERS = ("auto", "grey", "transparent")
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
 
 
-def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = ()) -> GridOrStack:
-    """Symbols from integers, or floats with whole values; -1, NaN and masked are hidden. One grid or a stack.
-
-    Raises InputError for other values, for no cells at all, and for dimensions other than 2 or 3, or than `axes`. It
-    names the place, in a stack by `names` or the number of the grid.
-    """
-    if axes and array.ndim != len(axes.split()):
-        raise InputError(f"shape {array.shape} is not ({axes}), as needed here")
-    if array.ndim not in (2, 3) or array.size == 0:
-        raise InputError(f"shape {array.shape} is no grid (height, width) and no stack (n, height, width) with cells")
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"values of type {array.dtype} are no symbols; {RENUMBER}")
-    values = np.ma.filled(array.astype(np.float64), HIDDEN)  # exact for every value that can be a symbol
-    values = np.where(np.isnan(values), HIDDEN, values)
-    is_symbol = (values >= HIDDEN) & (values < MAX_SYMBOLS) & (values == np.floor(values))
-    refuse_first(~is_symbol, lambda cell: f"{values[cell]:g} is no symbol (0 … {MAX_SYMBOLS - 1}); {RENUMBER}", names)
-    return values.astype(np.int64)
-
-
-def refuse_first(wrong: Flags, say: Callable[[tuple[int, ...]], str], names: Sequence[str] = ()) -> None:
-    """Raises InputError at the first wrong cell: where it is (in a stack, in which of `names`) and what `say` says."""
-    if wrong.any():
-        position = tuple(map(int, np.unravel_index(wrong.argmax(), wrong.shape)))
-        *grid, row, column = position
-        which = "".join(f"{names[index] if names else f'grid {index}'}, " for index in grid)
-        raise InputError(f"{which}row {row}, column {column} (counted from 0): {say(position)}")
-
-
 class Content(NamedTuple):
-    """Codes of a kind of files: for each cell or, in a picture, for each pixel.
+    """Hold what was read from a file, before its codes become symbols.
 
-    A picture may note its scale; only an indexed one has a `table` (PLTE and tRNS, packed).
+    Parameters
+    ----------
+    kind
+        PICTURES, TEXTS or ARRAYS.
+    codes
+        A code for each cell or, in a picture, for each pixel.
+    noted_scale
+        The pixels to the side of a cell that a picture notes; 0 if it notes none.
+    table
+        The packed colours of an indexed picture (PLTE and tRNS); None for any other file.
+    image
+        The picture itself, so that it can be written back as it came.
+
+    Examples
+    --------
+    >>> content = Content(PICTURES, np.array([[0xFFFFFFFF, GREY]]))
+    >>> look_up(content, Palette.default(2))[0]
+    array([[ 1, -1]])
     """
 
     kind: tuple[str, ...]
     codes: Codes
-    noted_scale: int = 1  # 0 if there is none
+    noted_scale: int = 1
     table: tuple[int, ...] | None = None
     image: Image.Image | None = None
 
@@ -65,17 +57,40 @@ class Content(NamedTuple):
 DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
 
 
-def symbols_of(codes: Codes, known: Sequence[int]) -> GridOrStack:
-    """The place of each code among those that are known; HIDDEN if it is none of them."""
-    order = np.argsort(known)
-    symbols = order.take(np.searchsorted(known, codes, sorter=order), mode="clip")
-    return np.where(np.array(known)[symbols] == codes, symbols, HIDDEN)
-
-
 def look_up(
     content: Content, palette: Palette | None, hidden: Flags | None = None, names: Sequence[str] = ()
 ) -> tuple[GridOrStack, Palette]:
-    """The symbol of each code; without a palette it gets one, of the codes that are not hidden. InputError."""
+    """Turn the codes of a file into symbols.
+
+    Parameters
+    ----------
+    content
+        What was read; of a picture, one pixel for each cell.
+    palette
+        What the codes mean; None makes a palette of all codes that are not hidden.
+    hidden
+        Which cells are hidden; None leaves that to `marked`.
+    names
+        What errors call each grid of a stack; without names they count the grids from 0.
+
+    Returns
+    -------
+    cells
+        The symbols, HIDDEN where hidden.
+    palette
+        The palette that was given or made.
+
+    Raises
+    ------
+    InputError
+        When a visible cell has a code that is not in the palette; names the cell.
+
+    Examples
+    --------
+    >>> cells, palette = look_up(Content(TEXTS, np.array([[ord(character) for character in "ab?a"]])), None)
+    >>> cells, palette.characters
+    (array([[ 0,  1, -1,  0]]), 'ab')
+    """
     codes = content.codes
     if hidden is None:
         hidden = marked(content, palette)
@@ -87,14 +102,66 @@ def look_up(
     return np.where(hidden, HIDDEN, cells), palette
 
 
-def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
-    """What stands for each symbol in files of a kind."""
-    if kind is PICTURES:
-        return palette.packed_colours
-    return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
+def marked(content: Content, palette: Palette | None, marker: str = "auto") -> Flags:
+    """Tell which codes stand for hidden cells: "?" in text, -1 in arrays, grey or transparent pixels in pictures.
+
+    Parameters
+    ----------
+    content
+        What was read.
+    palette
+        Its colours stay visible under "auto", even if one is grey or transparent; None for no palette.
+    marker
+        Which pixels of a picture are hidden: "grey" (128, 128, 128), "transparent", or by default "auto", either.
+
+    Returns
+    -------
+    array of bool
+        True where hidden, in the shape of the codes.
+
+    Examples
+    --------
+    >>> content = Content(PICTURES, np.array([[GREY, TRANSPARENT, 0xFFFFFFFF]]))
+    >>> marked(content, None)
+    array([[ True,  True, False]])
+    >>> marked(content, None, "grey")
+    array([[ True, False, False]])
+    """
+    codes = content.codes
+    if content.kind is not PICTURES:
+        return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
+    grey, transparent = codes == GREY, codes & 0xFF == 0
+    if marker == "auto":
+        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
+    return grey if marker == "grey" else transparent
 
 
 def palette_of(codes: list[int], content: Content) -> Palette:
+    """Make a palette for codes of which nothing else is known.
+
+    Parameters
+    ----------
+    codes
+        All different codes of visible cells, in order.
+    content
+        The file they are from, or one of several alike. The colours of an indexed picture keep the order of its table.
+
+    Returns
+    -------
+    Palette
+        A symbol for each code; what a code does not say, such as the colour of a character, is the default's.
+
+    Raises
+    ------
+    InputError
+        For no codes or more than 256, and for numbers other than 0, 1, 2, … in an array.
+
+    Examples
+    --------
+    >>> grey = Content(PICTURES, np.array([[0x000000FF, 0x777777FF]]))
+    >>> palette_of([0x000000FF, 0x777777FF], grey).colours
+    ((0, 0, 0, 255), (119, 119, 119, 255))
+    """
     palette = Palette.default(len(codes))
     if content.kind is PICTURES:
         packed = sorted(codes, key=content.table.index) if content.table else codes
@@ -106,12 +173,110 @@ def palette_of(codes: list[int], content: Content) -> Palette:
     return palette
 
 
-def marked(content: Content, palette: Palette | None, marker: str = "auto") -> Flags:
-    """What stands for hidden; in pictures grey, transparent or both ("auto"), but for colours of the palette."""
-    codes = content.codes
-    if content.kind is not PICTURES:
-        return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
-    grey, transparent = codes == GREY, codes & 0xFF == 0
-    if marker == "auto":
-        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
-    return grey if marker == "grey" else transparent
+def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
+    """What stands for each symbol in files of a kind."""
+    if kind is PICTURES:
+        return palette.packed_colours
+    return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
+
+
+def symbols_of(codes: Codes, codes_of_symbols: Sequence[int]) -> GridOrStack:
+    """Turn codes into symbols.
+
+    Parameters
+    ----------
+    codes
+        Any integers.
+    codes_of_symbols
+        The code of symbol 0, 1, 2, …; all different, in any order.
+
+    Returns
+    -------
+    array of int
+        The symbol of each code, HIDDEN for a code of no symbol.
+
+    Examples
+    --------
+    >>> symbols_of(np.array([[41, 11, 99]]), (11, 41))
+    array([[ 1,  0, -1]])
+    """
+    order = np.argsort(codes_of_symbols)
+    symbols = order.take(np.searchsorted(codes_of_symbols, codes, sorter=order), mode="clip")
+    return np.where(np.array(codes_of_symbols)[symbols] == codes, symbols, HIDDEN)
+
+
+# Arrays
+
+GRID_AXES, STACK_AXES = "height width", "n height width"
+
+
+def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = ()) -> GridOrStack:
+    """Turn an array of numbers into cells.
+
+    Parameters
+    ----------
+    array
+        A grid (height, width) or a stack (n, height, width) of bools, integers or floats with whole values 0 … 255.
+        Cells with -1, NaN or a mask of `numpy.ma` are hidden.
+    axes
+        The axes that are needed, such as "height width"; by default both grids and stacks are welcome.
+    names
+        What errors call each grid of a stack; without names they count the grids from 0.
+
+    Returns
+    -------
+    array of int64
+        The symbols, HIDDEN where hidden.
+
+    Raises
+    ------
+    InputError
+        For another shape, no cells or another type; and for a value that is no symbol, naming the cell.
+
+    Examples
+    --------
+    >>> cells_from_array(np.array([[0.0, 2.0, np.nan]]))
+    array([[ 0,  2, -1]])
+    """
+    if axes and array.ndim != len(axes.split()):
+        raise InputError(f"shape {array.shape} is not ({axes}), which is needed here")
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise InputError(f"shape {array.shape} is neither a grid (height, width) nor a stack (n, height, width)")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"values of type {array.dtype} are not symbols; {RENUMBER}")
+    values = np.ma.filled(array.astype(np.float64), HIDDEN)  # exact for every value that can be a symbol
+    values = np.where(np.isnan(values), HIDDEN, values)
+    is_symbol = (values >= HIDDEN) & (values < MAX_SYMBOLS) & (values == np.floor(values))
+    refuse_first(~is_symbol, lambda cell: f"{values[cell]:g} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}", names)
+    return values.astype(np.int64)
+
+
+def refuse_first(wrong: Flags, describe: Callable[[tuple[int, ...]], str], names: Sequence[str] = ()) -> None:
+    """Raise an error for the first wrong cell, if there is one.
+
+    Parameters
+    ----------
+    wrong
+        Which cells of a grid or stack are wrong.
+    describe
+        Says what is wrong with the cell at an index.
+    names
+        What the error calls each grid of a stack; without names it counts the grids from 0.
+
+    Raises
+    ------
+    InputError
+        When a cell is wrong; says where the first one is, and what is wrong with it.
+
+    Examples
+    --------
+    >>> cells = np.array([[3, 4], [5, 600]])
+    >>> refuse_first(cells > 255, lambda cell: f"{cells[cell]} is too large")
+    Traceback (most recent call last):
+    gridcloze.words.InputError: row 1, column 1 (counted from 0): 600 is too large
+    """
+    if wrong.any():
+        index = tuple(map(int, np.unravel_index(wrong.argmax(), wrong.shape)))
+        *grid, row, column = index
+        prefix = "".join(f"{names[number] if names else f'grid {number}'}, " for number in grid)
+        raise InputError(f"{prefix}row {row}, column {column} (counted from 0): {describe(index)}")

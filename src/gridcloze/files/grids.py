@@ -1,8 +1,4 @@
-"""What a grid is: symbols, their colours and the hidden cell; how grids are read, and written back as they came.
-
-Files hold codes: a picture colours packed as 0xRRGGBBAA, a text code points, an array the symbols themselves. So for
-all of them, reading is to look up the symbol of each code.
-"""
+"""Grids: how they are read from pictures, texts and arrays, and written back as they came."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Shaped, UInt32
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..shapes import AnySizeGrid
+from ..shapes import AnySizeGrid, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
-from .arrays import is_stack, read_array, read_text, save_array
+from . import png
+from .arrays import is_stack, read_array, save_array
 from .codes import (
     GREY,
     GRID_AXES,
@@ -32,34 +29,45 @@ from .codes import (
 )
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import ARRAYS, PICTURES, SUFFIXES, TEXTS, WRITTEN_ARRAYS, atomic_write, is_folder, kind_of, readable
-from .png import (
-    SCALE_NOTE,
-    enlarge,
-    find_scale,
-    indexed_image,
-    pixel_colours,
-    plain_image,
-    read_image,
-    scale_for_size,
-    shrink,
-    table_of,
-)
-
-Cells = Int[np.ndarray, "n height width"]
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """GridOrStack with symbols 0 … n_symbols-1, HIDDEN where hidden, drawn as squares of `scale` by `scale` pixels.
+    """Hold one grid, how its symbols look and, if it was read from a picture, what is needed to write it back.
 
-    One that was read from a picture keeps that, and where it was hidden, so that it can be written back as it came.
+    Parameters
+    ----------
+    cells
+        The symbols (height, width), HIDDEN where hidden.
+    palette
+        What the symbols look like.
+    scale
+        Pixels to the side of a cell in a picture.
+    picture
+        The picture that the grid was read from; None if it comes from elsewhere.
+    hidden_as_read
+        Which cells were hidden in that picture.
+
+    Raises
+    ------
+    InputError
+        When a cell has a symbol that the palette lacks, or the scale is below 1.
+
+    Examples
+    --------
+    >>> grid = Grid.from_cells(np.array([[0, 1], [1, -1]]))
+    >>> grid.hidden
+    array([[False, False],
+           [False,  True]])
+    >>> grid.palette == Palette.default(2)
+    True
     """
 
-    cells: Int[np.ndarray, "height width"]
+    cells: OneGrid
     palette: Palette
     scale: int = 1
     picture: Image.Image | None = None
-    hidden_as_read: Bool[np.ndarray, "height width"] | None = None
+    hidden_as_read: OneHidden | None = None
 
     def __post_init__(self) -> None:
         if self.scale < 1:
@@ -68,16 +76,53 @@ class Grid:
 
     @classmethod
     def from_cells(cls, cells: np.ndarray, palette: Palette | None = None, scale: int = 1) -> "Grid":
-        """A grid that comes from no file; `cells` (height, width) as `cells_from_array` takes them. InputError."""
+        """Make a grid from an array.
+
+        Parameters
+        ----------
+        cells
+            The array (height, width), as `cells_from_array` takes it.
+        palette
+            What the symbols look like; by default a palette of as many symbols as the largest needs.
+        scale
+            Pixels to the side of a cell in a picture.
+
+        Returns
+        -------
+        Grid
+            Without a picture.
+
+        Raises
+        ------
+        InputError
+            When a value is no symbol of the palette, or the shape or the scale does not fit.
+        """
         cells = cells_from_array(cells, GRID_AXES)
         return cls(cells, palette or Palette.default(max(1, int(cells.max()) + 1)), scale)
 
     @property
-    def hidden(self) -> Bool[np.ndarray, "height width"]:
+    def hidden(self) -> OneHidden:
+        """Which cells are hidden."""
         return self.cells == HIDDEN
 
     def with_cells(self, cells: np.ndarray) -> "Grid":
-        """The same drawing with new cells (height, width); InputError if their shape or a symbol does not fit."""
+        """Put new cells into the same drawing.
+
+        Parameters
+        ----------
+        cells
+            The array (height, width), as `cells_from_array` takes it.
+
+        Returns
+        -------
+        Grid
+            With the palette, scale and picture of this one.
+
+        Raises
+        ------
+        InputError
+            When the shape differs from this grid's, or a value is no symbol of the palette.
+        """
         if cells.shape != self.cells.shape:
             raise InputError(f"new cells of shape {cells.shape} do not fit a grid of shape {self.cells.shape}")
         return replace(self, cells=cells_from_array(cells))
@@ -93,40 +138,211 @@ def read_grid(
     scale: int | None = None,
     hidden: AnyPath = "auto",
 ) -> Grid:
-    """The grid in a PNG, txt, npy, npz or zarr file; without a palette its symbols are the colours it has, in order.
+    """Read one grid from a PNG, txt, npy, npz or zarr file.
 
-    In a picture the cells are hidden that are "grey" (128, 128, 128), "transparent", or either ("auto", but for
-    colours of the palette); in text those with "?", in arrays those with -1 or NaN. Or `hidden` is a second file of
-    the same size, white or non-zero where cells are hidden. `scale` is the side of a cell in pixels; where a drawing is
-    ambiguous, `size` (height, width) helps to find it. Raises InputError, naming the file and the place in it.
+    Parameters
+    ----------
+    path
+        The file.
+    palette
+        What the symbols look like in the file; by default its symbols are the colours, characters or numbers that
+        occur in it, in order.
+    size
+        Height and width in cells that are likely, for drawings whose scale is ambiguous.
+    scale
+        Pixels to the side of a cell in a picture; by default it is found.
+    hidden
+        Which cells of a picture are hidden: those that are "grey" (128, 128, 128), "transparent", or by default
+        "auto": either, except for colours of the palette. In text they are "?", in arrays -1 or NaN. Or a second file
+        (a picture or an array of the same size) that is white or not zero where cells are hidden.
+
+    Returns
+    -------
+    Grid
+        The cells and what is needed to write them back.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read or does not fit; names the file and, where it can, the cell.
+
+    Examples
+    --------
+    >>> _ = Path("puzzle.txt").write_text("ab?a")
+    >>> grid = read_grid("puzzle.txt")
+    >>> grid.cells, grid.palette.characters
+    (array([[ 0,  1, -1,  0]]), 'ab')
     """
     with readable(path) as path:
-        content, in_file = read_content(path), str(hidden) not in MARKERS
+        content, by_file = _read_content(path), str(hidden) not in MARKERS
         pixels = content.codes
         if content.kind is not PICTURES:
             cells, palette = look_up(content, palette)
-            return Grid(np.where(_hidden_in_file(hidden, cells, cells), HIDDEN, cells) if in_file else cells, palette)
+            is_hidden = _hidden_by_file(hidden, cells, cells) if by_file else cells == HIDDEN
+            return Grid(np.where(is_hidden, HIDDEN, cells), palette)
         if scale is None:
-            scale = find_scale([pixels], [content.noted_scale, scale_for_size(pixels, size or (0, 0))])
-        drawn = content._replace(codes=shrink(pixels, scale))
-        is_hidden = _hidden_in_file(hidden, pixels, drawn.codes) if in_file else marked(drawn, palette, str(hidden))
+            scale = png.find_scale([pixels], [content.noted_scale, png.scale_for_size(pixels, size or (0, 0))])
+        drawn = content._replace(codes=png.shrink(pixels, scale))
+        is_hidden = _hidden_by_file(hidden, pixels, drawn.codes) if by_file else marked(drawn, palette, str(hidden))
         return Grid(*look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
 
 
-def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells, Palette, int]:
-    """The cells, palette and scale of a folder of grids of one kind and size, or of a stack in one array file.
+def _hidden_by_file(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> OneHidden:
+    """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
+    with readable(path, PICTURES + ARRAYS) as path:
+        hidden = read_flags(path)[...] != 0
+        if hidden.shape not in (pixels.shape, cells.shape):
+            raise InputError(f"it is {_size_of(hidden)} and the grid {_size_of(pixels)}; both need the same size")
+        return png.shrink(hidden, hidden.shape[0] // cells.shape[0])
 
-    The symbols are the colours of all files together, and the scale the largest that suits all. Raises InputError.
+
+def read_flags(path: Path) -> Any:
+    """Read a second file that says which cells of a first one are hidden.
+
+    Parameters
+    ----------
+    path
+        A picture or an array file.
+
+    Returns
+    -------
+    array
+        Of a picture False where it is black or transparent; of an array its numbers, which may stay on disk until
+        parts of it are taken. What is not zero is hidden.
+
+    Examples
+    --------
+    >>> Image.fromarray(np.array([[0, 255]], np.uint8)).save("clouds.png")
+    >>> read_flags(Path("clouds.png"))
+    array([[False,  True]])
+    """
+    if kind_of(path) is PICTURES:
+        return png.pixel_colours(png.read_image(path)) > 0xFF
+    return read_array(path, in_parts=True)
+
+
+def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
+    """Read which symbols each cell may have, or how likely an observation is for each of them.
+
+    Parameters
+    ----------
+    path
+        An array file with bools or probabilities (height, width, symbol). Or a picture: each cell may have the colours
+        that its pixels show, and any symbol where a pixel is grey or transparent.
+    palette
+        The symbols.
+    size
+        Height and width of the grids, in cells.
+
+    Returns
+    -------
+    array (height, width, symbol)
+        What an array file holds, as it is; of a picture bools.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or has another size; names the file and, where it can, the pixel.
+
+    Examples
+    --------
+    >>> Image.fromarray(np.array([[0, 255, 128, 128]], np.uint8).repeat(2, axis=0)).save("allowed.png")
+    >>> read_evidence("allowed.png", Palette.default(2), (1, 2))  # each cell is drawn with 2 by 2 pixels
+    array([[[ True,  True],
+            [ True,  True]]])
+    """
+    with readable(path, PICTURES + ARRAYS) as path:
+        is_array = kind_of(path) is ARRAYS
+        evidence = read_array(path) if is_array else _allowed_by(_read_content(path), palette, size)
+        if evidence.shape != (*size, palette.n_symbols):
+            raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
+        return evidence
+
+
+def _allowed_by(content: Content, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
+    scale = png.scale_for_size(content.codes, size)
+    if not scale:
+        sizes = f"{_size_of(content.codes)} pixels and the grid {size[0]} by {size[1]} cells"
+        raise InputError(f"it has {sizes}; use as many pixels for each cell")
+    symbols = look_up(content, palette)[0][..., None]
+    allowed = (symbols == np.arange(palette.n_symbols)) | (symbols == HIDDEN)
+    return allowed.reshape(size[0], scale, size[1], scale, -1).any(axis=(1, 3))
+
+
+# Reading examples
+
+
+def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells, Palette, int]:
+    """Read examples of one size.
+
+    Parameters
+    ----------
+    path
+        A folder of grids of one kind, which are read in order of their names, or an array file with a stack.
+    palette
+        What the symbols look like; by default they are the colours, characters or numbers of all files together.
+
+    Returns
+    -------
+    cells
+        The grids (n, height, width), HIDDEN where hidden.
+    palette
+        The palette that was given or made.
+    scale
+        Pixels to the side of a cell: the scale that all pictures note, otherwise the largest that fits all; 1 for
+        arrays and texts.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or kinds, sizes or colour tables differ; names the files.
+
+    Examples
+    --------
+    >>> for name, cells in (("a", [[0, 1]]), ("b", [[1, 1]])):
+    ...     write_grid(f"examples/{name}.png", Grid.from_cells(np.array(cells), scale=8))
+    >>> cells, palette, scale = read_examples("examples")
+    >>> cells.shape, palette.n_symbols, scale
+    ((2, 1, 2), 2, 8)
     """
     if is_folder(path):
         grids, palette, scale = _read_folder(Path(path), palette, one_size=True)
         return np.stack(grids), palette, scale
     with readable(path, ARRAYS) as path:
-        return *look_up(read_content(path, STACK_AXES), palette), 1
+        return *look_up(_read_content(path, STACK_AXES), palette), 1
 
 
 def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
-    """As `read_examples`, but of any sizes: of a folder of grids of one kind, one grid, or the grids of a stack."""
+    """Read examples of any sizes.
+
+    Parameters
+    ----------
+    path
+        A folder of grids of one kind, a file with one grid, or an array file with a stack.
+    palette
+        What the symbols look like; by default they are the colours, characters or numbers of all files together.
+
+    Returns
+    -------
+    grids
+        The cells (height, width) of each, HIDDEN where hidden.
+    palette
+        The palette that was given or made.
+    scale
+        Pixels to the side of a cell, as `read_examples` finds it.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or kinds or colour tables differ; names the files.
+
+    Examples
+    --------
+    >>> write_grid("images/small.txt", Grid.from_cells(np.array([[0, 1]])))
+    >>> write_grid("images/wide.txt", Grid.from_cells(np.array([[0, 1, 1, 0]])))
+    >>> [grid.shape for grid in read_images("images")[0]]
+    [(1, 2), (1, 4)]
+    """
     if is_folder(path):
         return _read_folder(Path(path), palette, one_size=False)
     if is_stack(path):
@@ -141,14 +357,14 @@ def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple
         files = (path for path in folder.iterdir() if not is_folder(path) and not path.name.startswith("."))
         paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
         if not paths:
-            raise InputError(f"no examples in this folder; put grids into it, as {', '.join(SUFFIXES)}")
+            raise InputError(f"no grids in this folder; put some into it, as {', '.join(SUFFIXES)}")
         contents = _read_alike(paths, one_size, same_table=palette is None)
         noted_scales = {content.noted_scale for content in contents}
-        scale = find_scale([content.codes for content in contents], noted_scales if len(noted_scales) == 1 else [])
-        drawn = [content._replace(codes=shrink(content.codes, scale)) for content in contents]
+        scale = png.find_scale([content.codes for content in contents], noted_scales if len(noted_scales) == 1 else [])
+        drawn = [content._replace(codes=png.shrink(content.codes, scale)) for content in contents]
         if palette is None:
-            known = [np.unique(content.codes[~marked(content, None)]) for content in drawn]
-            palette = palette_of(np.unique(np.concatenate(known)).tolist(), drawn[0])
+            visible = [np.unique(content.codes[~marked(content, None)]) for content in drawn]
+            palette = palette_of(np.unique(np.concatenate(visible)).tolist(), drawn[0])
         grids: list[AnySizeGrid] = []
         for path, content in zip(paths, drawn, strict=True):
             with about(path.name):
@@ -159,90 +375,86 @@ def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple
 def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[Content]:
     first_of_kind = {kind_of(path): path.name for path in reversed(paths)}
     if len(first_of_kind) > 1:
-        raise InputError(f"{' and '.join(sorted(first_of_kind.values()))} are of different kinds; keep one kind here")
+        raise InputError(
+            f"{' and '.join(sorted(first_of_kind.values()))} are of different kinds; keep one kind in a folder"
+        )
     contents: list[Content] = []
     for path in paths:
         with about(path.name):
-            contents.append(read_content(path)._replace(image=None))  # memory is for the codes of all files
-        first, one, first_name = contents[0], contents[-1], paths[0].name
-        if one_size and one.codes.shape != first.codes.shape:
-            sizes = f"{first_name} is {size_of(first.codes)} and {path.name} is {size_of(one.codes)}"
+            contents.append(_read_content(path)._replace(image=None))  # memory is for the codes of all files
+        first, last, first_name = contents[0], contents[-1], paths[0].name
+        if one_size and last.codes.shape != first.codes.shape:
+            sizes = f"{first_name} is {_size_of(first.codes)} and {path.name} is {_size_of(last.codes)}"
             raise InputError(f"{sizes}; use grids of one size")
-        if same_table and one.table != first.table:
+        if same_table and last.table != first.table:
             raise InputError(f"{first_name} and {path.name} have different palettes (PLTE); save all with the same one")
     return contents
 
 
-def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
-    """What is allowed where, for grids of `size` (height, width): bools, or probabilities of what was observed.
-
-    An array file has them as they are. In a picture a cell may have the colours that its pixels show; where one of
-    these is grey or transparent, it may have any. Raises InputError, naming the file and the place in it.
-    """
-    with readable(path, PICTURES + ARRAYS) as path:
-        is_array = kind_of(path) is ARRAYS
-        evidence = read_array(path) if is_array else _allowed_by(read_content(path), palette, size)
-        if evidence.shape != (*size, palette.n_symbols):
-            raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
-        return evidence
+# Content of files
 
 
-def _allowed_by(content: Content, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
-    scale = scale_for_size(content.codes, size)
-    if not scale:
-        raise InputError(
-            f"it is {size_of(content.codes)} pixels, which are no cells of a grid of {size[0]} by {size[1]}"
-        )
-    symbols = look_up(content, palette)[0][..., None]
-    shown = (symbols == np.arange(palette.n_symbols)) | (symbols == HIDDEN)
-    return shown.reshape(size[0], scale, size[1], scale, -1).any(axis=(1, 3))
-
-
-def read_content(path: Path, axes: str = GRID_AXES) -> Content:
+def _read_content(path: Path, axes: str = GRID_AXES) -> Content:
     kind = kind_of(path)
     if kind is TEXTS:
-        return Content(kind, read_text(path))
+        return Content(kind, _read_text(path))
     if kind is ARRAYS:
         return Content(kind, cells_from_array(read_array(path), axes))
-    image = read_image(path)
-    note = str(image.info.get(SCALE_NOTE, ""))
+    image = png.read_image(path)
+    note = str(image.info.get(png.SCALE_NOTE, ""))
     noted_scale = int(note) if note.isdecimal() and len(note) < 9 else 0
-    return Content(kind, pixel_colours(image), noted_scale, table_of(image), image)
+    return Content(kind, png.pixel_colours(image), noted_scale, png.table_of(image), image)
 
 
-def size_of(grid: np.ndarray) -> str:
+def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+    except UnicodeDecodeError:
+        raise InputError("this is not text in UTF-8") from None
+    width = len(lines[0])
+    for number, line in enumerate(lines, start=1):
+        if not line or len(line) != width:
+            lengths = f"line {number} has {len(line)} characters, line 1 has {width}"
+            raise InputError(f"{lengths}; all lines need the same length, at least 1")
+    return np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
+
+
+def _size_of(grid: np.ndarray) -> str:
     return " by ".join(map(str, grid.shape))
-
-
-def _hidden_in_file(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> Bool[np.ndarray, "height width"]:
-    """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
-    with readable(path, PICTURES + ARRAYS) as path:
-        hidden = read_flags(path)[...] != 0
-        if hidden.shape not in (pixels.shape, cells.shape):
-            raise InputError(f"it is {size_of(hidden)} and the grid {size_of(pixels)}; both need the same size")
-        return shrink(hidden, hidden.shape[0] // cells.shape[0])
-
-
-def read_flags(path: Path) -> Any:
-    """What a picture or array file says of cells, not zero where they are hidden; parts of it are read when taken."""
-    return pixel_colours(read_image(path)) > 0xFF if kind_of(path) is PICTURES else read_array(path, in_parts=True)
 
 
 # Writing
 
 
 def write_grid(path: AnyPath, grid: Grid) -> None:
-    """Writes the format that the suffix names; hidden cells are grey (transparent if grey is a colour), "?" or -1.
+    """Write a grid to a file, whole or not at all.
 
-    A picture that was read keeps its mode, its PLTE and every pixel of cells that are the same, bit for bit; its mode
-    grows only if a new colour cannot be expressed in it. Raises InputError, and then leaves no file.
+    Parameters
+    ----------
+    path
+        A PNG, txt, npy or npz file. Hidden cells are grey in a picture (transparent if grey is a colour of the
+        palette), "?" in text and -1 in an array.
+    grid
+        The grid. If it was read from a picture, its PNG keeps the mode, the colour table and all pixels of cells that
+        are the same, bit for bit; the mode grows only if it cannot express a new colour.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there, or a colour cannot be drawn.
+
+    Examples
+    --------
+    >>> write_grid("puzzle.txt", Grid.from_cells(np.array([[0, 1, -1]])))
+    >>> print(Path("puzzle.txt").read_text(), end="")
+    .#?
     """
     path = Path(path)
     kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS)
     with atomic_write(path) as partial:
         if kind is PICTURES:
             note = PngInfo()
-            note.add_text(SCALE_NOTE, str(grid.scale))
+            note.add_text(png.SCALE_NOTE, str(grid.scale))
             _drawn(grid).save(partial, format="PNG", pnginfo=note)
         elif kind is TEXTS:
             rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
@@ -252,33 +464,35 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
 
 
 def _drawn(grid: Grid) -> Image.Image:
-    """A new picture has a mode that hangs on the palette alone, so that all grids of a set get the same."""
+    """Draw a grid; the mode of a new picture depends on the palette alone, so that all grids of a set get the same."""
     packed = grid.palette.packed_colours
     marker = TRANSPARENT if GREY in packed else GREY
     if marker in packed and grid.hidden.any():
-        raise InputError("hidden cells cannot be drawn: grey and transparent are both colours of the palette")
+        raise InputError(
+            "hidden cells cannot be drawn: grey and transparent are both in the palette; change one colour"
+        )
     table = [*packed, marker]
-    colours = enlarge(np.array(table, np.uint32)[grid.cells], grid.scale)  # HIDDEN is -1, the last
+    colours = png.enlarge(np.array(table, np.uint32)[grid.cells], grid.scale)  # HIDDEN is -1, the last
     if grid.picture is not None:
         return _repainted(grid, grid.picture, colours)
     if all(red == green == blue and alpha == 255 for red, green, blue, alpha in grid.palette.colours):
-        return plain_image(colours, "L")
+        return png.plain_image(colours, "L")
     if len(table) > MAX_SYMBOLS and grid.hidden.any():
-        return plain_image(colours, "RGB")
-    return indexed_image(enlarge(grid.cells % len(table), grid.scale), table[:MAX_SYMBOLS])
+        return png.plain_image(colours, "RGB")
+    return png.indexed_image(png.enlarge(grid.cells % len(table), grid.scale), table[:MAX_SYMBOLS])
 
 
 def _repainted(grid: Grid, image: Image.Image, colours: Codes) -> Image.Image:
-    """Paints only cells that do not show any more what they should; what stays hidden may show anything."""
-    before, table = pixel_colours(image), table_of(image)
+    """Paint only the cells that no longer show what they should; what stays hidden may show anything."""
+    before, table = png.pixel_colours(image), png.table_of(image)
     newly_hidden = grid.hidden & ~np.asarray(grid.hidden_as_read)
-    is_new = np.where(enlarge(grid.hidden, grid.scale), enlarge(newly_hidden, grid.scale), colours != before)
+    is_new = np.where(png.enlarge(grid.hidden, grid.scale), png.enlarge(newly_hidden, grid.scale), colours != before)
     if table is None:
-        return plain_image(np.where(is_new, colours, before), image.mode, image.info.get("transparency"))
+        return png.plain_image(np.where(is_new, colours, before), image.mode, image.info.get("transparency"))
     indices, new = np.array(image), np.unique(colours[is_new]).tolist()
     table = [*table, *(colour for colour in new if colour not in table)]
     if len(table) > MAX_SYMBOLS:
         raise InputError("the picture's palette (PLTE) has no room for another colour; save the picture as RGB")
     for colour in new:
         indices[is_new & (colours == colour)] = table.index(colour)
-    return indexed_image(indices, table)
+    return png.indexed_image(indices, table)

@@ -1,4 +1,4 @@
-"""What symbols are called, how they look, and what stands for them in raster files."""
+"""What symbols look like, what they are called, and what stands for them in raster files."""
 
 import colorsys
 import json
@@ -14,21 +14,43 @@ from ..words import AnyPath, InputError, about
 
 Colour = tuple[int, int, int, int]
 MAX_SYMBOLS = 256
-OKABE_ITO = (0x000000FF, 0xE69F00FF, 0x56B4E9FF, 0x009E73FF, 0xF0E442FF, 0x0072B2FF, 0xD55E00FF, 0xCC79A7FF)
-KEYS = {  # of a symbol in a palette file: type, pattern and what that is
-    "name": (str, r".+", "a line of text"),
-    "colour": (str, r"#([0-9a-fA-F]{2}){3,4}", '"#rrggbb" or "#rrggbbaa"'),
-    "value": (int, r"-?\d{1,18}", "a whole number"),
-    "character": (str, r".", "one character"),
-}
-FORM = f'a palette is {{"symbols": [{{…}}, …]}}, with {", ".join(KEYS)} or some of them for each symbol'
+OKABE_ITO = {  # colours that colour-blind eyes tell apart
+    0x000000FF: "black", 0xE69F00FF: "orange", 0x56B4E9FF: "sky blue", 0x009E73FF: "bluish green",
+    0xF0E442FF: "yellow", 0x0072B2FF: "blue", 0xD55E00FF: "vermilion", 0xCC79A7FF: "reddish purple",
+}  # fmt: skip
+COLOUR_NAMES = {**OKABE_ITO, 0xFFFFFFFF: "white"}
 
 
 @dataclass(frozen=True)
 class Palette:
-    """How symbols look: an RGBA colour (0 … 255) and a printable character for each, or InputError.
+    """What the symbols 0 … n_symbols-1 look like, what they are called, and what stands for them in raster files.
 
-    They may have `names` such as "open water", and `values` that stand for them in raster files.
+    A symbol is whatever a cell can be: a class of land cover, a facies, a tile of a level.
+
+    Parameters
+    ----------
+    colours
+        Red, green, blue and alpha of each symbol, 0 … 255.
+    characters
+        A printable character for each symbol, other than "?", which stands for a hidden cell in text files.
+    names
+        A name for each symbol, such as "open water"; empty if symbols have no names.
+    values
+        The integer that stands for each symbol in a GeoTIFF; empty if it is the symbol itself.
+
+    Raises
+    ------
+    InputError
+        When two symbols share a colour, character, name or value, when an entry is missing or out of range, and for no
+        symbols or more than 256.
+
+    Examples
+    --------
+    >>> cover = Palette(((70, 107, 159, 255), (28, 95, 44, 255)), "WF", names=("open water", "forest"), values=(11, 41))
+    >>> cover.n_symbols, cover.raster_values
+    (2, (11, 41))
+    >>> cover.label(1), Palette.default(2).label(1)
+    ('forest', 'white')
     """
 
     colours: tuple[Colour, ...]
@@ -38,33 +60,33 @@ class Palette:
 
     def __post_init__(self) -> None:
         _refuse_count(self.n_symbols)
-        if not all(0 <= part <= 255 for colour in self.colours for part in colour):
-            raise InputError("a colour's red, green, blue and alpha must be 0 … 255")
+        if not all(0 <= channel <= 255 for colour in self.colours for channel in colour):
+            raise InputError("red, green, blue and alpha of a colour must be 0 … 255")
         if "?" in self.characters or not self.characters.isprintable():
             raise InputError("a symbol's character must be printable, and not '?', which stands for a hidden cell")
         if not all(name and name.isprintable() for name in self.names):
             raise InputError("a symbol's name must be printable, and not empty")
-        self._refuse_unlike_symbols("colour", [_hexadecimal(colour) for colour in self.colours])
-        self._refuse_unlike_symbols("character", self.characters)
-        self._refuse_unlike_symbols("name", self.names or range(self.n_symbols))
-        self._refuse_unlike_symbols("value", self.raster_values)
+        self._need_one_each("colour", [_hexadecimal(colour) for colour in self.colours])
+        self._need_one_each("character", self.characters)
+        self._need_one_each("name", self.names or range(self.n_symbols))
+        self._need_one_each("value", self.raster_values)
 
-    def _refuse_unlike_symbols(self, what: str, given: Sequence[Any]) -> None:
-        """Each symbol needs one, and its own."""
-        if len(given) != self.n_symbols:
-            raise InputError(f"{what}s must be as many as symbols: {self.n_symbols}, not {len(given)}")
-        first: dict[Any, int] = {}
-        for symbol, one in enumerate(given):
-            if first.setdefault(one, symbol) != symbol:
-                raise InputError(f"symbols {first[one]} and {symbol} have the same {what} {one}; give each its own")
+    def _need_one_each(self, what: str, entries: Sequence[Any]) -> None:
+        if len(entries) != self.n_symbols:
+            raise InputError(f"{self.n_symbols} symbols have {len(entries)} {what}s; give each symbol one")
+        owner: dict[Any, int] = {}
+        for symbol, entry in enumerate(entries):
+            if owner.setdefault(entry, symbol) != symbol:
+                raise InputError(f"symbols {owner[entry]} and {symbol} have the same {what} {entry}; give each its own")
 
     @property
     def n_symbols(self) -> int:
+        """How many symbols there are."""
         return len(self.colours)
 
     @property
     def packed_colours(self) -> list[int]:
-        """0xRRGGBBAA for each symbol."""
+        """The colour of each symbol as one number, 0xRRGGBBAA."""
         return [int.from_bytes(colour) for colour in self.colours]
 
     @property
@@ -72,10 +94,46 @@ class Palette:
         """What stands for each symbol in a raster file: `values` or, without them, 0 … n_symbols-1."""
         return self.values or tuple(range(self.n_symbols))
 
+    def label(self, symbol: int) -> str:
+        """Name a symbol for people: by its name, otherwise its colour, otherwise its character.
+
+        Parameters
+        ----------
+        symbol
+            The number of a symbol.
+
+        Returns
+        -------
+        str
+            Such as "open water", "white" or "symbol A".
+        """
+        if self.names:
+            return self.names[symbol]
+        return COLOUR_NAMES.get(self.packed_colours[symbol], f"symbol {self.characters[symbol]}")
+
     @classmethod
     @cache
     def default(cls, n_symbols: int) -> "Palette":
-        """Black and white for two symbols; for more, Okabe and Ito's colours for all eyes, then generated ones."""
+        """Make a palette for symbols of which nothing is known.
+
+        Two symbols are black and white; more get Okabe and Ito's colours for colour-blind eyes, and after
+        these generated ones.
+
+        Parameters
+        ----------
+        n_symbols
+            How many symbols there are, 1 … 256.
+
+        Returns
+        -------
+        Palette
+            Without names and values; the same object for the same number.
+
+        Raises
+        ------
+        InputError
+            For no symbols or more than 256.
+        """
         _refuse_count(n_symbols)
         if n_symbols <= 2:
             return cls(((0, 0, 0, 255), (255, 255, 255, 255))[:n_symbols], ".#"[:n_symbols])
@@ -89,30 +147,70 @@ class Palette:
 
     @classmethod
     def from_json(cls, data: Any) -> "Palette":
-        """The palette that `to_json` gave. Raises InputError."""
+        """Read a palette from the header of a model.
+
+        Parameters
+        ----------
+        data
+            What `to_json` returned, possibly after it was JSON text.
+
+        Returns
+        -------
+        Palette
+            Equal to the one that was written.
+
+        Raises
+        ------
+        InputError
+            When `data` is not a palette.
+        """
         try:
             colours = [(int(red), int(green), int(blue), int(alpha)) for red, green, blue, alpha in data["colours"]]
             names, values = map(str, data.get("names", ())), map(int, data.get("values", ()))
             return cls(tuple(colours), str(data["characters"]), tuple(names), tuple(values))
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"this is no palette: {error}") from None
+            raise InputError(f"this is not a palette: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads; names and values only if there are any."""
-        said = {"colours": [list(colour) for colour in self.colours], "characters": self.characters}
+        """Give the palette in the form that the header of a model has.
+
+        Returns
+        -------
+        dict
+            Lists, texts and numbers under "colours" and "characters", and under "names" and "values" if there are any.
+        """
+        required = {"colours": [list(colour) for colour in self.colours], "characters": self.characters}
         optional = {"names": list(self.names), "values": list(self.values)}
-        return said | {key: given for key, given in optional.items() if given}
+        return required | {key: entries for key, entries in optional.items() if entries}
 
 
 def _refuse_count(n_symbols: int) -> None:
     if n_symbols < 1:
-        raise InputError("every cell is hidden, so nothing says which symbols there are; give a palette")
+        raise InputError("every cell is hidden, so nothing tells which symbols there are; give a palette")
     if n_symbols > MAX_SYMBOLS:
-        raise InputError(f"{n_symbols} different symbols; a grid has at most {MAX_SYMBOLS}, and is no photograph")
+        raise InputError(
+            f"{n_symbols} different symbols; a grid has at most {MAX_SYMBOLS} (a photograph is not a grid of symbols)"
+        )
 
 
 def unpacked(packed: int) -> Colour:
-    """The colour 0xRRGGBBAA."""
+    """Split a colour into its channels.
+
+    Parameters
+    ----------
+    packed
+        The colour 0xRRGGBBAA.
+
+    Returns
+    -------
+    tuple of int
+        Red, green, blue and alpha, 0 … 255.
+
+    Examples
+    --------
+    >>> unpacked(0xE69F00FF)
+    (230, 159, 0, 255)
+    """
     red, green, blue, alpha = packed.to_bytes(4)
     return red, green, blue, alpha
 
@@ -121,31 +219,63 @@ def _hexadecimal(colour: Colour) -> str:
     return "#" + bytes(colour).hex().removesuffix("ff" if colour[3] == 255 else "")
 
 
-def read_palette(path: AnyPath) -> Palette:
-    """The palette in a JSON file: {"symbols": [{"name": …, "colour": "#466b9f", "value": 11, "character": "W"}, …]}.
+# Palette files
 
-    All symbols have a key or none; colours and characters that are not given are those of `Palette.default`. Raises
-    InputError, naming the file and the symbol.
+KEYS = {  # of a symbol in a palette file: type, pattern and what that is
+    "name": (str, r".+", "a line of text"),
+    "colour": (str, r"#([0-9a-fA-F]{2}){3,4}", '"#rrggbb" or "#rrggbbaa"'),
+    "value": (int, r"-?\d{1,18}", "a whole number"),
+    "character": (str, r".", "one character"),
+}
+FORM = f'a palette is {{"symbols": [{{…}}, …]}}, in which each symbol has {", ".join(KEYS)} or some of them'
+
+
+def read_palette(path: AnyPath) -> Palette:
+    """Read a palette that somebody wrote as JSON.
+
+    The file has one entry for each symbol: `{"symbols": [{"name": "open water", "colour": "#466b9f", "value": 11,
+    "character": "W"}, …]}`. A key that one symbol has all must have.
+
+    Parameters
+    ----------
+    path
+        The JSON file.
+
+    Returns
+    -------
+    Palette
+        Colours and characters that the file leaves out are those of `Palette.default`.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or is not a palette; names the file and the symbol.
+
+    Examples
+    --------
+    >>> _ = Path("cover.json").write_text('{"symbols": [{"name": "open water"}, {"name": "forest"}]}')
+    >>> read_palette("cover.json").names
+    ('open water', 'forest')
     """
     with about(path):
         symbols = _symbols_in(Path(path))
         default = Palette.default(len(symbols))
         return Palette(
-            tuple(map(_colour_of, _given("colour", symbols))) or default.colours,
-            "".join(_given("character", symbols)) or default.characters,
-            tuple(_given("name", symbols)),
-            tuple(_given("value", symbols)),
+            tuple(map(_colour_of, _entries("colour", symbols))) or default.colours,
+            "".join(_entries("character", symbols)) or default.characters,
+            tuple(_entries("name", symbols)),
+            tuple(_entries("value", symbols)),
         )
 
 
 def _symbols_in(path: Path) -> list[dict[str, Any]]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"this file cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of JSON, or bytes that are no UTF-8
+    except ValueError as error:  # of JSON, or bytes that are not UTF-8
         raise InputError(f"this is not JSON ({error})") from None
-    symbols = said.get("symbols") if isinstance(said, dict) and len(said) == 1 else None
+    symbols = content.get("symbols") if isinstance(content, dict) and len(content) == 1 else None
     if not symbols or not isinstance(symbols, list) or not all(isinstance(symbol, dict) for symbol in symbols):
         raise InputError(FORM)
     for number, symbol in enumerate(symbols):
@@ -155,18 +285,20 @@ def _symbols_in(path: Path) -> list[dict[str, Any]]:
     return symbols
 
 
-def _given(key: str, symbols: list[dict[str, Any]]) -> list[Any]:
+def _entries(key: str, symbols: list[dict[str, Any]]) -> list[Any]:
     """What all symbols have for a key; nothing if none has it."""
     kind, pattern, form = KEYS[key]
-    having = [number for number, symbol in enumerate(symbols) if key in symbol]
-    if 0 < len(having) < len(symbols):
-        lacking = next(number for number, symbol in enumerate(symbols) if key not in symbol)
-        raise InputError(f"symbol {having[0]} has a {key} and symbol {lacking} has none; give it to all or to none")
-    for number in having:
-        given = symbols[number][key]
-        if type(given) is not kind or not re.fullmatch(pattern, str(given)):  # a bool is an int, too
-            raise InputError(f"the {key} of symbol {number} is {given!r}; it must be {form}")
-    return [symbols[number][key] for number in having]
+    owners = [number for number, symbol in enumerate(symbols) if key in symbol]
+    if 0 < len(owners) < len(symbols):
+        without = next(number for number, symbol in enumerate(symbols) if key not in symbol)
+        raise InputError(
+            f"symbol {owners[0]} has a {key} and symbol {without} has none; give every symbol one, or none"
+        )
+    for number in owners:
+        entry = symbols[number][key]
+        if type(entry) is not kind or not re.fullmatch(pattern, str(entry)):  # a bool is an int, too
+            raise InputError(f"the {key} of symbol {number} is {entry!r}; it must be {form}")
+    return [symbols[number][key] for number in owners]
 
 
 def _colour_of(text: str) -> Colour:
