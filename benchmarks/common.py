@@ -22,6 +22,7 @@ from gridcloze import (
     scoring,
 )
 from gridcloze.checkpoint import TrainedPredictor
+from gridcloze.commands.process import keep_freed_memory
 from gridcloze.commands.train import learned
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
@@ -53,6 +54,7 @@ def main(tasks: Mapping[str, Task], doc: str | None, quick: Mapping[str, Task] |
     if quick is not None:
         parser.add_argument("--quick", action="store_true", help="the same with little of everything; writes no result")
     options = parser.parse_args()
+    keep_freed_memory()  # as the commands do
     try:
         for name in options.tasks or tasks:
             if quick is not None and options.quick:

@@ -1,5 +1,6 @@
 """The commands, from files to files."""
 
+import ctypes
 import json
 import os
 import re
@@ -13,14 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridcloze import (
-    checking,
-    checkpoint,
-    filling,
-)
+from gridcloze import Inpainter, checking, checkpoint, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app
 from gridcloze.commands import fill as bulk
+from gridcloze.commands.process import GLIBC_OPTIONS
 from gridcloze.commands.shared import _line_each_tenth
 from gridcloze.commands.toy import read_law
 from gridcloze.files.arrays import write_stack
@@ -28,6 +26,7 @@ from gridcloze.files.grids import read_examples, read_grid
 from gridcloze.files.palettes import Palette
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
+from gridcloze.words import HIDDEN
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -71,6 +70,51 @@ def test_help_loads_neither_torch_nor_numpy():
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.fixture
+def mallopt_calls(monkeypatch):
+    """Collects what the C library is asked to set for the whole process."""
+    calls = []
+
+    class Watched(ctypes.CDLL):
+        def __getattr__(self, name):
+            return (lambda *options: calls.append(options)) if name == "mallopt" else super().__getattr__(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", Watched)
+    return calls
+
+
+def test_a_library_call_leaves_the_process_as_it_is(small_bert, mallopt_calls):
+    """Making a predictor, fitting and filling in Python set nothing for the whole process."""
+    grids = np.random.default_rng(0).integers(0, 2, (20, 5, 5))
+    NetworkPredictor(small_bert).marginals(grids, grids == 1)
+    Inpainter(steps=1, depth=1).fit(grids).fill(np.where(grids[0] == 1, HIDDEN, 0))
+    assert mallopt_calls == []
+
+
+COMPUTE = ("demo", "train", "fill", "check", "explain", "score", "compare")
+REFUSED = {
+    "demo": ("-o", "file"),
+    "toy": ("none", "-o", "out"),
+    "train": ("none", "-o", "model.safetensors"),
+    "fill": ("none", "none", "-o", "out"),
+    "export": ("none", "-o", "model.onnx"),
+    "check": ("none", "none"),
+    "explain": ("none", "none"),
+    "score": ("none", "none"),
+    "compare": ("-o", "file"),
+    "info": ("none",),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_that_compute_set_up_their_process(command, gridcloze, mallopt_calls):
+    """Before anything else, a command that computes asks the C library to keep freed memory; no other command does."""
+    Path("file").touch()
+    code, _, _ = gridcloze(command, *REFUSED[command])
+    assert code == 2
+    assert mallopt_calls == (list(GLIBC_OPTIONS) if command in COMPUTE else [])
 
 
 def test_from_toy_to_score(gridcloze):

@@ -1,17 +1,16 @@
 """The front door in a shell: names and options of the commands."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from .commands.process import tune_process
 from .words import __version__
 
 EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which brings what, if not the extra `train`
-SPIN_COUNT = "1000"  # of threads that wait: beside other work a training is three times as fast with it (LOG.md)
 app = typer.Typer(
     name="gridcloze",
     help="Learn from example grids, fill the hidden cells of new ones, and check the probabilities.",
@@ -39,7 +38,6 @@ def example(*lines: str) -> str:
 
 def main() -> None:
     """Run a command; bad input ends with one line on stderr and exit code 2."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # is read when torch is loaded
     from .words import InputError
 
     try:
@@ -72,6 +70,7 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """The founding picture, end to end, in front of you: learn squares, fill six puzzles, compare with the truth."""
+    tune_process()
     from .demo import run
 
     run(out, minutes, seed)
@@ -158,6 +157,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Learn what the example grids have in common. Ctrl-C ends early with a usable model."""
+    tune_process()
     from .commands import train as command
     from .training import Budget
 
@@ -205,6 +205,7 @@ def fill(
 
     A run that was stopped goes on where it was: what is in the folder already is not filled again.
     """
+    tune_process()
     from .commands import fill as command
     from .filling import DECODER, Decoder
 
@@ -249,6 +250,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Which visible cells contradict the rest, and which hidden cell would tell most. Exit code 1 if any surprises."""
+    tune_process()
     from .commands import check as command
 
     report, characters = command.check(model, grid, threshold, hidden, picture, dark)
@@ -294,6 +296,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Why a hidden cell gets its probabilities: which visible cells have influence, and whether attention shows it."""
+    tune_process()
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
@@ -321,6 +324,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """How good: hides cells of held-out grids and scores what is said of them, beside the exact answer if known."""
+    tune_process()
     from .commands import score as command
 
     report = command.score(model, held_out, examples, prior, samples, seed, picture, dark)
@@ -337,6 +341,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """BERT, CNNs by receptive field, and the exact bounds. A run that was stopped goes on where it was."""
+    tune_process()
     from .commands import compare as command
 
     report = command.compare(out, quick)
