@@ -440,7 +440,7 @@ BAD = {
     "picture of a check": (("check", "MODEL", "puzzle.png", "-o", "a.jpg"), r"a.jpg: the name of a picture ends in"),
     "picture of a score": (("score", "MODEL", "examples.npy", "--picture", "a.pdf"), r"a.pdf: the name of a picture"),
     "visible cell": (("explain", "MODEL", "puzzle.png", "--cell", "0,1"), r"\(row 0, column 1\) is visible"),
-    "outside": (("explain", "MODEL", "puzzle.png", "--cell", "5,1"), r"lies outside of a grid of 5 by 5 cells"),
+    "outside": (("explain", "MODEL", "puzzle.png", "--cell", "5,1"), r"lies outside the grid of 5 by 5 cells"),
     "malformed place": (("explain", "MODEL", "puzzle.png", "--cell", "4;1"), r"cell '4;1' is no place"),
     "negative place": (("explain", "MODEL", "puzzle.png", "--cell", "-1,1"), r"cell '-1,1' is no place"),
     "explain whole": (("explain", "MODEL", "whole.npy"), r"whole.npy: no cell is hidden, so there is nothing"),

@@ -209,7 +209,7 @@ def test_what_cannot_be_explained_is_refused(model):
         with pytest.raises(InputError, match=r"\(row 0, column 1\) is visible"):
             ask(predictor, cells, hidden, np.array([[2, 2], [0, 1]]))
         for outside in ([4, 0], [0, -1]):
-            with pytest.raises(InputError, match="outside of a grid of 4 by 4 cells"):
+            with pytest.raises(InputError, match="outside the grid of 4 by 4 cells"):
                 ask(predictor, cells, hidden, np.array([outside]))
     with pytest.raises(InputError, match="no change 'turn'; the changes are hide, flip"):
         explaining.influence(exact, cells, hidden, CENTRE, "turn")
