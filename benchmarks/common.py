@@ -23,7 +23,7 @@ from gridcloze import (
 )
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.commands.process import keep_freed_memory
-from gridcloze.commands.train import learned
+from gridcloze.commands.train import learn_with_progress
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
 from gridcloze.files.paths import write_json
@@ -117,7 +117,7 @@ def trained(
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        predictor = learned(examples(), path, budget, depth=depth, resume=True)
+        predictor = learn_with_progress(examples(), path, budget, depth=depth, resume=True)
         if predictor.header.training["interrupted"]:
             raise KeyboardInterrupt
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
