@@ -308,8 +308,9 @@ def train(
     budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
     source = command.Source(examples, windows, symmetries, palette)
     report = command.train(source, out, budget, seed, depth, resume)
-    ended = "interrupted, continue with --resume" if report["interrupted"] else "done"
-    _print_report(report, as_json, f"{ended}: {report['steps']} steps in {report['seconds']:.0f} s, model in {out}")
+    training = report["training"]
+    ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
+    _print_report(report, as_json, f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}")
 
 
 @_command(

@@ -52,9 +52,9 @@ class _Changes(TypedDict):
     Attributes
     ----------
     hide
-        When the cell is hidden.
+        The number when the cell is hidden.
     flip
-        When its symbol is replaced by another; null where the other cells rule every other symbol out.
+        The number when its symbol is replaced by another; null where the other cells rule every other symbol out.
     """
 
     hide: float | None

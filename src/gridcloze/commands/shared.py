@@ -26,7 +26,7 @@ class TrainingRecord(TypedDict):
     images
         Number of big grids that windows were taken from; missing if it learned from whole grids.
     symmetries
-        Which symmetries keep grids as likely: none, mirrors or all.
+        Symmetries under which grids are equally likely: none, mirrors or all.
     seed
         Seed of the random numbers.
     minutes

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 from .. import checkpoint
 from ..files import maps
@@ -17,8 +17,8 @@ from ..words import InputError, about
 from .shared import TrainingRecord, display
 
 
-class TrainReport(TrainingRecord):
-    """What `gridcloze train` wrote, and the record of the training.
+class TrainReport(TypedDict):
+    """What `gridcloze train` wrote.
 
     Attributes
     ----------
@@ -26,15 +26,18 @@ class TrainReport(TrainingRecord):
         The model file.
     model
         Hash of the model: SHA-256, in hexadecimal digits.
+    training
+        Record of the training.
 
     Examples
     --------
-    >>> sorted(TrainReport.__required_keys__ - TrainingRecord.__required_keys__)
-    ['model', 'path']
+    >>> sorted(TrainReport.__required_keys__)
+    ['model', 'path', 'training']
     """
 
     path: str
     model: str
+    training: TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Source:
     windows
         Side of the windows in cells; None to learn from whole grids.
     symmetries
-        Which symmetries keep grids as likely: "none", "mirrors" or "all".
+        Symmetries under which grids are equally likely: "none", "mirrors" or "all".
     palette
         A palette file with names, colours, characters and raster values of symbols; by default the symbols are those
         found in the examples.
@@ -141,7 +144,8 @@ def train(
     >>> from gridcloze.training import Budget
     >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
     >>> report = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
-    >>> report["grids"], report["steps"], report["interrupted"]
+    >>> training = report["training"]
+    >>> training["grids"], training["steps"], training["interrupted"]
     (20, 1, False)
     """
     check_writable(out)
@@ -149,7 +153,8 @@ def train(
     predictor = learn_with_progress(examples, out, budget, seed, depth, scale, resume)
     if resolution is not None:
         predictor.header.training["resolution"] = list(resolution)
-    return cast(TrainReport, {"path": str(out), "model": checkpoint.save(out, predictor), **predictor.header.training})
+    model_hash = checkpoint.save(out, predictor)
+    return {"path": str(out), "model": model_hash, "training": cast(TrainingRecord, predictor.header.training)}
 
 
 def learn_with_progress(
