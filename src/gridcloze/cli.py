@@ -13,7 +13,6 @@ from .commands.process import tune_process
 from .words import __version__
 
 EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which extra brings a module, if not `train`
-PRIOR_PANEL = "Options of the prior"
 
 
 def _epilog(examples: dict[str, str]) -> str:
@@ -52,29 +51,31 @@ def _command(examples: dict[str, str]) -> Callable[[Callable[..., None]], Callab
     return register
 
 
-Model = Annotated[
-    Path,
-    typer.Argument(
-        help="Model file that `gridcloze train` or `gridcloze export` wrote.", metavar="MODEL", show_default=False
-    ),
-]
-Seed = Annotated[
-    int, typer.Option(help="Seed of the random numbers: the same seed gives the same result.", metavar="N", min=0)
-]
+def _option(text: str, metavar: str | None, *names: str, **rest: Any) -> Any:
+    return typer.Option(*names, help=text, metavar=metavar, **rest)
+
+
+def _prior_option(text: str, metavar: str, *names: str) -> Any:
+    return _option(text, metavar, *names, rich_help_panel="Options of the prior")
+
+
+def _argument(text: str, metavar: str) -> Any:
+    return typer.Argument(help=text, metavar=metavar)
+
+
+Model = Annotated[Path, _argument("Model file that `gridcloze train` or `gridcloze export` wrote.", "MODEL")]
+Seed = Annotated[int, _option("Seed of the random numbers: the same seed gives the same result.", "N", min=0)]
 Hidden = Annotated[
     str,
-    typer.Option(
-        help="How hidden cells of a picture are marked: auto (grey 128,128,128 or transparent), grey, transparent; or "
-        "a second file that is white or not zero where cells are hidden.",
-        metavar="MARK",
+    _option(
+        "How hidden cells of a picture are marked: auto (grey 128,128,128 or transparent), grey, transparent; or a "
+        "second file that is white or not zero where cells are hidden.",
+        "MARK",
     ),
 ]
-Picture = Annotated[
-    Path | None,
-    typer.Option("-o", "--out", help="Picture to write, .png or .svg.", metavar="FILE", show_default=False),
-]
-Dark = Annotated[bool, typer.Option("--dark", help="Draw on a dark background.", metavar="")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of text.", metavar="")]
+Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
+Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
+Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
 
 
 def main() -> None:
@@ -98,9 +99,7 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", metavar="")] = False,
-) -> None:
+def root(version: Annotated[bool, _option("Print the version and exit.", "", "--version")] = False) -> None:
     if version:
         print(__version__)
         raise typer.Exit
@@ -108,10 +107,8 @@ def root(
 
 @_command({"Write everything into the folder demo": "gridcloze demo -o demo"})
 def demo(
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the pictures and the model.", metavar="FOLDER")
-    ] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="Length of the training in minutes.", metavar="MINUTES")] = 1.5,
+    out: Annotated[Path, _option("Folder for the pictures and the model.", "FOLDER", "-o", "--out")] = Path("demo"),
+    minutes: Annotated[float, _option("Length of the training in minutes.", "MINUTES")] = 1.5,
     seed: Seed = 0,
 ) -> None:
     """Learn squares, fill six puzzles, and compare the answers with the exact posterior.
@@ -133,81 +130,35 @@ def demo(
     }
 )
 def toy(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="The prior: squares, rectangles, stripes, mirror or ising.", metavar="NAME", show_default=False
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("-o", "--out", help="Folder for PNG files, or a .npy or .npz file for a stack.", metavar="PATH"),
-    ],
-    n: Annotated[int, typer.Option("-n", help="Number of example grids.", metavar="N")] = 2000,
-    puzzles: Annotated[
-        int, typer.Option(help="Number of puzzles, written with their true grids; only in a folder.", metavar="N")
-    ] = 20,
-    height: Annotated[
-        int | None,
-        typer.Option(help="Height in cells; 16 if not given.", metavar="CELLS", rich_help_panel=PRIOR_PANEL),
-    ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(
-            help="Width in cells; 16 if not given, 8 for ising.", metavar="CELLS", rich_help_panel=PRIOR_PANEL
-        ),
-    ] = None,
+    name: Annotated[str, _argument("The prior: squares, rectangles, stripes, mirror or ising.", "NAME")],
+    out: Annotated[Path, _option("Folder for PNG files, or a .npy or .npz file for a stack.", "PATH", "-o", "--out")],
+    n: Annotated[int, _option("Number of example grids.", "N", "-n")] = 2000,
+    puzzles: Annotated[int, _option("Number of puzzles, written with their true grids; only in a folder.", "N")] = 20,
+    height: Annotated[int | None, _prior_option("Height in cells; 16 if not given.", "CELLS")] = None,
+    width: Annotated[int | None, _prior_option("Width in cells; 16 if not given, 8 for ising.", "CELLS")] = None,
     smallest: Annotated[
-        int | None,
-        typer.Option(
-            help="Smallest side of squares (3 if not given) and rectangles (1) in cells.",
-            metavar="CELLS",
-            rich_help_panel=PRIOR_PANEL,
-        ),
+        int | None, _prior_option("Smallest side of squares (3 if not given) and rectangles (1) in cells.", "CELLS")
     ] = None,
     largest: Annotated[
         int | None,
-        typer.Option(
-            help="Largest side of squares (12 if not given) and rectangles (the side of the grid) in cells.",
-            metavar="CELLS",
-            rich_help_panel=PRIOR_PANEL,
+        _prior_option(
+            "Largest side of squares (12 if not given) and rectangles (the side of the grid) in cells.", "CELLS"
         ),
     ] = None,
     outline: Annotated[
-        bool | None,
-        typer.Option(
-            "--outline", help="Draw only the border of squares and rectangles.", metavar="", rich_help_panel=PRIOR_PANEL
-        ),
+        bool | None, _prior_option("Draw only the border of squares and rectangles.", "", "--outline")
     ] = None,
-    inverted: Annotated[
-        bool | None,
-        typer.Option(
-            "--inverted", help="Black squares and rectangles on white.", metavar="", rich_help_panel=PRIOR_PANEL
-        ),
-    ] = None,
+    inverted: Annotated[bool | None, _prior_option("Black squares and rectangles on white.", "", "--inverted")] = None,
     largest_period: Annotated[
-        int | None,
-        typer.Option(
-            help="Largest period of stripes in cells; 8 if not given.", metavar="CELLS", rich_help_panel=PRIOR_PANEL
-        ),
+        int | None, _prior_option("Largest period of stripes in cells; 8 if not given.", "CELLS")
     ] = None,
     coupling: Annotated[
-        float | None,
-        typer.Option(
-            help="How strongly neighbours in ising tend to be equal; 0.35 if not given.",
-            metavar="X",
-            rich_help_panel=PRIOR_PANEL,
-        ),
+        float | None, _prior_option("How strongly neighbours in ising tend to be equal; 0.35 if not given.", "X")
     ] = None,
     field: Annotated[
-        float | None,
-        typer.Option(
-            help="How strongly cells in ising tend to be white; 0 if not given.",
-            metavar="X",
-            rich_help_panel=PRIOR_PANEL,
-        ),
+        float | None, _prior_option("How strongly cells in ising tend to be white; 0 if not given.", "X")
     ] = None,
-    scale: Annotated[int, typer.Option(help="Side of a cell in PNG files in pixels.", metavar="PIXELS", min=1)] = 8,
+    scale: Annotated[int, _option("Side of a cell in PNG files in pixels.", "PIXELS", min=1)] = 8,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -249,52 +200,37 @@ def toy(
 def train(
     examples: Annotated[
         Path,
-        typer.Argument(
-            help="Folder of grids of one size, or a stack in a .npy, .npz or .zarr file; with --windows one or more "
-            "big grids.",
-            metavar="EXAMPLES",
+        _argument(
+            "Folder of grids of one size, or a stack in a .npy, .npz or .zarr file; with --windows one or more big "
+            "grids.",
+            "EXAMPLES",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write.", metavar="FILE")],
+    out: Annotated[Path, _option("Model file to write.", "FILE", "-o", "--out")],
     windows: Annotated[
-        int | None,
-        typer.Option(
-            help="Learn from windows of this size, at random places of the big grids.",
-            metavar="CELLS",
-            min=2,
-            show_default=False,
-        ),
+        int | None, _option("Learn from windows of this size, at random places of the big grids.", "CELLS", min=2)
     ] = None,
     symmetries: Annotated[
         Literal["none", "mirrors", "all"],
-        typer.Option(
-            help="Symmetries under which grids are equally likely: none, mirrors, or all (mirrors and rotations). They "
-            "stretch a small training set."
+        _option(
+            "Symmetries under which grids are equally likely: none, mirrors, or all (mirrors and rotations). They "
+            "stretch a small training set.",
+            None,
         ),
     ] = "none",
     palette: Annotated[
         Path | None,
-        typer.Option(
-            help="Palette file (.json) with the names, colours, characters and raster values of the symbols.",
-            metavar="FILE",
-            show_default=False,
-        ),
+        _option("Palette file (.json) with the names, colours, characters and raster values of the symbols.", "FILE"),
     ] = None,
     minutes: Annotated[
-        float | None,
-        typer.Option(help="Length of the training in minutes; 5 without --steps.", metavar="MINUTES"),
+        float | None, _option("Length of the training in minutes; 5 without --steps.", "MINUTES")
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(help="Length of the training in steps instead; the result is then reproducible.", metavar="N"),
+        int | None, _option("Length of the training in steps instead; the result is then reproducible.", "N")
     ] = None,
-    depth: Annotated[
-        int, typer.Option(help="Number of layers of the model; its other sizes follow.", metavar="N", min=1)
-    ] = 6,
+    depth: Annotated[int, _option("Number of layers of the model; its other sizes follow.", "N", min=1)] = 6,
     seed: Seed = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted training with the same options.", metavar="")
-    ] = False,
+    resume: Annotated[bool, _option("Continue an interrupted training with the same options.", "", "--resume")] = False,
     as_json: Json = False,
 ) -> None:
     """Learn what example grids have in common, and write a model file.
@@ -325,45 +261,38 @@ def train(
 def fill(
     model: Model,
     puzzles: Annotated[
-        list[Path],
-        typer.Argument(help="Grids with hidden cells: files, stacks, or folders of files.", metavar="PUZZLES"),
+        list[Path], _argument("Grids with hidden cells: files, stacks, or folders of files.", "PUZZLES")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.", metavar="FOLDER")],
+    out: Annotated[Path, _option("Folder for the results.", "FOLDER", "-o", "--out")],
     samples: Annotated[
-        int,
-        typer.Option(help="Number of joint samples of each grid, as well as the most likely fill.", metavar="N", min=0),
+        int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
     ] = 0,
     hidden: Hidden = "auto",
     allow: Annotated[
         Path | None,
-        typer.Option(
-            help="Which symbols each cell may take: a picture whose pixels show the allowed colours (grey: any), or an "
+        _option(
+            "Which symbols each cell may take: a picture whose pixels show the allowed colours (grey: any), or an "
             "array (height, width, symbol) of booleans or of likelihoods.",
-            metavar="FILE",
-            show_default=False,
+            "FILE",
         ),
     ] = None,
     order: Annotated[
         str | None,
-        typer.Option(
-            help="Order in which cells are filled: weighted, random, uncertain, certain, margin or spread. By default "
-            "it depends on the size of the grids.",
-            metavar="ORDER",
-            show_default=False,
+        _option(
+            "Order in which cells are filled: weighted, random, uncertain, certain, margin or spread. By default it "
+            "depends on the size of the grids.",
+            "ORDER",
         ),
     ] = None,
     budget_bits: Annotated[
         float | None,
-        typer.Option(
-            help="Information in bits that a forward pass may lose by revealing several cells together: more is faster "
-            "and less exact.",
-            metavar="BITS",
-            show_default=False,
+        _option(
+            "Information in bits that a forward pass may lose by revealing several cells together: more is faster and "
+            "less exact.",
+            "BITS",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Fill inputs again that are filled already.", metavar="")
-    ] = False,
+    overwrite: Annotated[bool, _option("Fill inputs again that are filled already.", "", "--overwrite")] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -392,7 +321,7 @@ def fill(
 @_command({"Write squares.onnx": "gridcloze export squares.safetensors -o squares.onnx"})
 def export(
     model: Model,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.", metavar="FILE")],
+    out: Annotated[Path, _option("The .onnx file to write.", "FILE", "-o", "--out")],
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX file, which `fill`, `check`, `explain` and `score` read without torch."""
@@ -410,13 +339,11 @@ def export(
 )
 def check(
     model: Model,
-    grid: Annotated[
-        Path, typer.Argument(help="Grid with or without hidden cells.", metavar="GRID", show_default=False)
-    ],
+    grid: Annotated[Path, _argument("Grid with or without hidden cells.", "GRID")],
     picture: Picture = None,
     dark: Dark = False,
     threshold: Annotated[
-        float, typer.Option(help="Probability given the rest below which a visible cell is surprising.", metavar="P")
+        float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
     as_json: Json = False,
@@ -447,37 +374,26 @@ def check(
 )
 def explain(
     model: Model,
-    puzzle: Annotated[Path, typer.Argument(help="Grid with hidden cells.", metavar="PUZZLE", show_default=False)],
+    puzzle: Annotated[Path, _argument("Grid with hidden cells.", "PUZZLE")],
     cell: Annotated[
         str | None,
-        typer.Option(
-            help="Row and column of a hidden cell, from 0, as in 4,7; if not given, the most uncertain one.",
-            metavar="ROW,COLUMN",
-            show_default=False,
+        _option(
+            "Row and column of a hidden cell, from 0, as in 4,7; if not given, the most uncertain one.", "ROW,COLUMN"
         ),
     ] = None,
     picture: Picture = None,
     prior: Annotated[
-        Path | None,
-        typer.Option(
-            help="The prior.json of the grids: adds the exact posterior to compare with.",
-            metavar="FILE",
-            show_default=False,
-        ),
+        Path | None, _option("The prior.json of the grids: adds the exact posterior to compare with.", "FILE")
     ] = None,
     heads: Annotated[
-        Path | None,
-        typer.Option(
-            help="Picture of the attention of every head to write, .png or .svg.", metavar="FILE", show_default=False
-        ),
+        Path | None, _option("Picture of the attention of every head to write, .png or .svg.", "FILE")
     ] = None,
     film: Annotated[
         Path | None,
-        typer.Option(
-            help="Film to write, .gif or .mp4: one sample, cell by cell, with the probabilities of the remaining "
-            "cells. MP4 needs the `film` extra.",
-            metavar="FILE",
-            show_default=False,
+        _option(
+            "Film to write, .gif or .mp4: one sample, cell by cell, with the probabilities of the remaining cells. "
+            "MP4 needs the `film` extra.",
+            "FILE",
         ),
     ] = None,
     dark: Dark = False,
@@ -514,25 +430,16 @@ def score(
     model: Model,
     held_out: Annotated[
         Path,
-        typer.Argument(
-            help="Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file.",
-            metavar="HELD_OUT",
+        _argument(
+            "Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file.", "HELD_OUT"
         ),
     ],
-    examples: Annotated[
-        Path | None, typer.Option(help="Training set for a lookup to compare with.", metavar="PATH")
-    ] = None,
+    examples: Annotated[Path | None, _option("Training set for a lookup to compare with.", "PATH")] = None,
     prior: Annotated[
-        Path | None,
-        typer.Option(
-            help="The prior.json of the grids, if it does not lie next to them.", metavar="FILE", show_default=False
-        ),
+        Path | None, _option("The prior.json of the grids, if it does not lie next to them.", "FILE")
     ] = None,
     sampled_grids: Annotated[
-        int,
-        typer.Option(
-            help="Number of grids of which one joint sample is drawn, if the prior is known.", metavar="N", min=0
-        ),
+        int, _option("Number of grids of which one joint sample is drawn, if the prior is known.", "N", min=0)
     ] = 200,
     picture: Picture = None,
     dark: Dark = False,
@@ -562,10 +469,8 @@ def score(
     }
 )
 def compare(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers and charts.", metavar="FOLDER")] = Path(
-        "comparison"
-    ),
-    quick: Annotated[bool, typer.Option("--quick", help="Compare few networks on small grids.", metavar="")] = False,
+    out: Annotated[Path, _option("Folder for numbers and charts.", "FOLDER", "-o", "--out")] = Path("comparison"),
+    quick: Annotated[bool, _option("Compare few networks on small grids.", "", "--quick")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare the BERT with other networks, and each with the best that its receptive field allows.
@@ -590,7 +495,10 @@ def info(model: Model, as_json: Json = False) -> None:
     from .commands import info as command
 
     report = command.info(model)
-    _print_report(report, as_json, "\n".join(f"{name}: {value}" for name, value in report.items()))
+    if as_json:
+        print(json.dumps(report))
+    else:
+        command.print_info(report)
 
 
 def _print_report(report: Any, as_json: bool, text: str) -> None:

@@ -132,3 +132,28 @@ def info(model_path: Path) -> InfoReport:
             "temperatures": list(header.calibration.temperatures),
         },
     }
+
+
+def print_info(report: InfoReport) -> None:
+    """Print a line for each key of the report.
+
+    Parameters
+    ----------
+    report
+        What `info` returns.
+
+    Examples
+    --------
+    >>> print_info({"path": "model.onnx", "palette": ["#000000ff", "#ffffffff"], "config": {"depth": 6, "patch": 2}})
+    path: model.onnx
+    palette: #000000ff, #ffffffff
+    config: depth 6, patch 2
+    """
+    for key, value in report.items():
+        print(f"{key}: {_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_in_words(inside)}" for key, inside in value.items())
+    return ", ".join(map(_in_words, value)) if isinstance(value, list) else str(value)
