@@ -175,7 +175,7 @@ def test_a_stack_is_filled_as_a_stack(gridcloze, model):
 
 
 def test_a_grid_has_the_same_fill_alone_in_a_folder_and_in_a_stack(gridcloze, model):
-    """The same seed gives a grid the same draws and marginals wherever it is filled."""
+    """The same seed gives a grid the same samples and marginals wherever it is filled."""
     cells = np.random.default_rng(0).integers(-1, 2, (3, 5, 5))
     write_stack("stack.npy", cells)
     Path("folder").mkdir()
@@ -334,8 +334,8 @@ def test_explain_takes_the_most_uncertain_cell_if_none_is_named(gridcloze, model
     """Without --cell it says which it took: of the hidden cells the one with the largest entropy."""
     picture("puzzle.png", PUZZLE)
     cells = read_grid("puzzle.png", Palette.default(2)).cells
-    law = checkpoint.load(model).marginals(cells[None], cells[None] < 0)[0]
-    row, column = np.unravel_index(entropy_bits(law).argmax(), law.shape[:2])
+    marginals = checkpoint.load(model).marginals(cells[None], cells[None] < 0)[0]
+    row, column = np.unravel_index(entropy_bits(marginals).argmax(), marginals.shape[:2])
     code, out, _ = gridcloze("explain", model, "puzzle.png")
     assert code == 0
     assert out.startswith(f"row {row}, column {column}, the most uncertain hidden cell\n")
@@ -352,7 +352,7 @@ def test_explain_says_that_nothing_is_visible(gridcloze, model):
 
 
 def test_the_first_line_of_progress_claims_no_time_left(capsys):
-    """Where a run stands at its first report says nothing of its speed; from the second on the time left is told."""
+    """The first report of a run says nothing about its speed; from the second on it has the time left."""
     report = _line_each_tenth()
     for share in (0.5, 0.75):
         report(share, "news")
@@ -394,7 +394,7 @@ def test_nothing_hidden_is_written_back(gridcloze, model):
 
 
 def test_everything_hidden_is_a_sample_of_the_prior(gridcloze, model):
-    """With everything hidden the fill is a draw that changes with the seed."""
+    """With everything hidden the fill is a sample that changes with the seed."""
     picture("empty.png", np.full((5, 5), 128))
     fills = set()
     for seed in range(3):
@@ -413,8 +413,8 @@ def test_a_grid_of_one_cell_is_filled(gridcloze, model):
     assert read_grid("out/one.png", Palette.default(2)).cells.shape == (1, 1)
 
 
-def test_toys_write_a_stack_with_its_law_beside_it(gridcloze):
-    """`toy -o grids.npy` writes one array, and the law beside it by which `score` knows the exact answer."""
+def test_toys_write_a_stack_and_name_its_prior_next_to_it(gridcloze):
+    """`toy -o grids.npy` writes one array, and next to it the prior, from which `score` has the exact posterior."""
     code, _, _ = gridcloze("toy", "ising", "-o", "grids.npy", "-n", 7, "--height", 6, "--width", 4)
     assert code == 0
     assert read_examples("grids.npy")[0].shape == (7, 6, 4)
@@ -466,8 +466,8 @@ BAD = {
         r"b: the name of a picture ends in",
     ),
     "film": (("explain", "MODEL", "puzzle.png", "-o", "a.png", "--film", "a.avi"), r"a.avi: the name of a film ends"),
-    "explain without law": (("explain", "MODEL", "puzzle.png", "--prior", "none.json"), r"none.json: no such file"),
-    "no law": (("score", "MODEL", "examples.npy", "--prior", "none.json"), r"none.json: no such file"),
+    "explain without prior": (("explain", "MODEL", "puzzle.png", "--prior", "none.json"), r"none.json: no such file"),
+    "no prior": (("score", "MODEL", "examples.npy", "--prior", "none.json"), r"none.json: no such file"),
 }
 
 
@@ -514,7 +514,7 @@ def test_the_command_alone_shows_its_help(gridcloze):
 
 @pytest.mark.slow
 def test_the_demo_runs_from_end_to_end(gridcloze):
-    """The demo writes its picture, its model and six filled puzzles, and prints its score beside the exact one."""
+    """The demo writes its picture, its model and six filled puzzles, and prints its scores next to the exact ones."""
     code, out, _ = gridcloze("demo", "-o", "demo", "--minutes", 0.2)
     assert code == 0
     assert "exact" in out

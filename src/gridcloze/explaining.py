@@ -17,7 +17,7 @@ from .shapes import Cells, Hidden, Marginals, OneGrid, OneHidden, PerCell
 from .words import HIDDEN, InputError
 
 CHANGES = ("hide", "flip")
-NUMBERS_AT_ONCE = 2**22  # probabilities that a predictor is asked for together, so that memory stays flat
+NUMBERS_AT_ONCE = 2**22  # probabilities that a predictor returns together, so that memory stays flat
 Targets = Int[np.ndarray, "target 2"]  # row and column of each
 Changes = Int[np.ndarray, "change 3"]  # row and column of a visible cell, and its new symbol or HIDDEN
 
