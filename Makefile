@@ -5,7 +5,7 @@ PLAIN := .venv/plain
 KATEX_VERSION := 0.19.1
 KATEX := .venv/katex/$(KATEX_VERSION)
 
-.PHONY: demo test test-all plain lint bench bench-full article katex clean
+.PHONY: demo test test-all plain lint bench bench-full reference article katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
 	$(BIN)/gridcloze demo -o demo
@@ -39,6 +39,9 @@ bench-full: .venv/bench  ## the figures of README and docs, one after the other,
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
 	for task in trust speed why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
 	$(BIN)/python benchmarks/any_grid.py
+
+reference: .venv/installed  ## docs/options.md and docs/json.md from the program
+	$(BIN)/python benchmarks/reference.py
 
 article: .venv/installed katex  ## docs/article from saved results, and build/article/index.html
 	$(BIN)/python benchmarks/article.py

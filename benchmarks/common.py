@@ -22,7 +22,8 @@ from gridcloze import (
     scoring,
 )
 from gridcloze.checkpoint import TrainedPredictor
-from gridcloze.commands.train import learned
+from gridcloze.commands.process import keep_freed_memory
+from gridcloze.commands.train import learn_with_progress
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
 from gridcloze.files.paths import write_json
@@ -53,6 +54,7 @@ def main(tasks: Mapping[str, Task], doc: str | None, quick: Mapping[str, Task] |
     if quick is not None:
         parser.add_argument("--quick", action="store_true", help="the same with little of everything; writes no result")
     options = parser.parse_args()
+    keep_freed_memory()  # as the commands do
     try:
         for name in options.tasks or tasks:
             if quick is not None and options.quick:
@@ -115,7 +117,7 @@ def trained(
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        predictor = learned(examples(), path, budget, depth=depth, resume=True, more_record=_peak)
+        predictor = learn_with_progress(examples(), path, budget, depth=depth, resume=True, more_record=_peak)
         if predictor.header.training["interrupted"]:
             raise KeyboardInterrupt
         checkpoint.save(path, predictor)

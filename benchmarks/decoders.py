@@ -14,6 +14,7 @@ import numpy as np
 from common import RESULTS, circumstances
 from gridcloze import checkpoint, filling, scoring
 from gridcloze.checkpoint import TrainedPredictor
+from gridcloze.commands.process import keep_freed_memory
 from gridcloze.decoding import DEFAULT_DECODER, ONE_AT_A_TIME, ORDERS, Decoder
 from gridcloze.predictor import Predictor
 from gridcloze.priors.finite import squares
@@ -135,6 +136,7 @@ def main() -> None:
     options = parser.parse_args()
     path = RESULTS / "decoders.json"
     if options.model:
+        keep_freed_memory()  # as the commands do
         run(checkpoint.load(options.model), path)
     PAGE.write_text(page(json.loads(path.read_text())))
 

@@ -44,7 +44,7 @@ from gridcloze.commands.train import Source, train
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
 from gridcloze.logits import LogitsPredictor
-from gridcloze.networks import NetworkPredictor, keep_freed_memory
+from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import tokens_of
 from gridcloze.priors.examples import Examples
 from gridcloze.priors.finite import squares
@@ -98,7 +98,6 @@ class Step:
     """One training step of ours after the other, and its parts."""
 
     def __init__(self, config: BertConfig):
-        keep_freed_memory()  # as `Training.run` does
         grids = np.random.default_rng(0).integers(0, 2, (512, config.height, config.width))  # any will do for the time
         self.examples = Examples(grids, Palette.default(2))
         self.training = Training(Bert(config), self.examples, self.examples.cells[:64], Budget(steps=10**9))
@@ -478,8 +477,8 @@ drift by a fifth on a shared machine; ratios are of one interleaved run. What wa
 MEMORY = """
 ## Memory
 
-Training and filling with torch ask the C library to keep up to 1 GiB of what they free (`mallopt`, glibc only), for the
-whole process: to get it anew took a tenth of every step.
+The commands that compute ask the C library to keep up to 1 GiB of the memory they free (`mallopt`, glibc only): getting
+it anew took a tenth of every training step. From Python, nothing is set for the whole process.
 """
 
 

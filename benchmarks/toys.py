@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common import RESULTS, RUNS, circumstances
+from gridcloze.commands.process import keep_freed_memory
 from gridcloze.commands.score import score
 from gridcloze.commands.toy import toy
 from gridcloze.commands.train import Source, train
@@ -125,6 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.tasks) - set(TASKS):
         parser.error(f"no such task: {', '.join(sorted(unknown))}")
+    keep_freed_memory()  # as the commands do
     for name in [] if options.table else options.tasks or TASKS:
         for seed in TASKS[name].seeds:
             path = RESULTS / f"{name}-{seed}.json"

@@ -39,7 +39,7 @@ def members(prior):
 MEMBERS = {PRIOR: members(PRIOR), SMALL_MIRROR: members(SMALL_MIRROR)}
 
 
-def law(grids, cells, hidden, target):
+def probability(grids, cells, hidden, target):
     """The probability of 1 at a cell, given that a grid agrees with the visible ones; None if none does."""
     agree = [grid for grid in grids if (grid == cells)[~hidden].all()]
     return np.mean([grid[target] for grid in agree]) if agree else None
@@ -54,9 +54,9 @@ def brute(grids, cells, hidden, target, change):
             unseen[place] = True
         else:
             after[place] = 1 - after[place]
-        there = law(grids, after, unseen, target)
-        if there is not None:
-            result[place] = abs(there - law(grids, cells, hidden, target))
+        after_change = probability(grids, after, unseen, target)
+        if after_change is not None:
+            result[place] = abs(after_change - probability(grids, cells, hidden, target))
     return result
 
 
@@ -76,7 +76,7 @@ def model(small_predictor):
 
 @pytest.mark.parametrize("prior", MEMBERS, ids=["squares", "mirror"])
 @pytest.mark.parametrize("change", explaining.CHANGES)
-def test_influence_is_the_change_of_the_law_by_bayes_rule(prior, change):
+def test_influence_is_the_change_of_the_distribution_by_bayes_rule(prior, change):
     """Of exact posteriors it is what counting the grids that agree gives, NaN where none does and at hidden cells."""
     exact, contradictions = posterior(prior), 0
     for seed in range(12):
@@ -116,17 +116,17 @@ def test_in_the_mirror_only_the_partner_has_influence():
 
 
 def test_of_several_symbols_a_flip_is_to_the_one_that_moves_most():
-    """With three symbols the influence of a flip is the larger of two changes of the law."""
+    """With three symbols the influence of a flip is the larger of two changes of the distribution."""
 
     class Sum:
-        """The law of every hidden cell leans to the sum of the visible ones."""
+        """The distribution of every hidden cell leans to the sum of the visible ones."""
 
         n_symbols, window = 3, None
 
         def marginals(self, cells, hidden):
             leaning = np.array([0.9, 0.3, 0.1])[np.where(hidden, 0, cells).sum(axis=(1, 2)) % 3]
-            laws = np.stack((leaning, 0.5 * (1 - leaning), 0.5 * (1 - leaning)), axis=-1)
-            return np.where(hidden[..., None], laws[:, None, None], np.eye(3)[np.where(hidden, 0, cells)])
+            marginals = np.stack((leaning, 0.5 * (1 - leaning), 0.5 * (1 - leaning)), axis=-1)
+            return np.where(hidden[..., None], marginals[:, None, None], np.eye(3)[np.where(hidden, 0, cells)])
 
     cells, hidden = np.array([[0, 1], [0, 0]]), np.array([[False, False], [False, True]])
     found = explaining.influence(Sum(), cells, hidden, np.array([[1, 1]]), "flip")[0]
@@ -135,7 +135,7 @@ def test_of_several_symbols_a_flip_is_to_the_one_that_moves_most():
 
 @pytest.mark.parametrize("change", explaining.CHANGES)
 def test_influence_is_the_same_alone_and_among_others(model, change, monkeypatch):
-    """One target alone has what it has among others, to the last bit, however many grids are asked about together."""
+    """One target alone has what it has among others, to the last bit, however many grids are queried together."""
     cells, hidden, targets = puzzle(Ising(5, 5), 0)
     together = explaining.influence(model, cells, hidden, targets, change)
     monkeypatch.setattr(explaining, "NUMBERS_AT_ONCE", 150)
@@ -188,7 +188,7 @@ def test_heads_are_correlated_with_influence_one_by_one():
 
 
 def test_a_recording_is_what_a_draw_was_told():
-    """It changes no draw; its moments are the puzzle and each grid with one more cell, with the law of each."""
+    """It changes no sample; its moments are the puzzle and each grid with one more cell, with the marginals of each."""
     cells, hidden, _ = puzzle(PRIOR, 4)
     exact = posterior(PRIOR)
     recording = explaining.Recording(exact)
@@ -197,9 +197,9 @@ def test_a_recording_is_what_a_draw_was_told():
         drawn, filling.sample(exact, Puzzles(cells[None], hidden[None]), 1, 0, ONE_AT_A_TIME).cells[0, 0]
     )
     assert [left.sum() for _, left, _ in recording.moments] == list(range(hidden.sum(), 0, -1))
-    for shown, left, said in recording.moments:
+    for shown, left, marginals in recording.moments:
         assert np.array_equal(shown[~left], drawn[~left])
-        assert np.array_equal(said, exact.marginals(shown[None], left[None])[0])
+        assert np.array_equal(marginals, exact.marginals(shown[None], left[None])[0])
 
 
 def test_what_cannot_be_explained_is_refused(model):
@@ -211,7 +211,7 @@ def test_what_cannot_be_explained_is_refused(model):
         with pytest.raises(InputError, match=r"\(row 0, column 1\) is visible"):
             ask(predictor, cells, hidden, np.array([[2, 2], [0, 1]]))
         for outside in ([4, 0], [0, -1]):
-            with pytest.raises(InputError, match="outside of a grid of 4 by 4 cells"):
+            with pytest.raises(InputError, match="outside the grid of 4 by 4 cells"):
                 ask(predictor, cells, hidden, np.array([outside]))
     with pytest.raises(InputError, match="no change 'turn'; the changes are hide, flip"):
         explaining.influence(exact, cells, hidden, CENTRE, "turn")

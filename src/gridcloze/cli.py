@@ -1,45 +1,85 @@
-"""The front door in a shell: names and options of the commands."""
+"""The command line: names, options and help of the commands."""
 
+import inspect
 import json
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from .commands.process import tune_process
 from .words import __version__
 
-EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which brings what, if not the extra `train`
-SPIN_COUNT = "1000"  # of threads that wait: beside other work a training is three times as fast with it (LOG.md)
+EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which extra brings a module, if not `train`
+
+
+def _epilog(examples: dict[str, str]) -> str:
+    """The end of a help page: commands by what they do."""
+    return "\n\n".join(
+        ["Examples:", *(f"[dim]# {what}[/dim]\n[bold]{command}[/bold]" for what, command in examples.items())]
+    )
+
+
 app = typer.Typer(
     name="gridcloze",
     help="Learn from example grids, fill the hidden cells of new ones, and check the probabilities.",
+    epilog=_epilog(
+        {
+            "Make example grids and puzzles": "gridcloze toy squares -o examples",
+            "Learn from them": "gridcloze train examples -o squares.safetensors",
+            "Fill the puzzles": "gridcloze fill squares.safetensors examples/puzzles -o filled",
+        }
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Model = Annotated[
-    Path, typer.Argument(help="A model file that `gridcloze train` or `gridcloze export` wrote.", show_default=False)
-]
-Seed = Annotated[int, typer.Option(help="Random numbers follow from it: same seed, same result.", min=0)]
+
+
+def _command(examples: dict[str, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function: its docstring is the help, whose paragraphs fit any width, with `examples`."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+        return app.command(help=text, epilog=_epilog(examples))(function)
+
+    return register
+
+
+def _option(text: str, metavar: str | None, *names: str, **rest: Any) -> Any:
+    return typer.Option(*names, help=text, metavar=metavar, **rest)
+
+
+def _prior_option(text: str, metavar: str, *names: str) -> Any:
+    return _option(text, metavar, *names, rich_help_panel="Options of the prior")
+
+
+def _argument(text: str, metavar: str) -> Any:
+    return typer.Argument(help=text, metavar=metavar)
+
+
+Model = Annotated[Path, _argument("Model file that `gridcloze train` or `gridcloze export` wrote.", "MODEL")]
+Seed = Annotated[int, _option("Seed of the random numbers: the same seed gives the same result.", "N", min=0)]
 Hidden = Annotated[
-    str, typer.Option(help="What is hidden: auto (grey 128 or transparent), grey, transparent, or a file.")
+    str,
+    _option(
+        "How hidden cells of a picture are marked: auto (grey 128,128,128 or transparent), grey, transparent; or a "
+        "second file that is white or not zero where cells are hidden.",
+        "MARK",
+    ),
 ]
-Dark = Annotated[bool, typer.Option("--dark", help="Draw on a dark ground.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
-
-
-def example(*lines: str) -> str:
-    """The end of a help page."""
-    return "Example:\n\n" + "\n\n".join(f"[bold]{line}[/bold]" for line in lines)
+Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
+Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
+Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
 
 
 def main() -> None:
     """Run a command; bad input ends with one line on stderr and exit code 2."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # is read when torch is loaded
     from .words import InputError
 
     try:
@@ -53,55 +93,81 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         message = error.format_message()  # type: ignore[attr-defined]
-    is_help = "\n" in message.strip()  # what `gridcloze` alone ends with
-    print(message if is_help else f"gridcloze: {message}", file=sys.stderr)
+    if message:  # `gridcloze` alone has shown its help, and ends without one
+        print(f"gridcloze: {message}", file=sys.stderr)
     sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def root(version: Annotated[bool, _option("Print the version and exit.", "", "--version")] = False) -> None:
     if version:
         print(__version__)
         raise typer.Exit
 
 
-@app.command(epilog=example("gridcloze demo -o demo --minutes 1.5"))
+@_command({"Write everything into the folder demo": "gridcloze demo -o demo"})
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures and the model.")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="How long to train.")] = 1.5,
+    out: Annotated[Path, _option("Folder for the pictures and the model.", "FOLDER", "-o", "--out")] = Path("demo"),
+    minutes: Annotated[float, _option("Length of the training in minutes.", "MINUTES")] = 1.5,
     seed: Seed = 0,
 ) -> None:
-    """The founding picture, end to end, in front of you: learn squares, fill six puzzles, compare with the truth."""
+    """Learn squares, fill six puzzles, and compare the answers with the exact posterior.
+
+    The demo writes example images of one white square, trains a model on them, and fills six puzzles made from squares
+    that no example shows. It prints each puzzle with its fill, the probabilities of the model, the exact ones and the
+    truth, draws them as demo.png, and scores the model on held-out grids.
+    """
+    tune_process()
     from .demo import run
 
     run(out, minutes, seed)
 
 
-@app.command(
-    epilog=example(
-        "gridcloze toy squares -o examples -n 2000",
-        "gridcloze toy rectangles -o grids.npy -n 20000 --height 32 --width 32",
-    )
+@_command(
+    {
+        "Example grids and puzzles as PNG files": "gridcloze toy squares -o examples -n 2000",
+        "One array file of larger grids": "gridcloze toy rectangles -o grids.npy -n 20000 --height 32 --width 32",
+    }
 )
 def toy(
-    name: Annotated[str, typer.Argument(help="squares, rectangles, stripes, mirror or ising.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder for PNG files, or a .npy or .npz file.")],
-    n: Annotated[int, typer.Option("-n", help="How many example grids.")] = 2000,
-    puzzles: Annotated[int, typer.Option(help="How many puzzles, with the truth beside them (in a folder).")] = 20,
-    height: Annotated[int | None, typer.Option(help="Cells; 16 if not given.")] = None,
-    width: Annotated[int | None, typer.Option(help="Cells; 16 if not given, for ising 8.")] = None,
-    smallest: Annotated[int | None, typer.Option(help="Smallest side of squares and rectangles.")] = None,
-    largest: Annotated[int | None, typer.Option(help="Largest side of squares and rectangles.")] = None,
-    outline: Annotated[bool | None, typer.Option("--outline", help="Only the border of squares, rectangles.")] = None,
-    inverted: Annotated[bool | None, typer.Option("--inverted", help="Black on white.")] = None,
-    largest_period: Annotated[int | None, typer.Option(help="Of stripes.")] = None,
-    coupling: Annotated[float | None, typer.Option(help="Of neighbours in ising.")] = None,
-    field: Annotated[float | None, typer.Option(help="Towards white in ising.")] = None,
-    scale: Annotated[int, typer.Option(help="Pixels to the side of a cell in PNG files.", min=1)] = 8,
+    name: Annotated[str, _argument("The prior: squares, rectangles, stripes, mirror or ising.", "NAME")],
+    out: Annotated[Path, _option("Folder for PNG files, or a .npy or .npz file for a stack.", "PATH", "-o", "--out")],
+    n: Annotated[int, _option("Number of example grids.", "N", "-n")] = 2000,
+    puzzles: Annotated[int, _option("Number of puzzles, written with their true grids; only in a folder.", "N")] = 20,
+    height: Annotated[int | None, _prior_option("Height in cells; 16 if not given.", "CELLS")] = None,
+    width: Annotated[int | None, _prior_option("Width in cells; 16 if not given, 8 for ising.", "CELLS")] = None,
+    smallest: Annotated[
+        int | None, _prior_option("Smallest side of squares (3 if not given) and rectangles (1) in cells.", "CELLS")
+    ] = None,
+    largest: Annotated[
+        int | None,
+        _prior_option(
+            "Largest side of squares (12 if not given) and rectangles (the side of the grid) in cells.", "CELLS"
+        ),
+    ] = None,
+    outline: Annotated[
+        bool | None, _prior_option("Draw only the border of squares and rectangles.", "", "--outline")
+    ] = None,
+    inverted: Annotated[bool | None, _prior_option("Black squares and rectangles on white.", "", "--inverted")] = None,
+    largest_period: Annotated[
+        int | None, _prior_option("Largest period of stripes in cells; 8 if not given.", "CELLS")
+    ] = None,
+    coupling: Annotated[
+        float | None, _prior_option("How strongly neighbours in ising tend to be equal; 0.35 if not given.", "X")
+    ] = None,
+    field: Annotated[
+        float | None, _prior_option("How strongly cells in ising tend to be white; 0 if not given.", "X")
+    ] = None,
+    scale: Annotated[int, _option("Side of a cell in PNG files in pixels.", "PIXELS", min=1)] = 8,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write example grids of a toy prior that knows its own law, and puzzles to fill."""
+    """Write example grids of a toy prior whose exact posterior is known, and puzzles to fill.
+
+    In a folder, grids become PNG files, with puzzles in the folder puzzles and their true grids in truth. The file
+    prior.json next to the grids names the prior: with it, `score` and `explain` compare a model with the exact
+    posterior.
+    """
     from .commands import toy as command
     from .priors.known import make_toy
 
@@ -118,93 +184,127 @@ def toy(
     }
     given = {option: value for option, value in options.items() if value is not None}
     report = command.toy(make_toy(name, **given), out, n, puzzles, seed, scale)
-    _say(report, as_json, f"wrote {n} grids to {out}")
+    _print_report(report, as_json, f"wrote {n} grids to {out}")
 
 
-@app.command(
-    epilog=example(
-        "gridcloze train examples -o squares.safetensors --minutes 5",
-        "gridcloze train grids.npy -o model.safetensors --steps 3000 --seed 1",
-        "gridcloze train landcover.tif -o landcover.safetensors --windows 64 --minutes 30",
-    )
+@_command(
+    {
+        "Learn from a folder of pictures": "gridcloze train examples -o squares.safetensors --minutes 5",
+        "Learn for a number of steps, which gives the same model every time": (
+            "gridcloze train grids.npy -o model.safetensors --steps 3000"
+        ),
+        "Learn from windows of a map": "gridcloze train landcover.tif -o landcover.safetensors --windows 64",
+        "Continue an interrupted training": "gridcloze train examples -o squares.safetensors --minutes 5 --resume",
+    }
 )
 def train(
     examples: Annotated[
         Path,
-        typer.Argument(help="A folder of grids, a stack in a .npy, .npz or .zarr file, or with --windows big grids."),
-    ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The model file to write.")],
-    windows: Annotated[
-        int | None,
-        typer.Option(
-            help="Learn from windows of so many cells to a side, at random places of one or more big grids.",
-            min=2,
-            show_default=False,
+        _argument(
+            "Folder of grids of one size, or a stack in a .npy, .npz or .zarr file; with --windows one or more big "
+            "grids.",
+            "EXAMPLES",
         ),
+    ],
+    out: Annotated[Path, _option("Model file to write.", "FILE", "-o", "--out")],
+    windows: Annotated[
+        int | None, _option("Learn from windows of this size, at random places of the big grids.", "CELLS", min=2)
     ] = None,
     symmetries: Annotated[
         Literal["none", "mirrors", "all"],
-        typer.Option(help="What keeps grids as likely: mirrors, or all turns and mirrors."),
+        _option(
+            "Symmetries under which grids are equally likely: none, mirrors, or all (mirrors and rotations). They "
+            "stretch a small training set.",
+            None,
+        ),
     ] = "none",
     palette: Annotated[
         Path | None,
-        typer.Option(help="Names, colours, characters and raster values of symbols, as .json.", show_default=False),
+        _option("Palette file (.json) with the names, colours, characters and raster values of the symbols.", "FILE"),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Length of the training; 5 if neither is given.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length in steps instead: can be repeated exactly.")] = None,
-    depth: Annotated[int, typer.Option(help="Layers of the model; all its other sizes follow.", min=1)] = 6,
+    minutes: Annotated[
+        float | None, _option("Length of the training in minutes; 5 without --steps.", "MINUTES")
+    ] = None,
+    steps: Annotated[
+        int | None, _option("Length of the training in steps instead; the result is then reproducible.", "N")
+    ] = None,
+    depth: Annotated[int, _option("Number of layers of the model; its other sizes follow.", "N", min=1)] = 6,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training saved its state.")] = False,
+    resume: Annotated[bool, _option("Continue an interrupted training with the same options.", "", "--resume")] = False,
     as_json: Json = False,
 ) -> None:
-    """Learn what the example grids have in common. Ctrl-C ends early with a usable model."""
+    """Learn what example grids have in common, and write a model file.
+
+    Ctrl-C ends the training early and still writes a model that can be used.
+    """
+    tune_process()
     from .commands import train as command
     from .training import Budget
 
     budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
     source = command.Source(examples, windows, symmetries, palette)
     report = command.train(source, out, budget, seed, depth, resume)
-    ended = "stopped early, go on with --resume" if report["interrupted"] else "done"
-    _say(report, as_json, f"{ended}: {report['steps']} steps in {report['seconds']:.0f} s, model in {out}")
+    training = report["training"]
+    ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
+    _print_report(report, as_json, f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}")
 
 
-@app.command(
-    epilog=example(
-        "gridcloze fill squares.safetensors examples/puzzles/00000.png -o filled --samples 16",
-        "gridcloze fill squares.safetensors examples/puzzles -o filled",
-    )
+@_command(
+    {
+        "One puzzle, with 16 samples": "gridcloze fill squares.safetensors puzzle.png -o filled --samples 16",
+        "Every puzzle in a folder": "gridcloze fill squares.safetensors examples/puzzles -o filled",
+        "A map whose clouds are a second file": (
+            "gridcloze fill landcover.safetensors scene.tif -o filled --hidden clouds.tif"
+        ),
+    }
 )
 def fill(
     model: Model,
-    puzzles: Annotated[list[Path], typer.Argument(help="Grids with hidden cells: files, stacks, or folders of files.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
-    samples: Annotated[int, typer.Option(help="Joint draws of each grid, beside the most likely fill.", min=0)] = 0,
+    puzzles: Annotated[
+        list[Path], _argument("Grids with hidden cells: files, stacks, or folders of files.", "PUZZLES")
+    ],
+    out: Annotated[Path, _option("Folder for the results.", "FOLDER", "-o", "--out")],
+    samples: Annotated[
+        int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
+    ] = 0,
     hidden: Hidden = "auto",
     allow: Annotated[
         Path | None,
-        typer.Option(
-            help="What each cell may be: a picture (the colours its pixels show; grey: any) or an array "
-            "(height, width, symbol) of bools or probabilities.",
-            show_default=False,
+        _option(
+            "Which symbols each cell may take: a picture whose pixels show the allowed colours (grey: any), or an "
+            "array (height, width, symbol) of booleans or of likelihoods.",
+            "FILE",
         ),
     ] = None,
     order: Annotated[
         str | None,
-        typer.Option(
-            help="Which cells come first: weighted, random, uncertain, certain, margin or spread.", show_default=False
+        _option(
+            "Order in which cells are filled: weighted, random, uncertain, certain, margin or spread. By default it "
+            "depends on the size of the grids.",
+            "ORDER",
         ),
     ] = None,
     budget_bits: Annotated[
-        float | None, typer.Option(help="What may be lost by revealing cells together, a pass.", show_default=False)
+        float | None,
+        _option(
+            "Information in bits that a forward pass may lose by revealing several cells together: more is faster and "
+            "less exact.",
+            "BITS",
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Fill again what is already filled.")] = False,
+    overwrite: Annotated[bool, _option("Fill inputs again that are filled already.", "", "--overwrite")] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Fill the hidden cells; known cells come back untouched. Every input gets a picture, an .npz and a .json file.
+    """Fill the hidden cells of grids; known cells come back unchanged.
 
-    A run that was stopped goes on where it was: what is in the folder already is not filled again.
+    Each grid gives a filled file of the same kind, a picture of the uncertainty of its cells, an .npz file with
+    samples and probabilities, and a report as .json. A stack gives one .npz and one .json file, a GeoTIFF gives
+    GeoTIFFs.
+
+    An interrupted run resumes: inputs whose results are in the folder already are not filled again.
     """
+    tune_process()
     from .commands import fill as command
     from .decoding import DEFAULT_DECODER, Decoder
 
@@ -216,40 +316,45 @@ def fill(
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
-    _say(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
+    _print_report(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
 
 
-@app.command(epilog=example("gridcloze export squares.safetensors -o squares.onnx"))
+@_command({"Write squares.onnx": "gridcloze export squares.safetensors -o squares.onnx"})
 def export(
     model: Model,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.")],
+    out: Annotated[Path, _option("The .onnx file to write.", "FILE", "-o", "--out")],
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX file: `fill`, `check` and `score` take it, and need no torch."""
+    """Write a model as an ONNX file, which `fill`, `check`, `explain` and `score` read without torch."""
     from .commands import export as command
 
     report = command.export(model, out)
-    _say(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
+    _print_report(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
 
 
-@app.command(
-    epilog=example(
-        "gridcloze check squares.safetensors grid.png",
-        "gridcloze check squares.safetensors puzzle.png -o look.png --threshold 0.001",
-    )
+@_command(
+    {
+        "Is any cell of this grid wrong?": "gridcloze check squares.safetensors grid.png",
+        "Draw the answer": "gridcloze check squares.safetensors puzzle.png -o look.png --threshold 0.001",
+    }
 )
 def check(
     model: Model,
-    grid: Annotated[Path, typer.Argument(help="A grid, with or without hidden cells.", show_default=False)],
-    picture: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Also draw it, as .png or .svg.", show_default=False)
-    ] = None,
+    grid: Annotated[Path, _argument("Grid with or without hidden cells.", "GRID")],
+    picture: Picture = None,
     dark: Dark = False,
-    threshold: Annotated[float, typer.Option(help="Probability below which a visible cell is surprising.")] = 0.01,
+    threshold: Annotated[
+        float, _option("Probability given the rest below which a visible cell is surprising.", "P")
+    ] = 0.01,
     hidden: Hidden = "auto",
     as_json: Json = False,
 ) -> None:
-    """Which visible cells contradict the rest, and which hidden cell would tell most. Exit code 1 if any surprises."""
+    """Find visible cells that the rest of a grid contradicts, and the hidden cell to look at next.
+
+    The cell to look at next is the one whose value is expected to tell most about the other hidden cells. The exit
+    status is 1 if any visible cell is implausible given the rest, otherwise 0.
+    """
+    tune_process()
     from .commands import check as command
 
     report, characters = command.check(model, grid, threshold, hidden, picture, dark)
@@ -260,41 +365,50 @@ def check(
     raise typer.Exit(1 if report["surprises"] else 0)
 
 
-@app.command(
-    epilog=example(
-        "gridcloze explain squares.safetensors puzzle.png --cell 4,7",
-        "gridcloze explain squares.safetensors puzzle.png -o why.png --heads heads.svg --prior examples/prior.json",
-    )
+@_command(
+    {
+        "Explain the cell in row 4, column 7": "gridcloze explain squares.safetensors puzzle.png --cell 4,7",
+        "Explain the most uncertain cell, next to the exact posterior, and draw it": (
+            "gridcloze explain squares.safetensors puzzle.png -o why.png --prior examples/prior.json"
+        ),
+    }
 )
 def explain(
     model: Model,
-    puzzle: Annotated[Path, typer.Argument(help="A grid with hidden cells.", show_default=False)],
+    puzzle: Annotated[Path, _argument("Grid with hidden cells.", "PUZZLE")],
     cell: Annotated[
         str | None,
-        typer.Option(
-            help="Row and column of a hidden cell, from 0, such as 4,7; the most uncertain if not given.",
-            show_default=False,
+        _option(
+            "Row and column of a hidden cell, from 0, as in 4,7; if not given, the most uncertain one.", "ROW,COLUMN"
         ),
     ] = None,
-    picture: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Also draw it, as .png or .svg.", show_default=False)
-    ] = None,
+    picture: Picture = None,
     prior: Annotated[
-        Path | None, typer.Option(help="The law of the grids: the exact answer stands beside.", show_default=False)
+        Path | None, _option("The prior.json of the grids: adds the exact posterior to compare with.", "FILE")
     ] = None,
     heads: Annotated[
-        Path | None, typer.Option(help="Draw the attention of every head, as .png or .svg.", show_default=False)
+        Path | None, _option("Picture of the attention of every head to write, .png or .svg.", "FILE")
     ] = None,
     film: Annotated[
         Path | None,
-        typer.Option(help="One draw, cell by cell, and what is said of the rest: .gif or .mp4.", show_default=False),
+        _option(
+            "Film to write, .gif or .mp4: one sample, cell by cell, with the probabilities of the remaining cells. "
+            "MP4 needs the `film` extra.",
+            "FILE",
+        ),
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Why a hidden cell gets its probabilities: which visible cells have influence, and whether attention shows it."""
+    """Explain the probabilities of a hidden cell: the influence of the visible cells, and attention.
+
+    Influence is how much the predicted distribution of the cell changes when one visible cell is hidden or flipped: it
+    explains the answer. Attention only says where a head looks. The rank correlation (Spearman) between the two says,
+    by layer and head, how far attention shows what has influence.
+    """
+    tune_process()
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
@@ -305,39 +419,68 @@ def explain(
         command.print_explanation(report, characters)
 
 
-@app.command(epilog=example("gridcloze score squares.safetensors held-out --examples examples"))
+@_command(
+    {
+        "Compare a model with a lookup in its training set": (
+            "gridcloze score squares.safetensors held-out --examples examples"
+        ),
+        "Draw reliability curves": "gridcloze score squares.safetensors held-out.npy -o reliability.png",
+    }
+)
 def score(
     model: Model,
-    held_out: Annotated[Path, typer.Argument(help="Whole grids: a folder, or a stack in a .npy or .npz file.")],
-    examples: Annotated[Path | None, typer.Option(help="Examples for a lookup to stand beside the model.")] = None,
+    held_out: Annotated[
+        Path,
+        _argument(
+            "Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file.", "HELD_OUT"
+        ),
+    ],
+    examples: Annotated[Path | None, _option("Training set for a lookup to compare with.", "PATH")] = None,
     prior: Annotated[
-        Path | None, typer.Option(help="The law of the grids, if not prior.json beside them.", show_default=False)
+        Path | None, _option("The prior.json of the grids, if it does not lie next to them.", "FILE")
     ] = None,
-    samples: Annotated[int, typer.Option(help="Of so many grids one draw each, if their law is known.", min=0)] = 200,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw reliability curves, as .png or .svg.", show_default=False)
-    ] = None,
+    sampled_grids: Annotated[
+        int, _option("Number of grids of which one joint sample is drawn, if the prior is known.", "N", min=0)
+    ] = 200,
+    picture: Picture = None,
     dark: Dark = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """How good: hides cells of held-out grids and scores what is said of them, beside the exact answer if known."""
+    """Measure how good a model is on held-out grids.
+
+    Cells of each grid are hidden at random, and the predicted distributions of these cells are scored and checked for
+    calibration. If the prior of the grids is known, the exact posterior gets the same scores, and samples are compared
+    with it. The picture shows reliability curves.
+    """
+    tune_process()
     from .commands import score as command
 
-    report = command.score(model, held_out, examples, prior, samples, seed, picture, dark)
+    report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark)
     if as_json:
         print(json.dumps(report))
     else:
         command.print_scores(report)
 
 
-@app.command(epilog=example("gridcloze compare -o comparison --quick", "gridcloze compare -o comparison"))
+@_command(
+    {
+        "In three minutes": "gridcloze compare -o comparison --quick",
+        "In an hour": "gridcloze compare -o comparison",
+    }
+)
 def compare(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for numbers and pictures.")] = Path("comparison"),
-    quick: Annotated[bool, typer.Option("--quick", help="Small grids and few networks: 3 minutes, not 60.")] = False,
+    out: Annotated[Path, _option("Folder for numbers and charts.", "FOLDER", "-o", "--out")] = Path("comparison"),
+    quick: Annotated[bool, _option("Compare few networks on small grids.", "", "--quick")] = False,
     as_json: Json = False,
 ) -> None:
-    """BERT, CNNs by receptive field, and the exact bounds. A run that was stopped goes on where it was."""
+    """Compare the BERT with other networks, and each with the best that its receptive field allows.
+
+    Convolutional networks of every receptive field, networks that see the whole grid without attention, and the BERT
+    are trained on two priors whose exact posterior is known. An interrupted run resumes: networks whose results are in
+    the folder already are not trained again.
+    """
+    tune_process()
     from .commands import compare as command
 
     report = command.compare(out, quick)
@@ -347,14 +490,17 @@ def compare(
         command.print_comparison(report)
 
 
-@app.command(epilog=example("gridcloze info squares.safetensors"))
+@_command({"Show what a model file records": "gridcloze info squares.safetensors"})
 def info(model: Model, as_json: Json = False) -> None:
-    """What a model file says of itself: sizes, palette, training."""
+    """Show what a model file records about itself: sizes, palette, training and calibration."""
     from .commands import info as command
 
     report = command.info(model)
-    _say(report, as_json, "\n".join(f"{name}: {value}" for name, value in report.items()))
+    if as_json:
+        print(json.dumps(report))
+    else:
+        command.print_info(report)
 
 
-def _say(report: Any, as_json: bool, text: str) -> None:
+def _print_report(report: Any, as_json: bool, text: str) -> None:
     print(json.dumps(report) if as_json else text)

@@ -1,7 +1,5 @@
 """How networks of torch answer as Predictors."""
 
-import contextlib
-import ctypes
 from typing import cast
 
 import numpy as np
@@ -12,8 +10,6 @@ from torch import nn
 
 from .logits import Calibration, LogitsPredictor
 from .shapes import Cells, Marginals
-
-GLIBC_OPTIONS = ((-1, 2**30), (-2, 2**26), (-3, 2**25))  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, in bytes
 
 
 class NetworkPredictor(LogitsPredictor):
@@ -43,7 +39,6 @@ class NetworkPredictor(LogitsPredictor):
     def __init__(self, model: nn.Module, calibration: Calibration | None = None, precise: bool | None = None):
         super().__init__(cast(int, model.n_symbols), calibration)
         self.pass_cells = max(self.pass_cells, cast(int, getattr(model, "pass_cells", 0)))
-        keep_freed_memory()
         self.model = model.eval()
         self.precise = not bf16_pays() if precise is None else precise
 
@@ -97,10 +92,3 @@ def bf16_pays() -> bool:
         return torch.cuda.is_bf16_supported()
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "sve_bf16"))
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what a pass frees for the next one: to get it anew took a tenth of a step (LOG.md)."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # where the library is no glibc
-        for name, value in GLIBC_OPTIONS:
-            ctypes.CDLL(None).mallopt(name, value)

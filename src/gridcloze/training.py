@@ -21,7 +21,7 @@ from torch.optim import AdamW, Optimizer
 
 from .files.paths import atomic_write
 from .muon import Muon
-from .networks import bf16_pays, keep_freed_memory
+from .networks import bf16_pays
 from .predictor import tokens_of
 from .priors.hiding import evaluation_hiding, training_hiding, window_hiding
 from .priors.posterior import Prior
@@ -202,7 +202,6 @@ class Training:
         InputError
             If the state is damaged or was saved under other settings, or several processes train at once.
         """
-        keep_freed_memory()
         accelerator = Accelerator(mixed_precision="bf16" if bf16_pays() else "no")
         if accelerator.num_processes > 1:
             raise InputError("training runs in one process: start it without `accelerate launch`")

@@ -1,56 +1,189 @@
-"""`gridcloze check`: which visible cells surprise, and which hidden cell would tell most."""
+"""`gridcloze check`: visible cells that the rest contradicts, and the hidden cell to look at next."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 
 from .. import checking, checkpoint
 from ..files.grids import read_grid
+from ..predictor import Predictor
+from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import InputError
-from .shared import Report, check_pictures
+from .shared import check_pictures
+
+
+class _Surprise(TypedDict):
+    """A visible cell that is implausible given the rest.
+
+    Attributes
+    ----------
+    row, column
+        Where it is, from 0.
+    symbol
+        Its symbol in the grid, from 0.
+    probability
+        Probability of that symbol given the other cells, 0 to 1.
+    likely_symbol
+        The most likely symbol given the other cells, from 0.
+    """
+
+    row: int
+    column: int
+    symbol: int
+    probability: float
+    likely_symbol: int
+
+
+class _LookNext(TypedDict):
+    """The hidden cell whose value is expected to tell most about the others.
+
+    Attributes
+    ----------
+    row, column
+        Where it is, from 0.
+    bits
+        By how much the entropies of the other hidden cells would shrink together, on average over its values, in bits.
+    """
+
+    row: int
+    column: int
+    bits: float
+
+
+class CheckReport(TypedDict):
+    """What `gridcloze check` found in a grid.
+
+    Attributes
+    ----------
+    input
+        Name of the file.
+    model
+        Hash of the model: SHA-256, in hexadecimal digits.
+    threshold
+        Probability below which a visible cell is surprising, 0 to 1.
+    surprises
+        Visible cells that are implausible given the rest, the most surprising first.
+    look_next
+        The hidden cell to look at next; missing if no cell is hidden.
+
+    Examples
+    --------
+    >>> CheckReport.__optional_keys__
+    frozenset({'look_next'})
+    """
+
+    input: str
+    model: str
+    threshold: float
+    surprises: list[_Surprise]
+    look_next: NotRequired[_LookNext]
 
 
 def check(
     model_path: Path, path: Path, threshold: float, hidden: str, picture: Path | None, dark: bool = False
-) -> tuple[Report, str]:
-    """Which visible cells of a grid the rest speaks against and, if cells are hidden, which would tell most of it.
+) -> tuple[CheckReport, str]:
+    """Find the visible cells of a grid that the rest contradicts, and the hidden cell that would tell most.
 
-    Returns the report, and the characters of the model's symbols.
+    Parameters
+    ----------
+    model_path
+        A model file.
+    path
+        A grid, with or without hidden cells.
+    threshold
+        Probability given the rest below which a visible cell is surprising, 0 to 1.
+    hidden
+        How hidden cells are marked, as `files.grids.read_grid` takes it.
+    picture
+        A .png or .svg file to draw the grid in.
+    dark
+        Whether the picture has a dark background.
+
+    Returns
+    -------
+    report : CheckReport
+        What was found.
+    characters : str
+        The characters of the model's symbols, for `print_check`.
+
+    Raises
+    ------
+    InputError
+        If the threshold is no probability, a file cannot be read, or the picture cannot be written.
+
+    Examples
+    --------
+    >>> from gridcloze import priors
+    >>> from gridcloze.commands.toy import toy
+    >>> from gridcloze.commands.train import Source, train
+    >>> from gridcloze.training import Budget
+    >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
+    >>> trained = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
+    >>> grid = Path("examples/00000.png")
+    >>> report, characters = check(Path("model.safetensors"), grid, threshold=1.0, hidden="auto", picture=None)
+    >>> len(report["surprises"]), "look_next" in report
+    (16, False)
     """
     if not 0 <= threshold <= 1:
-        raise InputError(f"the threshold is a probability 0 … 1, not {threshold}")
+        raise InputError(f"the threshold is a probability from 0 to 1, not {threshold}")
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
     grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
-    cells, is_hidden = grid.cells, grid.hidden
-    found = checking.surprises(predictor, cells, is_hidden, threshold)
-    places = [(one.row, one.column) for one in found]
-    doubtful = is_hidden.copy()
-    doubtful[tuple(np.array(places, dtype=np.int64).reshape(-1, 2).T)] = True  # what they show is not to be believed
-    telling = checking.information_bits(predictor, cells[None], doubtful[None])[0]
-    telling[~is_hidden] = np.nan
-    report: Report = {"input": path.name, "model": predictor.header.hash, "threshold": threshold}
-    report["surprises"] = [asdict(one) for one in found]
-    if is_hidden.any():
-        row, column = np.unravel_index(np.nanargmax(telling), telling.shape)
-        report["look_next"] = {"row": int(row), "column": int(column), "bits": float(telling[row, column])}
+    surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)
+    surprising_cells = [(surprise.row, surprise.column) for surprise in surprises]
+    information = _information_bits(predictor, grid.cells, grid.hidden, surprising_cells)
+    report: CheckReport = {
+        "input": path.name,
+        "model": predictor.header.hash,
+        "threshold": threshold,
+        "surprises": [cast(_Surprise, asdict(surprise)) for surprise in surprises],
+    }
+    if grid.hidden.any():
+        row, column = np.unravel_index(np.nanargmax(information), information.shape)
+        report["look_next"] = {"row": int(row), "column": int(column), "bits": float(information[row, column])}
     if picture is not None:
         from ..pictures import write_check
 
-        write_check(picture, cells, places, telling, predictor.header.palette, dark)
+        write_check(picture, grid.cells, surprising_cells, information, predictor.header.palette, dark)
     return report, predictor.header.palette.characters
 
 
-def print_check(report: Report, characters: str) -> None:
-    """A line on stdout for each surprising cell, and one for the hidden cell that would tell most."""
-    for one in report["surprises"]:
-        symbol, likely = characters[one["symbol"]], characters[one["likely_symbol"]]
-        place = f"row {one['row']}, column {one['column']}"
-        print(f"{place}: {symbol} has probability {one['probability']:.2g} given the rest; {likely} is most likely")
+def _information_bits(
+    predictor: Predictor, cells: OneGrid, hidden: OneHidden, surprising_cells: Sequence[tuple[int, int]]
+) -> PerCell:
+    """What each hidden cell would tell about the others, where surprising cells count as hidden: they may be wrong."""
+    not_believed = hidden.copy()
+    not_believed[tuple(np.array(surprising_cells, dtype=np.int64).reshape(-1, 2).T)] = True
+    bits = checking.information_bits(predictor, cells[None], not_believed[None])[0]
+    bits[~hidden] = np.nan
+    return bits
+
+
+def print_check(report: CheckReport, characters: str) -> None:
+    """Print a line for each surprising cell, and one for the hidden cell to look at next.
+
+    Parameters
+    ----------
+    report, characters
+        What `check` returns.
+
+    Examples
+    --------
+    >>> report = {"input": "grid.png", "model": "5eed…", "threshold": 0.01, "surprises": []}
+    >>> print_check(report | {"look_next": {"row": 3, "column": 4, "bits": 1.5}}, ".#")
+    no visible cell has a probability below 0.01 given the rest
+    look next at row 3, column 4: its value is expected to tell 1.50 bits about the other hidden cells
+    """
+    for surprise in report["surprises"]:
+        symbol, likely = characters[surprise["symbol"]], characters[surprise["likely_symbol"]]
+        probability = f"{symbol} has probability {surprise['probability']:.2g} given the rest"
+        print(f"row {surprise['row']}, column {surprise['column']}: {probability}; {likely} is most likely")
     if not report["surprises"]:
         print(f"no visible cell has a probability below {report['threshold']:g} given the rest")
     if "look_next" in report:
         cell = report["look_next"]
-        told = f"its value would tell {cell['bits']:.2f} bits about the other hidden cells"
-        print(f"look next at row {cell['row']}, column {cell['column']}: {told}")
+        expected = f"its value is expected to tell {cell['bits']:.2f} bits about the other hidden cells"
+        print(f"look next at row {cell['row']}, column {cell['column']}: {expected}")

@@ -1,35 +1,184 @@
 """`gridcloze explain`: why a hidden cell has its probabilities."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
+from jaxtyping import Float
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from .. import checkpoint, explaining, filling
 from ..decoding import ONE_AT_A_TIME
+from ..explaining import Explanation
 from ..files.grids import Grid, read_grid
 from ..films import check_film, write_film
 from ..predictor import Predictor, entropy_bits
 from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
+from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import HIDDEN, InputError
-from .shared import Report, check_pictures, figure, or_none
-from .toy import read_law
+from .shared import check_pictures
+from .toy import read_prior
 
-FEW = 5  # of what there is most of, in words
+LISTED = 5  # symbols of a distribution, and cells by each kind of influence, in print and in the report
 FILM_FRAMES = 120  # at most
 FILM_FRAMES_PER_SECOND = 10.0
+CORRELATION = "rank correlation (Spearman)"
+
+
+class _Cell(TypedDict):
+    """The explained cell.
+
+    Attributes
+    ----------
+    row, column
+        Where it is, from 0.
+    most_uncertain
+        Whether it was chosen as the most uncertain hidden cell, because none was named.
+    """
+
+    row: int
+    column: int
+    most_uncertain: bool
+
+
+class _Changes(TypedDict):
+    """A number for each way to change visible cells.
+
+    Attributes
+    ----------
+    hide
+        The number when the cell is hidden.
+    flip
+        The number when its symbol is replaced by another; null where the other cells rule every other symbol out.
+    """
+
+    hide: float | None
+    flip: float | None
+
+
+class _Influence(TypedDict):
+    """A visible cell and its influence: total variation between the distributions before and after, 0 to 1.
+
+    Attributes
+    ----------
+    row, column
+        Where it is, from 0.
+    symbol
+        Its symbol, from 0.
+    model
+        Influence on the model's distribution, 0 to 1.
+    exact
+        Influence on the exact posterior, 0 to 1; missing without a prior.
+    """
+
+    row: int
+    column: int
+    symbol: int
+    model: _Changes
+    exact: NotRequired[_Changes]
+
+
+class _Head(TypedDict):
+    """An attention head.
+
+    Attributes
+    ----------
+    layer, head
+        Which it is, from 0.
+    rank_correlation
+        Of its attention with influence by hiding, -1 to 1; null if there is none.
+    """
+
+    layer: int
+    head: int
+    rank_correlation: float | None
+
+
+class _Attention(TypedDict):
+    """How far attention ranks the visible cells as influence by hiding does.
+
+    Attributes
+    ----------
+    rank_correlations
+        Of each head's attention with influence by hiding, -1 to 1, by layer and head; null where one is constant.
+    best
+        The head with the largest.
+    mean_of_heads
+        The same for the attention averaged over all heads.
+    """
+
+    rank_correlations: list[list[float | None]]
+    best: _Head
+    mean_of_heads: float | None
+
+
+class ExplainReport(TypedDict):
+    """What `gridcloze explain` found about one hidden cell.
+
+    Attributes
+    ----------
+    input
+        Name of the file.
+    model
+        Hash of the model: SHA-256, in hexadecimal digits.
+    cell
+        The explained cell.
+    distributions
+        Probability of each symbol at the cell, by the predictor: model, and exact if there is a prior.
+    influences
+        Visible cells with the largest influence on the cell's distribution, largest by hiding first.
+    correlation
+        The kind of all correlations in this report: rank correlation (Spearman).
+    attention
+        How far attention agrees with influence.
+    influence_of_model_and_exact
+        Correlation of the model's influences with the exact ones, -1 to 1; missing without a prior.
+
+    Examples
+    --------
+    >>> ExplainReport.__optional_keys__
+    frozenset({'influence_of_model_and_exact'})
+    """
+
+    input: str
+    model: str
+    cell: _Cell
+    distributions: dict[str, list[float]]
+    influences: list[_Influence]
+    correlation: str
+    attention: _Attention
+    influence_of_model_and_exact: NotRequired[_Changes]
 
 
 @dataclass(frozen=True)
 class Drawings:
-    """Where an explanation is drawn, if anywhere: of the cell, of all heads, and as a film of one draw by `seed`."""
+    """Where an explanation is drawn.
+
+    Parameters
+    ----------
+    picture
+        A .png or .svg file for the influences and attention of the cell; None for no picture.
+    heads
+        A .png or .svg file for the attention of every head; None for no picture.
+    film
+        A .gif or .mp4 file for one sample of the grid, cell by cell; None for no film.
+    dark
+        Whether the drawings have a dark background.
+    seed
+        Seed of the sample in the film.
+
+    Examples
+    --------
+    >>> Drawings(film=Path("sample.gif")).picture is None
+    True
+    """
 
     picture: Path | None = None
     heads: Path | None = None
@@ -37,46 +186,99 @@ class Drawings:
     dark: bool = False
     seed: int = 0
 
+    def check(self) -> None:
+        """Check, before any work is done, that all of them can be written.
+
+        Raises
+        ------
+        InputError
+            If a file has an unknown ending or cannot be written.
+        """
+        check_pictures(self.picture, self.heads)
+        if self.film is not None:
+            check_film(self.film)
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """A hidden cell of a grid with all that was computed about it, by the name of the predictor."""
+
+    grid: Grid
+    target: tuple[int, int]
+    predictors: dict[str, Predictor]
+    explanations: dict[str, Explanation]
+    attention: Float[np.ndarray, "layer head height width"]
+    correlations: Float[np.ndarray, "layer head"]
+
 
 def explain(
-    model_path: Path, path: Path, cell: str | None, hidden: str, prior_file: Path | None, drawings: Drawings
-) -> tuple[Report, str]:
-    """Why a hidden cell (its row and column as "4,7"; if none is given the most uncertain) has its law.
+    model_path: Path, path: Path, cell: str | None, hidden: str, prior_path: Path | None, drawings: Drawings
+) -> tuple[ExplainReport, str]:
+    """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
-    Returns the report, and the characters of the model's symbols. With a prior the exact answer stands beside.
+    Parameters
+    ----------
+    model_path
+        A model file.
+    path
+        A grid with hidden cells.
+    cell
+        Row and column of a hidden cell, from 0, as in "4,7"; None for the most uncertain one.
+    hidden
+        How hidden cells are marked, as `files.grids.read_grid` takes it.
+    prior_path
+        A prior.json, for the exact posterior to compare with; None for no comparison.
+    drawings
+        Where to draw the explanation.
+
+    Returns
+    -------
+    report : ExplainReport
+        What was found.
+    characters : str
+        The characters of the model's symbols, for `print_explanation`.
+
+    Raises
+    ------
+    InputError
+        If `cell` is no hidden cell, no cell is hidden, a file cannot be read, or a drawing cannot be written.
+
+    Examples
+    --------
+    >>> from gridcloze import priors
+    >>> from gridcloze.commands.toy import toy
+    >>> from gridcloze.commands.train import Source, train
+    >>> from gridcloze.training import Budget
+    >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
+    >>> trained = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
+    >>> np.save("puzzle.npy", np.array([[HIDDEN, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]))
+    >>> model, puzzle, prior = Path("model.safetensors"), Path("puzzle.npy"), Path("examples/prior.json")
+    >>> report, characters = explain(model, puzzle, "0,0", "auto", prior, Drawings())
+    >>> report["distributions"]["exact"]  # with its square complete, the cell is black
+    [1.0, 0.0]
     """
     predictor = checkpoint.load(model_path)
-    check_pictures(drawings.picture, drawings.heads)
-    if drawings.film is not None:
-        check_film(drawings.film)
+    drawings.check()
     grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
-    target = _most_uncertain(predictor, grid) if cell is None else _place(cell)
+    target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     predictors: dict[str, Predictor] = {"model": predictor}
-    if prior_file is not None:
-        predictors["exact"] = posterior(cast(KnownPrior, read_law(prior_file, required=True)))
-    said = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
+    if prior_path is not None:
+        predictors["exact"] = posterior(cast(KnownPrior, read_prior(prior_path, required=True)))
+    explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
     attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))
-    correlations = explaining.head_correlations(attention, said["model"].hide[None])
-    _draw_explanation(drawings, predictors, grid, target, said, attention[:, :, 0], correlations)
-    report: Report = {"input": path.name, "model": predictor.header.hash}
-    report["cell"] = {"row": target[0], "column": target[1], "given": cell is not None}
-    report["laws"] = {name: one.marginals[target].tolist() for name, one in said.items()}
-    report["influences"] = [_influences_of(place, said, grid.cells) for place in _most_influential(said["model"])]
-    report["attention"] = _agreement(attention[:, :, 0], correlations, said["model"].hide)
-    if "exact" in said:
-        report["influence_of_model_and_exact"] = {
-            change: or_none(explaining.rank_correlation(*(getattr(one, change) for one in said.values())))
-            for change in explaining.CHANGES
-        }
+    correlations = explaining.head_correlations(attention, explanations["model"].hide[None])
+    explained = _Explained(grid, target, predictors, explanations, attention[:, :, 0], correlations)
+    _draw(drawings, explained)
+    report = _report(explained, path.name, predictor.header.hash, most_uncertain=cell is None)
     return report, predictor.header.palette.characters
 
 
-def _place(cell: str) -> tuple[int, int]:
+def _row_and_column(cell: str) -> tuple[int, int]:
     numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", cell)
     if numbers is None:
-        raise InputError(f"cell {cell!r} is no place: it is its row and column, from 0, such as 4,7")
+        raise InputError(f"cell {cell!r} is not understood: give its row and column, from 0, as in 4,7")
     return int(numbers[1]), int(numbers[2])
 
 
@@ -86,56 +288,81 @@ def _most_uncertain(predictor: Predictor, grid: Grid) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _most_influential(said: explaining.Explanation) -> list[tuple[int, int]]:
-    """The first few cells by hiding, and by flipping those of which that tells more; in order of hiding."""
-    hide, flip = np.nan_to_num(said.hide), np.nan_to_num(said.flip)
-    ranked = [one.ravel().argsort(kind="stable")[::-1][:FEW] for one in (hide, np.where(flip > hide, flip, 0.0))]
-    places = {divmod(int(number), hide.shape[1]) for number in np.concatenate(ranked)}
-    return sorted((one for one in places if hide[one] + flip[one] > 0), key=lambda one: (-hide[one], -flip[one], one))
-
-
-def _influences_of(place: tuple[int, int], said: dict[str, explaining.Explanation], cells: np.ndarray) -> Report:
-    by_name = {
-        name: {change: or_none(getattr(one, change)[place]) for change in explaining.CHANGES}
-        for name, one in said.items()
+def _report(explained: _Explained, file_name: str, model_hash: str, most_uncertain: bool) -> ExplainReport:
+    explanations, (row, column) = explained.explanations, explained.target
+    report: ExplainReport = {
+        "input": file_name,
+        "model": model_hash,
+        "cell": {"row": row, "column": column, "most_uncertain": most_uncertain},
+        "distributions": {name: one.marginals[row, column].tolist() for name, one in explanations.items()},
+        "influences": [
+            _influence(cell, explanations, explained.grid.cells) for cell in _most_influential(explanations["model"])
+        ],
+        "correlation": CORRELATION,
+        "attention": _agreement(explained.attention, explained.correlations, explanations["model"].hide),
     }
-    return {"row": place[0], "column": place[1], "symbol": int(cells[place]), **by_name}
+    if "exact" in explanations:
+        model, exact = explanations["model"], explanations["exact"]
+        report["influence_of_model_and_exact"] = {
+            "hide": _or_none(explaining.rank_correlation(model.hide, exact.hide)),
+            "flip": _or_none(explaining.rank_correlation(model.flip, exact.flip)),
+        }
+    return report
 
 
-def _agreement(attention: np.ndarray, correlations: np.ndarray, hide: np.ndarray) -> Report:
-    """How far attention ranks the visible cells as influence does: each head, the best, and the mean of all."""
+def _most_influential(explanation: Explanation) -> list[tuple[int, int]]:
+    """The first few cells by hiding, and those by flipping of which that tells more; in order of hiding."""
+    hide, flip = np.nan_to_num(explanation.hide), np.nan_to_num(explanation.flip)
+    ranked = [values.ravel().argsort(kind="stable")[::-1][:LISTED] for values in (hide, np.where(flip > hide, flip, 0))]
+    cells = {divmod(int(number), hide.shape[1]) for number in np.concatenate(ranked)}
+    return sorted((cell for cell in cells if hide[cell] + flip[cell] > 0), key=lambda at: (-hide[at], -flip[at], at))
+
+
+def _influence(cell: tuple[int, int], explanations: Mapping[str, Explanation], cells: OneGrid) -> _Influence:
+    by_name = {
+        name: {"hide": _or_none(one.hide[cell]), "flip": _or_none(one.flip[cell])} for name, one in explanations.items()
+    }
+    return cast(_Influence, {"row": cell[0], "column": cell[1], "symbol": int(cells[cell]), **by_name})
+
+
+def _agreement(
+    attention: Float[np.ndarray, "layer head height width"],
+    correlations: Float[np.ndarray, "layer head"],
+    hide: PerCell,
+) -> _Attention:
     layer, head = explaining.best_head(correlations)
     return {
-        "rank_correlations": [[or_none(number) for number in line] for line in correlations],
-        "best": {"layer": layer, "head": head, "rank_correlation": or_none(correlations[layer, head])},
-        "mean_of_heads": or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
+        "rank_correlations": [[_or_none(number) for number in of_layer] for of_layer in correlations],
+        "best": {"layer": layer, "head": head, "rank_correlation": _or_none(correlations[layer, head])},
+        "mean_of_heads": _or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
     }
 
 
-def _draw_explanation(
-    drawings: Drawings,
-    predictors: dict[str, Predictor],
-    grid: Grid,
-    target: tuple[int, int],
-    said: dict[str, explaining.Explanation],
-    attention: np.ndarray,
-    correlations: np.ndarray,
-) -> None:
+def _or_none(number: float) -> float | None:
+    """JSON has no NaN."""
+    return float(number) if np.isfinite(number) else None
+
+
+def _draw(drawings: Drawings, explained: _Explained) -> None:
     if drawings.film is not None:
-        write_film(drawings.film, _moments(predictors, grid, drawings), FILM_FRAMES_PER_SECOND)
-    palette, dark = grid.palette, drawings.dark
+        write_film(drawings.film, _moments(explained.predictors, explained.grid, drawings), FILM_FRAMES_PER_SECOND)
+    grid, target, dark = explained.grid, explained.target, drawings.dark
+    attention, correlations = explained.attention, explained.correlations
     if drawings.picture is not None:
         from ..pictures import write_explanation
 
-        write_explanation(drawings.picture, grid.cells, target, said, attention, correlations, palette, dark)
+        explanations = explained.explanations
+        write_explanation(
+            drawings.picture, grid.cells, target, explanations, attention, correlations, grid.palette, dark
+        )
     if drawings.heads is not None:
         from ..pictures import write_heads
 
-        write_heads(drawings.heads, attention, grid.cells, target, correlations, palette, dark)
+        write_heads(drawings.heads, attention, grid.cells, target, correlations, grid.palette, dark)
 
 
 def _moments(predictors: dict[str, Predictor], grid: Grid, drawings: Drawings) -> list[np.ndarray]:
-    """The frames of a film: a draw one cell at a time, and what is said of the rest, by the exact predictor too."""
+    """The frames of a film: one sample, a cell at a time, and the predictions for the rest, the exact ones too."""
     from ..pictures import frame
 
     recording = explaining.Recording(predictors["model"])
@@ -143,54 +370,85 @@ def _moments(predictors: dict[str, Predictor], grid: Grid, drawings: Drawings) -
     drawn = filling.sample(recording, Puzzles(cells, hidden), 1, drawings.seed, ONE_AT_A_TIME).cells[0]
     recording.marginals(drawn, np.zeros_like(hidden))
     chosen = np.unique(np.linspace(0, len(recording.moments) - 1, FILM_FRAMES).round().astype(int))
-    titles = ["known so far", f"probability of {grid.palette.characters[-1]!r}", "exactly"][: 1 + len(predictors)]
+    titles = ["known so far", f"probability of {grid.palette.characters[-1]!r}", "exact"][: 1 + len(predictors)]
     frames = []
-    for cells, hidden, law in (recording.moments[number] for number in chosen):
-        panels = [np.where(hidden, HIDDEN, cells), law[..., -1]]
+    for cells, hidden, marginals in (recording.moments[number] for number in chosen):
+        panels = [np.where(hidden, HIDDEN, cells), marginals[..., -1]]
         if "exact" in predictors:
-            panels.append(_law_or_nothing(predictors["exact"], cells, hidden)[..., -1])
+            panels.append(_marginals_or_nan(predictors["exact"], cells, hidden)[..., -1])
         frames.append(frame(titles, [""], [panels], grid.palette, drawings.dark))
     return frames
 
 
-def _law_or_nothing(exact: Predictor, cells: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """NaN everywhere from where the draw of a model is no grid of the prior any more."""
+def _marginals_or_nan(exact: Predictor, cells: OneGrid, hidden: OneHidden) -> Float[np.ndarray, "height width symbol"]:
+    """NaN everywhere once the sample of a model is no grid of the prior any more."""
     try:
         return exact.marginals(cells[None], hidden[None])[0]
     except ContradictionError:
         return np.full((*cells.shape, exact.n_symbols), np.nan)
 
 
-def print_explanation(report: Report, characters: str) -> None:
-    """The law of the cell on stdout, the cells with most influence, and how far attention agrees, layer by head."""
+def print_explanation(report: ExplainReport, characters: str) -> None:
+    """Print the distribution of the cell, the cells with the largest influence, and how far attention agrees.
+
+    Parameters
+    ----------
+    report, characters
+        What `explain` returns.
+
+    Examples
+    --------
+    >>> best = {"layer": 0, "head": 0, "rank_correlation": 0.75}
+    >>> report = {
+    ...     "cell": {"row": 1, "column": 2, "most_uncertain": True},
+    ...     "distributions": {"model": [0.25, 0.75]},
+    ...     "influences": [{"row": 0, "column": 2, "symbol": 1, "model": {"hide": 0.5, "flip": None}}],
+    ...     "correlation": "rank correlation (Spearman)",
+    ...     "attention": {"rank_correlations": [[0.75]], "best": best, "mean_of_heads": 0.75},
+    ... }
+    >>> print_explanation(report, ".#")
+    row 1, column 2, the most uncertain hidden cell
+    model: # with probability 0.75, . with probability 0.25
+    <BLANKLINE>
+    change of this distribution (total variation, 0 to 1) when one visible cell is hidden or flipped:
+    ...
+    rank correlation (Spearman) of attention with influence by hiding (1: same order, 0: unrelated):
+    ...
+    best: layer 0, head 0 with 0.75; attention averaged over all heads: 0.75
+    """
     cell = report["cell"]
-    how = "" if cell["given"] else ", the most uncertain hidden cell"
-    print(f"row {cell['row']}, column {cell['column']}{how}")
-    for name, law in report["laws"].items():
-        likeliest = sorted(zip(characters, law, strict=True), key=lambda one: -one[1])[:FEW]
-        print(f"{name}: {', '.join(f'{character} with probability {said:.3g}' for character, said in likeliest)}")
+    chosen = ", the most uncertain hidden cell" if cell["most_uncertain"] else ""
+    print(f"row {cell['row']}, column {cell['column']}{chosen}")
+    for name, distribution in report["distributions"].items():
+        likeliest = sorted(zip(characters, distribution, strict=True), key=lambda pair: -pair[1])[:LISTED]
+        print(f"{name}: {', '.join(f'{symbol} with probability {share:.3g}' for symbol, share in likeliest)}")
     if report["influences"]:
-        ruled_out = " (– if the others rule that out)" if "exact" in report["laws"] else ""
-        print(f"\nhow far its law moves (total variation 0…1) if a visible cell is hidden, or flipped{ruled_out}:")
+        ruled_out = " (–: the other cells rule that out)" if "exact" in report["distributions"] else ""
+        change = "change of this distribution (total variation, 0 to 1) when one visible cell is hidden or flipped"
+        print(f"\n{change}{ruled_out}:")
         Console().print(_influence_table(report, characters))
-    print("rank correlation of attention with influence by hiding (1: the same order, 0: none):")
-    Console().print(_heads_table(report["attention"]["rank_correlations"]))
-    best, mean = report["attention"]["best"], figure(report["attention"]["mean_of_heads"], "z.2f")
-    where = f"layer {best['layer']}, head {best['head']} with {figure(best['rank_correlation'], 'z.2f')}"
-    print(f"the best is {where}; the mean of all heads has {mean}")
+    kind, attention = report["correlation"], report["attention"]
+    print(f"{kind} of attention with influence by hiding (1: same order, 0: unrelated):")
+    Console().print(_heads_table(attention["rank_correlations"]))
+    best, mean = attention["best"], _figure(attention["mean_of_heads"], "z.2f")
+    head = f"layer {best['layer']}, head {best['head']} with {_figure(best['rank_correlation'], 'z.2f')}"
+    print(f"best: {head}; attention averaged over all heads: {mean}")
     if "influence_of_model_and_exact" in report:
-        agree = {change: figure(number, "z.2f") for change, number in report["influence_of_model_and_exact"].items()}
-        print(f"influence of the model with exact influence: {agree['hide']} by hiding, {agree['flip']} by flipping")
+        agreement = report["influence_of_model_and_exact"]
+        hide, flip = _figure(agreement["hide"], "z.2f"), _figure(agreement["flip"], "z.2f")
+        print(f"{kind} of the model's influences with the exact ones: {hide} by hiding, {flip} by flipping")
 
 
-def _influence_table(report: Report, characters: str) -> Table:
-    table = Table("row", "column", "shows", box=box.SIMPLE)
-    for name in report["laws"]:
+def _influence_table(report: ExplainReport, characters: str) -> Table:
+    table = Table("row", "column", "symbol", box=box.SIMPLE)
+    names = list(report["distributions"])
+    for name in names:
         for change in ("hidden", "flipped"):
             table.add_column(change if name == "model" else f"{change}, {name}", justify="right")
-    for one in report["influences"]:
-        figures = (figure(one[name][change], ".2g") for name in report["laws"] for change in explaining.CHANGES)
-        table.add_row(f"{one['row']}", f"{one['column']}", characters[one["symbol"]], *figures)
+    for influence in report["influences"]:
+        of_names = (cast(dict[str, _Changes], influence)[name] for name in names)
+        figures = (_figure(number, ".2g") for changes in of_names for number in (changes["hide"], changes["flip"]))
+        table.add_row(f"{influence['row']}", f"{influence['column']}", characters[influence["symbol"]], *figures)
     return table
 
 
@@ -198,6 +456,10 @@ def _heads_table(correlations: list[list[float | None]]) -> Table:
     table = Table("layer", box=box.SIMPLE)
     for head in range(len(correlations[0])):
         table.add_column(f"head {head}", justify="right")
-    for layer, line in enumerate(correlations):
-        table.add_row(f"{layer}", *(figure(number, "z.2f") for number in line))
+    for layer, of_layer in enumerate(correlations):
+        table.add_row(f"{layer}", *(_figure(number, "z.2f") for number in of_layer))
     return table
+
+
+def _figure(number: float | None, form: str) -> str:
+    return "–" if number is None else format(number, form)

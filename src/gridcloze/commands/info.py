@@ -1,22 +1,159 @@
-"""`gridcloze info`: what a model file says of itself."""
+"""`gridcloze info`: what a model file records about itself."""
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict, cast
 
 from .. import checkpoint
-from .shared import Report
+from .shared import TrainingRecord
 
 
-def info(model_path: Path) -> Report:
-    """What a model file says of itself."""
+class _Sizes(TypedDict):
+    """Sizes of a network.
+
+    Attributes
+    ----------
+    height, width
+        Size of the grids or windows that it was trained on, in cells.
+    n_symbols
+        Number of symbols.
+    patch
+        Side of a patch in cells.
+    depth
+        Number of layers.
+    embedding_size
+        Length of the vector of a patch.
+    heads
+        Number of attention heads in a layer.
+    """
+
+    height: int
+    width: int
+    n_symbols: int
+    patch: int
+    depth: int
+    embedding_size: int
+    heads: int
+
+
+class _Temperatures(TypedDict):
+    """How a model is calibrated: a temperature for each of some hidden fractions, with straight lines between.
+
+    Attributes
+    ----------
+    hidden_fractions
+        Shares of hidden cells, 0 to 1, in ascending order.
+    temperatures
+        By what logits are divided at each.
+    """
+
+    hidden_fractions: list[float]
+    temperatures: list[float]
+
+
+class InfoReport(TypedDict):
+    """What a model file records about itself.
+
+    Attributes
+    ----------
+    path
+        The model file.
+    model
+        Hash of the model: SHA-256, in hexadecimal digits.
+    config
+        Sizes of the network.
+    palette
+        Colour of each symbol, as #rrggbbaa.
+    characters
+        Character of each symbol in text files.
+    scale
+        Side of a cell in the pictures it was trained on, in pixels.
+    training
+        Record of the training.
+    calibration
+        Temperatures from held-out grids.
+
+    Examples
+    --------
+    >>> sorted(InfoReport.__required_keys__)
+    ['calibration', 'characters', 'config', 'model', 'palette', 'path', 'scale', 'training']
+    """
+
+    path: str
+    model: str
+    config: _Sizes
+    palette: list[str]
+    characters: str
+    scale: int
+    training: TrainingRecord
+    calibration: _Temperatures
+
+
+def info(model_path: Path) -> InfoReport:
+    """Report what a model file records about itself.
+
+    Parameters
+    ----------
+    model_path
+        A model file that `train` or `export` wrote.
+
+    Returns
+    -------
+    InfoReport
+        Sizes, palette, training and calibration.
+
+    Raises
+    ------
+    InputError
+        If it is no model file.
+
+    Examples
+    --------
+    >>> from gridcloze import priors
+    >>> from gridcloze.commands.toy import toy
+    >>> from gridcloze.commands.train import Source, train
+    >>> from gridcloze.training import Budget
+    >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
+    >>> trained = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
+    >>> report = info(Path("model.safetensors"))
+    >>> report["palette"], report["config"]["depth"], report["training"]["grids"]
+    (['#000000ff', '#ffffffff'], 1, 20)
+    """
     header = checkpoint.read_header(model_path)
     return {
-        "model": str(model_path),
-        "hash": header.hash,
-        "config": header.config,
+        "path": str(model_path),
+        "model": header.hash,
+        "config": cast(_Sizes, header.config),
         "palette": ["#{:02x}{:02x}{:02x}{:02x}".format(*colour) for colour in header.palette.colours],
         "characters": header.palette.characters,
         "scale": header.scale,
-        "training": header.training,
-        "calibration": asdict(header.calibration),
+        "training": cast(TrainingRecord, header.training),
+        "calibration": {
+            "hidden_fractions": list(header.calibration.hidden_fractions),
+            "temperatures": list(header.calibration.temperatures),
+        },
     }
+
+
+def print_info(report: InfoReport) -> None:
+    """Print a line for each key of the report.
+
+    Parameters
+    ----------
+    report
+        What `info` returns.
+
+    Examples
+    --------
+    >>> print_info({"path": "model.onnx", "palette": ["#000000ff", "#ffffffff"], "config": {"depth": 6, "patch": 2}})
+    path: model.onnx
+    palette: #000000ff, #ffffffff
+    config: depth 6, patch 2
+    """
+    for key, value in report.items():
+        print(f"{key}: {_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_in_words(inside)}" for key, inside in value.items())
+    return ", ".join(map(_in_words, value)) if isinstance(value, list) else str(value)

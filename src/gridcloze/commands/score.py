@@ -1,7 +1,7 @@
 """`gridcloze score`: how good a model is on held-out grids."""
 
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import NotRequired, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 from rich import box
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import checkpoint, filling, scoring
+from ..checkpoint import TrainedPredictor
 from ..decoding import ONE_AT_A_TIME
 from ..files.grids import read_examples
 from ..lookup import Lookup
@@ -17,18 +18,124 @@ from ..priors.hiding import evaluation_hiding
 from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
-from ..shapes import Cells, Hidden, Samples
+from ..shapes import Cells, Hidden, Marginals, Samples
 from ..words import InputError
-from .shared import Report, check_pictures
-from .toy import law_file, read_law
+from .shared import TrainingRecord, check_pictures
+from .toy import prior_file, read_prior
 
-OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is drawn many times add up to about this
+OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is sampled many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
+LABELS = {
+    "error": "share of cells wrong",
+    "determined_error": "share of determined cells wrong",
+    "grids_all_determined_right": "grids with all determined cells correct",
+    "brier": "Brier score",
+    "legal_one_at_a_time": "legal samples, one cell at a time",
+}
+
+
+class _Scores(TypedDict):
+    """Scores of one predictor; which of them there are depends on what is known of the grids.
+
+    Attributes
+    ----------
+    bits_per_hidden_cell
+        Cross-entropy: the mean of -log2 of the probability of the true symbol, in bits per hidden cell.
+    error
+        Share of hidden cells whose most likely symbol is wrong, 0 to 1.
+    excess_bits
+        Mean Kullback-Leibler divergence from the exact posterior, in bits per hidden cell; needs the prior.
+    determined_error
+        Share of the cells that the exact posterior determines whose most likely symbol is wrong, 0 to 1, NaN if there
+        are none; needs the prior.
+    grids_all_determined_right
+        Share of grids in which every determined cell is predicted correctly, 0 to 1, NaN if there are none; needs the
+        prior.
+    expected_calibration_error
+        Mean distance between predicted probabilities and observed frequencies, 0 to 1.
+    brier
+        Mean squared distance of the predicted distribution from the true symbol, 0 to 2.
+    legal_samples
+        Share of joint samples that are grids of the prior and agree with the visible cells, 0 to 1; needs the prior.
+    legal_one_at_a_time
+        The same for samples that reveal one random cell in each forward pass; only of the model, needs the prior.
+    total_variation
+        Total variation between many samples of one uncertain puzzle and its exact posterior, 0 to 1; needs the prior.
+    """
+
+    bits_per_hidden_cell: float
+    error: float
+    excess_bits: NotRequired[float]
+    determined_error: NotRequired[float]
+    grids_all_determined_right: NotRequired[float]
+    expected_calibration_error: float
+    brier: float
+    legal_samples: NotRequired[float]
+    legal_one_at_a_time: NotRequired[float]
+    total_variation: NotRequired[float]
+
+
+class _Calibration(TypedDict):
+    """How well the probabilities of one predictor are calibrated.
+
+    Attributes
+    ----------
+    expected_calibration_error
+        As in `scores`.
+    brier
+        As in `scores`.
+    by_symbol
+        Expected calibration error of the probabilities of each symbol, 0 to 1.
+    by_hidden_fraction
+        Expected calibration error by the share of hidden cells in a grid, in quarters such as 0.25…0.5; quarters
+        without grids are missing.
+    """
+
+    expected_calibration_error: float
+    brier: float
+    by_symbol: list[float]
+    by_hidden_fraction: dict[str, float]
+
+
+class ScoreReport(TypedDict):
+    """What `gridcloze score` measured.
+
+    Attributes
+    ----------
+    model
+        Hash of the model: SHA-256, in hexadecimal digits.
+    training
+        Record of the training.
+    seed
+        Seed of the random numbers.
+    grids
+        Number of held-out grids.
+    hidden_fraction
+        Share of all cells that were hidden, 0 to 1.
+    scores
+        Scores by predictor: model, uncalibrated (the model without its temperatures), exact (if the prior is known)
+        and lookup (if examples are given).
+    calibration
+        Calibration by predictor.
+
+    Examples
+    --------
+    >>> sorted(ScoreReport.__required_keys__)
+    ['calibration', 'grids', 'hidden_fraction', 'model', 'scores', 'seed', 'training']
+    """
+
+    model: str
+    training: TrainingRecord
+    seed: int
+    grids: int
+    hidden_fraction: float
+    scores: dict[str, _Scores]
+    calibration: dict[str, _Calibration]
 
 
 @runtime_checkable
-class Sampler(Protocol):
-    """A Predictor with joint draws of its own."""
+class _Sampler(Protocol):
+    """A Predictor with joint samples of its own."""
 
     def sample(self, cells: Cells, hidden: Hidden, n: int, generator: np.random.Generator) -> Samples: ...
 
@@ -37,68 +144,103 @@ def score(
     model_path: Path,
     held_out: Path,
     examples: Path | None,
-    prior_file: Path | None,
-    samples: int,
+    prior_path: Path | None,
+    sampled_grids: int,
     seed: int,
     picture: Path | None = None,
     dark: bool = False,
-) -> Report:
-    """Hide cells of held-out grids under the test law, and hold what is said of them against what was there.
+) -> ScoreReport:
+    """Hide cells of held-out grids and score the predicted distributions of these cells.
 
-    Beside the model stand the exact answer, if the law of the grids is known, and a lookup among `examples`, if
-    they are given. The first `samples` grids are also drawn, once each.
+    Parameters
+    ----------
+    model_path
+        A model file.
+    held_out
+        Whole grids that the model has not seen: a folder, or a stack in an array file.
+    examples
+        Grids for a lookup to compare with, usually those that the model was trained on; None for no lookup.
+    prior_path
+        The prior.json of the held-out grids; None for the one next to them, if there is one.
+    sampled_grids
+        Number of grids that one joint sample each is taken of, if the prior is known.
+    seed
+        Seed of the random numbers.
+    picture
+        A .png or .svg file for reliability curves.
+    dark
+        Whether the picture has a dark background.
+
+    Returns
+    -------
+    ScoreReport
+        Every score of the model, and of what it is compared with.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or the picture written, or the examples have another size than the held-out grids.
+
+    Examples
+    --------
+    >>> from gridcloze import priors
+    >>> from gridcloze.commands.toy import toy
+    >>> from gridcloze.commands.train import Source, train
+    >>> from gridcloze.training import Budget
+    >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
+    >>> trained = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
+    >>> report = score(Path("model.safetensors"), Path("examples"), None, None, sampled_grids=0, seed=0)
+    >>> list(report["scores"])
+    ['model', 'uncalibrated', 'exact']
     """
-    predictor = checkpoint.load(model_path)
+    model = checkpoint.load(model_path)
     check_pictures(picture)
-    palette = predictor.header.palette
-    cells = read_examples(held_out, palette)[0]
-    generator = np.random.default_rng(seed)
-    hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
-    prior = read_law(prior_file or law_file(held_out), required=prior_file is not None)
-    predictors: dict[str, Predictor] = {"model": predictor, "uncalibrated": predictor.uncalibrated()}
-    if prior is not None:
-        predictors["exact"] = posterior(prior)
-    if examples is not None:
-        remembered = read_examples(examples, palette)[0]
-        if remembered.shape[1:] != cells.shape[1:]:
-            raise InputError(f"{examples} has grids of another size than {held_out}: a lookup cannot compare them")
-        predictors["lookup"] = Lookup(remembered, palette.n_symbols)
-    marginals = {name: one.marginals(cells, hidden) for name, one in predictors.items()}
-    scores: dict[str, dict[str, float]] = {
-        name: scoring.score(law, cells, hidden, marginals.get("exact")) for name, law in marginals.items()
+    cells = read_examples(held_out, model.header.palette)[0]
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(seed)) | (cells < 0)
+    prior = read_prior(prior_path or prior_file(held_out), required=prior_path is not None)
+    predictors = _predictors(model, prior, _lookup(examples, model, held_out, cells))
+    marginals = {name: predictor.marginals(cells, hidden) for name, predictor in predictors.items()}
+    calibration = {name: scoring.calibration(of_one, cells, hidden) for name, of_one in marginals.items()}
+    scores = {
+        name: scoring.score(of_one, cells, hidden, marginals.get("exact"))
+        | {key: calibration[name][key] for key in ("expected_calibration_error", "brier")}
+        for name, of_one in marginals.items()
     }
-    calibration = {name: scoring.calibration(law, cells, hidden) for name, law in marginals.items()}
-    for name, line in scores.items():
-        line |= {key: calibration[name][key] for key in ("expected_calibration_error", "brier")}
     if picture is not None:
-        from ..pictures import write_reliability
-
-        curves = {name: scoring.reliability(law, cells, hidden) for name, law in marginals.items()}
-        write_reliability(picture, curves, dark)
-    if prior is not None and samples:
-        _score_samples(scores, predictors, prior, cells[:samples], hidden[:samples], seed)
+        _draw_reliability(picture, marginals, cells, hidden, dark)
+    if prior is not None and sampled_grids:
+        _score_samples(scores, predictors, prior, cells[:sampled_grids], hidden[:sampled_grids], seed)
     return {
-        "model": predictor.header.hash,
-        "training": predictor.header.training,
+        "model": model.header.hash,
+        "training": cast(TrainingRecord, model.header.training),
         "seed": seed,
         "grids": len(cells),
         "hidden_fraction": float(hidden.mean()),
-        "scores": scores,
-        "calibration": calibration,
+        "scores": cast(dict[str, _Scores], scores),
+        "calibration": cast(dict[str, _Calibration], calibration),
     }
 
 
-def print_scores(report: Report) -> None:
-    """A table on stdout: a line for each score, a column for each who answered."""
-    scores = report["scores"]
-    table = Table(title=f"{report['grids']} grids, {report['hidden_fraction']:.0%} of the cells hidden", box=box.SIMPLE)
-    table.add_column("")
-    for name in scores:
-        table.add_column(name, justify="right")
-    for score in dict.fromkeys(score for line in scores.values() for score in line):
-        figures = (f"{line[score]:.4f}" if score in line else "" for line in scores.values())
-        table.add_row(score.replace("_", " "), *figures)
-    Console().print(table)
+def _lookup(examples: Path | None, model: TrainedPredictor, held_out: Path, cells: Cells) -> Lookup | None:
+    if examples is None:
+        return None
+    remembered = read_examples(examples, model.header.palette)[0]
+    if remembered.shape[1:] != cells.shape[1:]:
+        raise InputError(f"{examples} has grids of another size than {held_out}: a lookup cannot compare them")
+    return Lookup(remembered, model.n_symbols)
+
+
+def _predictors(model: TrainedPredictor, prior: KnownPrior | None, lookup: Lookup | None) -> dict[str, Predictor]:
+    exact = None if prior is None else posterior(prior)
+    every = {"model": model, "uncalibrated": model.uncalibrated(), "exact": exact, "lookup": lookup}
+    return {name: predictor for name, predictor in every.items() if predictor is not None}
+
+
+def _draw_reliability(path: Path, marginals: dict[str, Marginals], cells: Cells, hidden: Hidden, dark: bool) -> None:
+    from ..pictures import write_reliability
+
+    curves = {name: scoring.reliability(of_one, cells, hidden) for name, of_one in marginals.items()}
+    write_reliability(path, curves, dark)
 
 
 def _score_samples(
@@ -109,24 +251,51 @@ def _score_samples(
     hidden: Hidden,
     seed: int,
 ) -> None:
-    """Add the share of draws that are legal grids, and for one puzzle how far many draws are from the exact law."""
+    """Add the share of samples that are legal grids, and how far many samples of one puzzle are from its posterior."""
     exact = cast(ExactPosterior, predictors["exact"])
     entropies = entropy_bits(exact.marginals(cells, hidden)).sum(axis=(1, 2))
     one = int(np.abs(entropies - OPEN_PUZZLE_BITS).argmin())
     for name, predictor in predictors.items():
         if name == "uncalibrated":
             continue
-        drawn = _draw(predictor, cells, hidden, 1, seed)
-        scores[name]["legal_samples"] = scoring.legal_fraction(drawn, cells, hidden, prior)
+        samples = _sample(predictor, cells, hidden, 1, seed)
+        scores[name]["legal_samples"] = scoring.legal_fraction(samples, cells, hidden, prior)
         if name == "model":
             slowly = filling.sample(predictor, Puzzles(cells, hidden), 1, seed, ONE_AT_A_TIME).cells
             scores[name]["legal_one_at_a_time"] = scoring.legal_fraction(slowly, cells, hidden, prior)
-        many = _draw(predictor, cells[one : one + 1], hidden[one : one + 1], OPEN_PUZZLE_SAMPLES, seed)[0]
+        many = _sample(predictor, cells[one : one + 1], hidden[one : one + 1], OPEN_PUZZLE_SAMPLES, seed)[0]
         scores[name]["total_variation"] = scoring.total_variation(many, exact, cells[one], hidden[one])
 
 
-def _draw(predictor: Predictor, cells: Cells, hidden: Hidden, n: int, seed: int) -> Samples:
-    """Joint draws: by a predictor's own method if it has one, or by the default decoder."""
-    if isinstance(predictor, Sampler):
+def _sample(predictor: Predictor, cells: Cells, hidden: Hidden, n: int, seed: int) -> Samples:
+    """Joint samples: by a predictor's own method if it has one, otherwise by the default decoder."""
+    if isinstance(predictor, _Sampler):
         return predictor.sample(cells, hidden, n, np.random.default_rng(seed))
     return filling.sample(predictor, Puzzles(cells, hidden), n, seed).cells
+
+
+def print_scores(report: ScoreReport) -> None:
+    """Print a table: a line for each score, a column for each predictor.
+
+    Parameters
+    ----------
+    report
+        What `score` returns.
+
+    Examples
+    --------
+    >>> scores = {"model": {"error": 0.25}, "exact": {"error": 0.125}}
+    >>> print_scores({"grids": 8, "hidden_fraction": 0.5, "scores": scores})
+            8 grids, 50% of the cells hidden
+    ...
+      share of cells wrong   0.2500   0.1250
+    """
+    scores = cast(dict[str, dict[str, float]], report["scores"])
+    table = Table(title=f"{report['grids']} grids, {report['hidden_fraction']:.0%} of the cells hidden", box=box.SIMPLE)
+    table.add_column("")
+    for name in scores:
+        table.add_column(name, justify="right")
+    for key in dict.fromkeys(key for of_one in scores.values() for key in of_one):
+        figures = (f"{of_one[key]:.4f}" if key in of_one else "" for of_one in scores.values())
+        table.add_row(LABELS.get(key, key.replace("_", " ")), *figures)
+    Console().print(table)

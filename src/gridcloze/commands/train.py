@@ -3,26 +3,68 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypedDict, cast
 
 from .. import checkpoint
 from ..files import maps
 from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
 from ..files.paths import check_writable
-from ..learning import Learnable
+from ..learning import Learnable, learn
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
+from ..training import Budget, Progress
 from ..words import InputError, about
-from .shared import Report, display
+from .shared import TrainingRecord, display
 
-if TYPE_CHECKING:
-    import gridcloze.training
+
+class TrainReport(TypedDict):
+    """What `gridcloze train` wrote.
+
+    Attributes
+    ----------
+    path
+        The model file.
+    model
+        Hash of the model: SHA-256, in hexadecimal digits.
+    training
+        Record of the training.
+
+    Examples
+    --------
+    >>> sorted(TrainReport.__required_keys__)
+    ['model', 'path', 'training']
+    """
+
+    path: str
+    model: str
+    training: TrainingRecord
 
 
 @dataclass(frozen=True)
 class Source:
-    """Example grids: files of them, or big ones of which windows of some side are the examples."""
+    """Where example grids come from.
+
+    Parameters
+    ----------
+    path
+        A folder of grids, a stack in an array file, or with `windows` one or more big grids.
+    windows
+        Side of the windows in cells; None to learn from whole grids.
+    symmetries
+        Symmetries under which grids are equally likely: "none", "mirrors" or "all".
+    palette
+        A palette file with names, colours, characters and raster values of symbols; by default the symbols are those
+        found in the examples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.save("grids.npy", np.zeros((3, 4, 5), dtype=int))
+    >>> examples, scale, resolution = Source(Path("grids.npy")).read()
+    >>> examples.height, examples.width
+    (4, 5)
+    """
 
     path: Path
     windows: int | None = None
@@ -30,16 +72,31 @@ class Source:
     palette: Path | None = None
 
     def read(self) -> tuple[Learnable, int, maps.Resolution | None]:
-        """What to learn from, the scale it is drawn at, and the size of its pixels if that is known. InputError."""
+        """Read the examples.
+
+        Returns
+        -------
+        examples : Learnable
+            What a model can learn from.
+        scale : int
+            Side of a cell in pixels; 1 if the examples are no pictures.
+        resolution : Resolution or None
+            Size of a pixel of a map.
+
+        Raises
+        ------
+        InputError
+            If the examples cannot be read, or are a map although no `windows` are given.
+        """
         palette, is_map = read_palette(self.palette) if self.palette else None, maps.is_map(self.path)
         if self.windows is None and is_map:
-            raise InputError(f"{self.path}: of a map windows are learned: say how large they are (--windows 64)")
+            raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")
         if self.windows is None:
             cells, palette, scale = read_examples(self.path, palette)
             return Examples(cells, palette, self.symmetries), scale, None
         if is_map:
-            found = maps.read_map(self.path, palette)
-            images, palette, scale, resolution = [found.cells], found.palette, 1, found.resolution
+            map_cells = maps.read_map(self.path, palette)
+            images, palette, scale, resolution = [map_cells.cells], map_cells.palette, 1, map_cells.resolution
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None
         with about(self.path):
@@ -49,43 +106,114 @@ class Source:
 def train(
     source: Source,
     out: Path,
-    budget: "gridcloze.training.Budget",
+    budget: Budget,
     seed: int,
     depth: int | None = None,
     resume: bool = False,
-) -> Report:
-    """Train a model on example grids and write it to one file."""
+) -> TrainReport:
+    """Train a model on example grids and write it to one file.
+
+    Parameters
+    ----------
+    source
+        The examples.
+    out
+        The model file to write.
+    budget
+        Length of the training.
+    seed
+        Seed of the random numbers.
+    depth
+        Number of layers; by default that of `BertConfig`.
+    resume
+        Whether to continue an interrupted training of the same examples and options, whose state lies next to `out`.
+
+    Returns
+    -------
+    TrainReport
+        What was written, and the record of the training.
+
+    Raises
+    ------
+    InputError
+        If the examples cannot be read, `out` cannot be written, or the state to resume is that of another training.
+
+    Examples
+    --------
+    >>> from gridcloze import priors
+    >>> from gridcloze.commands.toy import toy
+    >>> from gridcloze.training import Budget
+    >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
+    >>> report = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
+    >>> training = report["training"]
+    >>> training["grids"], training["steps"], training["interrupted"]
+    (20, 1, False)
+    """
     check_writable(out)
     examples, scale, resolution = source.read()
     more_record = {} if resolution is None else {"resolution": list(resolution)}
-    predictor = learned(examples, out, budget, seed, depth, scale, resume, lambda: more_record)
-    return {"model": str(out), "hash": checkpoint.save(out, predictor), **predictor.header.training}
+    predictor = learn_with_progress(examples, out, budget, seed, depth, scale, resume, lambda: more_record)
+    model_hash = checkpoint.save(out, predictor)
+    return {"path": str(out), "model": model_hash, "training": cast(TrainingRecord, predictor.header.training)}
 
 
-def learned(
+def learn_with_progress(
     examples: Learnable,
     out: Path,
-    budget: "gridcloze.training.Budget",
+    budget: Budget,
     seed: int = 0,
     depth: int | None = None,
     scale: int = 1,
     resume: bool = False,
     more_record: Callable[[], Mapping[str, Any]] = dict,
 ) -> checkpoint.TrainedPredictor:
-    """A model for the file `out`, beside which the state of a stopped training is kept; shows how far it is."""
-    from ..learning import learn  # loads torch, as nothing else does here
+    """Train a model and show the progress on stderr; writes no model file.
 
+    Parameters
+    ----------
+    examples
+        What to learn from.
+    out
+        The model file it will be; the state of the training is kept next to it, in a file that ends in .resume.
+    budget
+        Length of the training.
+    seed
+        Seed of the random numbers.
+    depth
+        Number of layers; by default that of `BertConfig`.
+    scale
+        Side of a cell of the examples in pixels.
+    resume
+        Whether to continue from the state next to `out`.
+    more_record
+        Called when the training is over: further entries for its record.
+
+    Returns
+    -------
+    TrainedPredictor
+        The trained and calibrated model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.files.palettes import Palette
+    >>> from gridcloze.priors import Examples
+    >>> from gridcloze.training import Budget
+    >>> examples = Examples(np.zeros((20, 3, 3), dtype=int), Palette.default(2))
+    >>> learn_with_progress(examples, Path("model.safetensors"), Budget(steps=1), depth=1).size
+    (3, 3)
+    """
     state_path = out.with_name(f"{out.name}.resume")
     with display("training") as show:
 
-        def report(progress: "gridcloze.training.Progress") -> None:
+        def report(progress: Progress) -> None:
             show(progress.share, _news(progress))
 
         return learn(examples, budget, seed, depth, scale, report, state_path, resume, more_record)
 
 
-def _news(progress: "gridcloze.training.Progress") -> str:
+def _news(progress: Progress) -> str:
     return (
-        f"loss {progress.bits_per_hidden_cell:.3f} bits, held out {progress.held_out_bits_per_hidden_cell:.3f}, "
+        f"loss {progress.bits_per_hidden_cell:.3f} bits, held-out {progress.held_out_bits_per_hidden_cell:.3f}, "
         f"{progress.grids_per_second:.0f} grids/s"
     )
