@@ -167,8 +167,8 @@ def reveal() -> Iterable[Table]:
 # Numbers
 
 
-def values() -> dict[str, str]:
-    """What the text says, by name."""
+def texts() -> dict[str, str]:
+    """The numbers and tables of the text, by name."""
     return {**of_comparison(saved("why-compare")), **of_influence(saved("why-influence")), **of_the_rest()}
 
 
