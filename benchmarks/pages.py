@@ -39,15 +39,15 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
     >>> fill("<<error>> of all cells", {"error": "4.3%"})
     '4.3% of all cells'
     """
-    found, unknown = {}, []
+    replacements, unknown = {}, []
     for name in sorted(set(PLACE.findall(template))):
         try:
-            found[name] = texts[name]
+            replacements[name] = texts[name]
         except KeyError:
             unknown.append(name)
     if unknown:
         raise InputError(f"no text and no figure has the name {', '.join(unknown)}")
-    return PLACE.sub(lambda place: found[place[1]], template)
+    return PLACE.sub(lambda place: replacements[place[1]], template)
 
 
 class Texts(dict[str, str]):

@@ -64,8 +64,8 @@ def texts() -> dict[str, str]:
 
 def of_toys() -> dict[str, str]:
     checks = [result("trust-check")[f"{flips} flipped"] for flips in (1, 2, 3)]
-    found = result("decoders")["decoders"]
-    reference = found["one random cell"]["total_variation"]
+    measured = result("decoders")["decoders"]
+    reference = measured["one random cell"]["total_variation"]
     rows = [
         [
             f"**{name}**" if name == decoders.DEFAULT else name.replace("draws", "samples"),
@@ -75,7 +75,7 @@ def of_toys() -> dict[str, str]:
             f"{row['total_variation']:.3f}",
             f"{row['total_variation'] / reference:.2f}",
         ]
-        for name, row in found.items()
+        for name, row in measured.items()
     ]
     titles = ["decoder", "passes, mean", "95th percentile", "legal", "TV", "TV ÷ one random cell"]
     return {
@@ -226,11 +226,11 @@ def samples(every: Mapping[str, Figures]) -> str:
     return table(["", *TITLES_OF_SAMPLES], rows)
 
 
-def calibration_by_class(found: Figures) -> str:
+def calibration_by_class(measured: Figures) -> str:
     """Calibration error of each class of land cover, by condition."""
     codes = landcover.data.landcover()["codes"]
     rows = [
-        [str(code), *(f"{found[at]['by_class'][symbol]:.4f}" for at in landcover.CONDITIONS)]
+        [str(code), *(f"{measured[at]['by_class'][symbol]:.4f}" for at in landcover.CONDITIONS)]
         for symbol, code in enumerate(codes)
     ]
     return table(["NLCD class", *map(_condition, landcover.CONDITIONS)], rows)
@@ -238,13 +238,13 @@ def calibration_by_class(found: Figures) -> str:
 
 def scale() -> str:
     """Seconds and memory of filling one map, by its size and with or without a sample."""
-    found = result("scale-sizes")
-    sides = [side for side in found["fill"] if side != "exponent"]
+    measured = result("scale-sizes")
+    sides = [side for side in measured["fill"] if side != "exponent"]
     rows = [
-        [f"{side}²", *(number(found[way][side][key]) for way in DRAWS for key in ("seconds", "peak_MiB"))]
+        [f"{side}²", *(number(measured[way][side][key]) for way in DRAWS for key in ("seconds", "peak_MiB"))]
         for side in sides
     ]
-    rows.append(["power", *(text for way in DRAWS for text in (f"{found[way]['exponent']:.2f}", ""))])
+    rows.append(["power", *(text for way in DRAWS for text in (f"{measured[way]['exponent']:.2f}", ""))])
     ways = [way.replace("draw", "sample") for way in DRAWS]
     return table(["cells", *(f"{way}, {what}" for way in ways for what in ("seconds", "peak MiB"))], rows)
 
@@ -319,8 +319,8 @@ def boards(kind: str) -> str:
     """Shares of puzzles that are solved, and passes."""
     defaults = result(f"sudoku-{kind}")
     rows = [
-        [f"{order}, one cell a pass", *_solved(found), f"{sudoku.PUBLISHED[order]:.1%}"]
-        for order, found in results(f"sudoku-{kind}", sudoku.PUBLISHED).items()
+        [f"{order}, one cell a pass", *_solved(measured), f"{sudoku.PUBLISHED[order]:.1%}"]
+        for order, measured in results(f"sudoku-{kind}", sudoku.PUBLISHED).items()
     ]
     rows += [[f"{name} budget", *_solved(defaults[key]), "–"] for name, key in BUDGETS.items()]
     rows.append(["`gridcloze fill`", f"{defaults['command']['solved']:.1%}", "–", "–", "–"])
