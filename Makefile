@@ -1,22 +1,22 @@
-# `make demo` and `make test` need Python 3.11 or newer and nothing else; each makes its own virtual environment.
+# `make demo` and `make test` need only Python 3.11 or newer; they create their own virtual environment.
 PYTHON ?= python3
 BIN := .venv/bin
 PLAIN := .venv/plain
 KATEX_VERSION := 0.19.1
 KATEX := .venv/katex/$(KATEX_VERSION)
 
-.PHONY: demo test test-all plain lint bench bench-full reference article katex clean
+.PHONY: demo test test-all plain lint bench bench-full docs article katex clean
 
-demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact answer
+demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact posterior
 	$(BIN)/gridcloze demo -o demo
 
-test: .venv/installed  ## the quick tests, a process a core
+test: .venv/installed  ## the quick tests, one process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal -m "not slow"
 
 test-all: test  ## all tests
 	$(BIN)/pytest -m slow
 
-plain: .venv/installed  ## a plain install, without the extras, fills with an exported model
+plain: .venv/installed  ## check that a plain install, without extras, fills with an exported model
 	$(PYTHON) -m venv --clear $(PLAIN)
 	$(PLAIN)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt .
 	$(BIN)/gridcloze toy squares -o $(PLAIN)/toy -n 20
@@ -30,23 +30,25 @@ lint: .venv/installed  ## lint, format check, types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: .venv/bench  ## a short form of the benchmarks, some ten minutes; writes no results
+bench: .venv/bench  ## a short form of the benchmarks: ten minutes, writes no results
 	$(BIN)/gridcloze compare --quick -o build/comparison
 	for task in channels landcover digits sudoku; do $(BIN)/python benchmarks/$$task.py --quick || exit; done
 
-bench-full: .venv/bench  ## the figures of README and docs, one after the other, resumable: some ten hours
+bench-full: .venv/bench  ## measure every figure of README and docs again, resumable: ten hours
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
 	for task in trust speed why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
 	$(BIN)/python benchmarks/any_grid.py
+	$(BIN)/python benchmarks/pages.py
 
-reference: .venv/installed  ## docs/options.md and docs/json.md from the program
+docs: .venv/installed  ## write README.md, docs and models/README.md from templates, results and the program
+	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/reference.py
 
-article: .venv/installed katex  ## docs/article from saved results, and build/article/index.html
+article: .venv/installed katex  ## draw the pictures of docs/article, and write build/article/index.html
 	$(BIN)/python benchmarks/article.py
 
-katex: $(KATEX)  ## what sets the formulas of the article, and of its tests; needs npm
+katex: $(KATEX)  ## install KaTeX, which sets the formulas of the article; needs npm
 
 clean:
 	rm -rf .venv build demo

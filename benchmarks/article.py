@@ -1,12 +1,11 @@
-"""The article: `make article` draws its figures, writes docs/article/index.md and renders build/article/index.html.
+"""The article: `make article` draws its figures and renders docs/article/index.md as build/article/index.html.
 
-The text is benchmarks/article.md, with values of saved results written as <<name>>. docs/article is a leaf bundle for
-Hugo with the theme PaperMod; build/article shows the same without Hugo and without a network. An image alone in a
-paragraph is a figure with its title as caption; linked to an .mp4 it is a film, and the image what stands for it; where
-`name-dark.svg` lies beside `name.svg`, a dark page shows that.
+`make docs` writes the text from benchmarks/pages/article.md. docs/article is a leaf bundle for Hugo with the theme
+PaperMod; build/article shows the same without Hugo and without a network. An image that is alone in its paragraph is a
+figure with its title as caption; if it links to an .mp4 it is a film, with the image as poster. Dark pages show
+`name-dark.svg` instead of `name.svg` if it exists.
 """
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -21,35 +20,28 @@ from mdit_py_plugins.anchors import anchors_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 
-from figures import draw, values
+import pages
+from figures import draw
 from gridcloze.files.paths import atomic_write
 from gridcloze.words import InputError
 
 HERE = Path(__file__).parent
-TEMPLATE, PAGE, STYLE = HERE / "article.md", HERE / "article.html", HERE / "article.css"
+PAGE, STYLE = HERE / "article.html", HERE / "article.css"
 ARTICLE = HERE.parent / "docs" / "article"
 BUILT = HERE.parent / "build" / "article"
 KATEX = HERE.parent / ".venv" / "katex" / "node_modules" / "katex" / "dist"
 KATEX_FILES = ("katex.min.css", "katex.min.js", "fonts/*.woff2")
-VALUE = re.compile(r"<<([\w.\-]+)>>")
 TEXT = "index.md"
 IN_CONTENTS = ("h2", "h3")
-
-
-def with_values(template: str, known: Mapping[str, str]) -> str:
-    """The template with its values; InputError that names those which nothing gives."""
-    if unknown := sorted(set(VALUE.findall(template)) - set(known)):
-        raise InputError(f"nothing gives the value of {', '.join(unknown)}")
-    return VALUE.sub(lambda found: known[found[1]], template)
 
 
 # From Markdown to a page
 
 
 def render(source: Path, out: Path, katex: Path) -> None:
-    """Writes the bundle `source` into the folder `out` as index.html, with all that it shows and KaTeX beside it."""
+    """Write the bundle `source` into the folder `out` as index.html, with its images and films and with KaTeX."""
     if not (katex / KATEX_FILES[0]).exists():
-        raise InputError(f"{katex}: KaTeX is not there; `make article` installs it")
+        raise InputError(f"{katex}: KaTeX is not installed; `make article` installs it")
     page = page_of((source / TEXT).read_text(encoding="utf-8"), source)
     copy_files(source, "*", out)
     for pattern in KATEX_FILES:
@@ -74,7 +66,7 @@ def page_of(text: str, folder: Path) -> str:
     matter = front_matter(tokens)
     contents = contents_of(tokens, parser) if matter.get("ShowToc") else ""
     mark_figures(tokens)
-    return with_values(
+    return pages.fill(
         PAGE.read_text(encoding="utf-8"),
         {
             "title": escape(matter["title"]),
@@ -93,7 +85,7 @@ def markdown() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False)
     parser.use(anchors_plugin, min_level=2, max_level=3, permalink=True, permalinkSymbol="#")
     parser.add_render_rule("image", render_image)
-    parser.add_render_rule("table_open", lambda *_: '<div class="table">\n<table>\n')  # it scrolls, not the page
+    parser.add_render_rule("table_open", lambda *_: '<div class="table">\n<table>\n')  # the table scrolls, not the page
     parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
     return parser
 
@@ -105,12 +97,12 @@ def render_image(renderer: Any, tokens: Sequence[Token], index: int, options: An
 def front_matter(tokens: Sequence[Token]) -> dict[str, Any]:
     found = [yaml.safe_load(token.content) for token in tokens if token.type == "front_matter"]
     if not found or not {"title", "date"} <= set(found[0]):
-        raise InputError("an article starts with its title and date between two lines of ---")
+        raise InputError("an article must start with its title and date between two lines of ---")
     return found[0]
 
 
 def contents_of(tokens: Sequence[Token], parser: MarkdownIt) -> str:
-    """A list of the headings, whose texts and anchors are those of the page."""
+    """A list of the headings, with their texts and anchors on the page."""
     entries = [
         f'<li class="{heading.tag}"><a href="#{heading.attrs["id"]}">{parser.renderInline(inline.content)}</a></li>'
         for heading, inline in pairwise(tokens)
@@ -132,7 +124,7 @@ def cover_of(cover: Mapping[str, str], folder: Path) -> str:
 
 
 def mark_figures(tokens: Sequence[Token]) -> None:
-    """Makes a figure with a caption of each paragraph that is one image, or one image that links to a film."""
+    """Turn each paragraph that is one image, or one image that links to a film, into a figure with a caption."""
     for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if opening.type == "paragraph_open" and not opening.hidden and (shown := figure(inline.children or [])):
             opening.tag = closing.tag = "figure"
@@ -140,7 +132,7 @@ def mark_figures(tokens: Sequence[Token]) -> None:
 
 
 def figure(children: Sequence[Token]) -> list[Token]:
-    """What the figure consists of; nothing if it is none."""
+    """The parts of the figure that a paragraph is; none if it is not a figure."""
     kinds = [child.type for child in children]
     if kinds == ["image"]:
         return [children[0], html(caption_of(children[0]))]
@@ -161,7 +153,7 @@ def film(name: str, image: Token) -> str:
 
 
 def picture(name: str, alternative: str, folder: Path) -> str:
-    """An image, and where there is one the variant of it for dark pages."""
+    """An image, with its variant for dark pages if there is one."""
     shown = f'<img src="{escape(name)}" alt="{escape(alternative)}" loading="lazy">'
     path = Path(name)
     dark = path.with_name(f"{path.stem}-dark{path.suffix}")
@@ -181,10 +173,8 @@ def caption(text: str) -> str:
 
 def main() -> None:
     draw(ARTICLE)
-    text = with_values(TEMPLATE.read_text(encoding="utf-8"), values())
-    with atomic_write(ARTICLE / TEXT) as partial:
-        partial.write_text(text, encoding="utf-8")
-    shutil.rmtree(BUILT, ignore_errors=True)  # what an earlier article showed
+    pages.write()
+    shutil.rmtree(BUILT, ignore_errors=True)  # what an earlier article had
     render(ARTICLE, BUILT, KATEX)
     print(BUILT / "index.html")
 

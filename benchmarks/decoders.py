@@ -1,7 +1,8 @@
-"""Passes against truth for every decoder, on squares: `python benchmarks/decoders.py MODEL` writes docs/decoders.md.
+"""Forward passes against accuracy for every decoder, on squares: `python benchmarks/decoders.py MODEL`.
 
-Of fresh puzzles of the test law every decoder draws each once (passes, legal share), and a few, whose exact joint law
-has an entropy of 2 to 6 bits, many times (total variation from that law, beside that of as many exact draws).
+Each decoder draws one sample of every puzzle of the evaluation mixture (passes, legal share), and many samples of a few
+puzzles whose exact joint posterior has an entropy of 2 to 6 bits (total variation from it, and that of as many exact
+samples). The result is benchmarks/results/decoders.json; `make docs` writes docs/decoders.md from it.
 """
 
 import argparse
@@ -25,37 +26,36 @@ from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 
 SEED = 2000
-GRIDS, OPEN_PUZZLES, DRAWS = 1000, 10, 500
-OPEN_BITS = (2.0, 6.0)
+GRIDS, UNCERTAIN_PUZZLES, SAMPLES = 1000, 10, 500
+UNCERTAIN_BITS = (2.0, 6.0)
 BUDGETS = (0.01, 0.05, 0.1, 0.3, 1.0, 3.0)
-PAGE = Path(__file__).parent.parent / "docs" / "decoders.md"
+DEFAULT = f"{DEFAULT_DECODER.order}, {DEFAULT_DECODER.budget_bits:g} bits"  # its name in the table
 
 
 def decoders() -> dict[str, Decoder]:
-    """By the name that the table shows."""
+    """The decoders to compare, by their names in the table."""
     named = {"one random cell": ONE_AT_A_TIME}
     for order in ORDERS:
         named |= {f"{order}, {budget:g} bits": Decoder(order, budget) for budget in BUDGETS}
-    named |= {f"uncertain, 0.1 bits, {n} at once": Decoder("uncertain", 0.1, n) for n in (2, 4, 8)}
     return named | {"one cell, most certain first": Decoder("certain", None)}
 
 
-def open_puzzles(exact: ExactPosterior, cells: Cells, hidden: Hidden) -> np.ndarray:
-    """The first puzzles whose exact joint law has an entropy within OPEN_BITS, estimated from draws."""
-    found = []
+def uncertain_puzzles(exact: ExactPosterior, cells: Cells, hidden: Hidden) -> np.ndarray:
+    """The first puzzles whose exact joint posterior has an entropy within UNCERTAIN_BITS, estimated from samples."""
+    chosen: list[int] = []
     for number in range(len(cells)):
         grid, grid_hidden = cells[[number]], hidden[[number]]
-        drawn = exact.sample(grid, grid_hidden, 100, np.random.default_rng(SEED))[0]
-        bits = -exact.log_prob_bits(drawn, np.repeat(grid_hidden, 100, axis=0)).mean()
-        if OPEN_BITS[0] <= bits <= OPEN_BITS[1]:
-            found.append(number)
-        if len(found) == OPEN_PUZZLES:
+        samples = exact.sample(grid, grid_hidden, 100, np.random.default_rng(SEED))[0]
+        bits = -exact.log_prob_bits(samples, np.repeat(grid_hidden, 100, axis=0)).mean()
+        if UNCERTAIN_BITS[0] <= bits <= UNCERTAIN_BITS[1]:
+            chosen.append(number)
+        if len(chosen) == UNCERTAIN_PUZZLES:
             break
-    return np.array(found)
+    return np.array(chosen)
 
 
 class Measure:
-    """What is asked of every decoder."""
+    """Measures decoders on the same puzzles."""
 
     def __init__(self, predictor: Predictor):
         self.predictor, self.prior = predictor, squares(16, 16)
@@ -63,12 +63,12 @@ class Measure:
         generator = np.random.default_rng(SEED)
         self.cells = self.prior.sample(GRIDS, generator)
         self.hidden = evaluation_hiding(self.cells.shape, generator)
-        self.chosen = open_puzzles(self.exact, self.cells, self.hidden)
+        self.chosen = uncertain_puzzles(self.exact, self.cells, self.hidden)
 
     def figures(self, decoder: Decoder | None) -> dict[str, float]:
-        """Of the exact answer's own draws where the decoder is None."""
+        """The figures of a decoder, or of the exact posterior's own samples if it is None."""
         once, passes = self.draw(decoder, np.arange(GRIDS), 1)
-        many, _ = self.draw(decoder, self.chosen, DRAWS)
+        many, _ = self.draw(decoder, self.chosen, SAMPLES)
         distances = [
             scoring.total_variation(some, self.exact, self.cells[number], self.hidden[number])
             for some, number in zip(many, self.chosen, strict=True)
@@ -88,36 +88,8 @@ class Measure:
         return fills.cells, fills.passes
 
 
-def page(result: dict) -> str:
-    """The table in Markdown, with what it is."""
-    reference = result["decoders"]["one random cell"]["total_variation"]
-    default = f"{DEFAULT_DECODER.order}, {DEFAULT_DECODER.budget_bits:g} bits"
-    lines = [
-        "# Decoders: passes against truth",
-        "",
-        f"Written by `python benchmarks/decoders.py MODEL` (commit {result['commit']}) with the model of",
-        "`python benchmarks/toys.py squares`, seed 0: squares 16×16, trained for 5 minutes. An order says which hidden",
-        "cells come first; a pass also reveals the cells of least entropy that have together at most the budget.",
-        "*Passes* and *legal* (members of the prior that agree with the visible cells) are over",
-        f"{GRIDS} puzzles of the test law, one draw each (legal: ±0.7 %); *TV* is the total variation of {DRAWS} draws",
-        f"from the exact joint law, mean of {result['open_puzzles']} puzzles whose law has an entropy of",
-        f"{OPEN_BITS[0]:g} to {OPEN_BITS[1]:g} bits; the last column compares it with one random cell a pass.",
-        f"The default is “{default}”.",
-        "",
-        "| decoder | passes, mean | 95th percentile | legal | TV | TV ÷ one random cell |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, row in result["decoders"].items():
-        shown = f"**{name}**" if name == default else name
-        lines.append(
-            f"| {shown} | {row['passes']:.1f} | {row['passes_95th_percentile']:.0f} | {row['legal']:.1%} | "
-            f"{row['total_variation']:.3f} | {row['total_variation'] / reference:.2f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def run(predictor: TrainedPredictor, path: Path) -> None:
-    """Write the figures of every decoder to `path`, but for those that it has of the same model."""
+    """Write the figures of every decoder to `path`, except those it already has of the same model."""
     result = {"model": predictor.header.hash, "seed": SEED, **circumstances(), "decoders": {}}
     if path.is_file() and (before := json.loads(path.read_text()))["model"] == result["model"]:
         result["decoders"] = before["decoders"]
@@ -132,13 +104,9 @@ def run(predictor: TrainedPredictor, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, nargs="?", help="without it the page is written from the last result")
-    options = parser.parse_args()
-    path = RESULTS / "decoders.json"
-    if options.model:
-        keep_freed_memory()  # as the commands do
-        run(checkpoint.load(options.model), path)
-    PAGE.write_text(page(json.loads(path.read_text())))
+    parser.add_argument("model", type=Path, help="results/runs/squares-0/model.safetensors, after `toys.py squares`")
+    keep_freed_memory()  # as the commands do
+    run(checkpoint.load(parser.parse_args().model), RESULTS / "decoders.json")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the article shows and says in numbers, all of it from the saved results of `why.py`."""
+"""The pictures, films and numbers of the article, all from the saved results of `why.py`."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ PALETTE = Palette.default(2)
 PRIOR = squares(16, 16)
 BERT = BertConfig(16, 16, 2)
 N_SAMPLES = 6
-WINDOWS = (1, 3, 6, 15)  # radius of each that is shown
+WINDOWS = (1, 3, 6, 15)  # radii of those in the picture
 FRAMES_PER_SECOND = {"training": 12.0, "reveal": 1.5}
 
 
@@ -41,8 +41,8 @@ def integers(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def floats(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Probabilities, NaN where there is no question."""
+def at_hidden(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Probabilities, NaN at cells that are not hidden."""
     return np.where(where, values.astype(float), np.nan)
 
 
@@ -50,7 +50,7 @@ def floats(values: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def draw(folder: Path) -> None:
-    """Every picture and film of the article, light and, where it is a picture, dark too."""
+    """Write every picture and film of the article; pictures in a light and a dark version."""
     priors, tables = saved("why-compare")["priors"], panels()
     for dark in (False, True):
         ending = "-dark" * dark
@@ -70,17 +70,21 @@ def draw(folder: Path) -> None:
 
 
 def draw_explanation(folder: Path, name: str, dark: bool) -> None:
-    """Why one cell has its law: influence of model and exact answer, the head that is best over all, and all heads."""
-    found = {key.removeprefix(f"{name}_"): value for key, value in arrays("influence").items() if key.startswith(name)}
-    cells, ending = integers(found["cells"]), "-dark" * dark
-    row, column = found["target"].tolist()
-    said = {
-        who: explaining.Explanation(*(found[f"{who}_{what}"].astype(float) for what in ("marginals", "hide", "flip")))
+    """Draw why one cell has its probabilities: influence, predicted and exact, and attention of the heads."""
+    saved_arrays = {
+        key.removeprefix(f"{name}_"): value for key, value in arrays("influence").items() if key.startswith(name)
+    }
+    cells, ending = integers(saved_arrays["cells"]), "-dark" * dark
+    row, column = saved_arrays["target"].tolist()
+    explanations = {
+        who: explaining.Explanation(
+            *(saved_arrays[f"{who}_{what}"].astype(float) for what in ("marginals", "hide", "flip"))
+        )
         for who in ("model", "exact")
     }
-    attention, correlations = found["attention"].astype(float), found["correlations"]
+    attention, correlations = saved_arrays["attention"].astype(float), saved_arrays["correlations"]
     path, over_all = folder / f"explanation-{name}{ending}.png", np.array(saved("why-influence")[name]["heads"])
-    write_explanation(path, cells, (row, column), said, attention, over_all, PALETTE, dark)
+    write_explanation(path, cells, (row, column), explanations, attention, over_all, PALETTE, dark)
     path = folder / f"heads-{name}{ending}.png"
     write_heads(path, attention, cells, (row, column), correlations, PALETTE, dark)
 
@@ -89,7 +93,7 @@ Table = tuple[list[str], list[str], list[list[np.ndarray]]]  # titles, names of 
 
 
 def panels() -> dict[str, Table]:
-    """The pictures that are tables of grids."""
+    """The pictures that are tables of grids, by name."""
     of_training, of_digits = arrays("training"), arrays("digits")
     return {
         "cover": ([""] * 4, [""], [samples(4)]),
@@ -105,104 +109,105 @@ def samples(n: int, seed: int = 0) -> list[np.ndarray]:
     return list(PRIOR.sample(n, np.random.default_rng(seed)))
 
 
-def puzzles(found: dict[str, np.ndarray], name: str) -> Table:
-    cells = integers(found[f"{name}_cells"])
+def puzzles(result: dict[str, np.ndarray], name: str) -> Table:
+    cells = integers(result[f"{name}_cells"])
     return [str(number + 1) for number in range(len(cells))], [""], [list(cells)]
 
 
-def answers(found: dict[str, np.ndarray], name: str) -> Table:
-    cells, hidden = integers(found[f"{name}_cells"]), found[f"{name}_cells"] == HIDDEN
-    model, exact = (floats(values, hidden) for values in (found[f"{name}_white"][-1], found[f"{name}_exact"]))
-    rows = {"puzzle": cells, "white: model": model, "white: exact": exact, "truth": integers(found[f"{name}_truth"])}
+def answers(result: dict[str, np.ndarray], name: str) -> Table:
+    cells, hidden = integers(result[f"{name}_cells"]), result[f"{name}_cells"] == HIDDEN
+    model, exact = (at_hidden(values, hidden) for values in (result[f"{name}_white"][-1], result[f"{name}_exact"]))
+    rows = {"puzzle": cells, "white: model": model, "white: exact": exact, "truth": integers(result[f"{name}_truth"])}
     titles = [str(number + 1) for number in range(len(cells))]
     return titles, list(rows), [list(values) for values in rows.values()]
 
 
-def digits(found: dict[str, np.ndarray]) -> Table:
-    cells = integers(found["cells"])
+def digits(result: dict[str, np.ndarray]) -> Table:
+    cells = integers(result["cells"])
     rows = {
         "puzzle": cells,
-        "white: model": floats(found["white"], cells == HIDDEN),
-        "fill": integers(found["fill"]),
-        "truth": integers(found["truth"]),
+        "white: model": at_hidden(result["white"], cells == HIDDEN),
+        "fill": integers(result["fill"]),
+        "truth": integers(result["truth"]),
     }
     return [""] * len(cells), list(rows), [list(values) for values in rows.values()]
 
 
 def windows() -> Table:
-    """What windows of growing size show of a puzzle, and what Bayes' rule makes of it."""
+    """Windows of growing size on one puzzle, and the exact probability that follows from each."""
     truth, hidden, (row, column) = far_puzzle()
     rows, columns = np.indices(truth.shape)
     distance = np.maximum(np.abs(rows - row), np.abs(columns - column))
-    titles, seen = [], []
+    titles, panels = [], []
     for radius in WINDOWS:
-        law = WindowLimited(posterior(PRIOR), radius).marginals(truth[None], hidden[None])[0, row, column]
+        bound = WindowLimited(posterior(PRIOR), radius)
+        white = bound.marginals(truth[None], hidden[None])[0, row, column, 1]
         whole = radius >= max(truth.shape) - 1
         name = "whole grid" if whole else f"{2 * radius + 1}×{2 * radius + 1}"
-        titles.append(f"{name}: {law[1]:.2f}")
-        seen.append(np.where(hidden | (distance > radius), HIDDEN, truth))
-    return titles, [""], [seen]
+        titles.append(f"{name}: {white:.2f}")
+        panels.append(np.where(hidden | (distance > radius), HIDDEN, truth))
+    return titles, [""], [panels]
 
 
 def training(name: str) -> Iterable[Table]:
-    """What is said of the puzzles as the training goes on."""
-    found = arrays("training")
-    cells = integers(found[f"{name}_cells"])
-    exact = floats(found[f"{name}_exact"], cells == HIDDEN)
-    for seconds, white in zip(found[f"{name}_seconds"], found[f"{name}_white"], strict=True):
-        model = floats(white, cells == HIDDEN)
+    """The frames of a training: what is predicted for the puzzles as it goes on."""
+    result = arrays("training")
+    cells = integers(result[f"{name}_cells"])
+    exact = at_hidden(result[f"{name}_exact"], cells == HIDDEN)
+    for seconds, white in zip(result[f"{name}_seconds"], result[f"{name}_white"], strict=True):
+        model = at_hidden(white, cells == HIDDEN)
         time = f"after {seconds:.0f} s" if seconds >= 10 else f"after {seconds:.1f} s"
         yield [""] * len(cells), ["puzzle", time, "exact"], [list(cells), list(model), list(exact)]
 
 
 def reveal() -> Iterable[Table]:
-    """A fill, a cell at a time."""
-    found = arrays("reveal")
-    for cells, white, exact in zip(*(found[key] for key in ("cells", "white", "exact")), strict=True):
+    """The frames of a fill, one cell at a time."""
+    result = arrays("reveal")
+    for cells, white, exact in zip(*(result[key] for key in ("cells", "white", "exact")), strict=True):
         hidden = cells == HIDDEN
         titles = [f"{int((~hidden).sum())} cells known", "white: model", "white: exact"]
-        yield titles, [""], [[integers(cells), floats(white, hidden), floats(exact, hidden)]]
+        yield titles, [""], [[integers(cells), at_hidden(white, hidden), at_hidden(exact, hidden)]]
 
 
 # Numbers
 
 
-def values() -> dict[str, str]:
-    """What the text says, by name."""
+def texts() -> dict[str, str]:
+    """The numbers and tables of the text, by name."""
     return {**of_comparison(saved("why-compare")), **of_influence(saved("why-influence")), **of_the_rest()}
 
 
-def of_comparison(found: dict[str, Any]) -> dict[str, str]:
-    said: dict[str, str] = {
-        "seconds": f"{60 * found['plan']['minutes']:.0f}",
-        "puzzles": f"{found['plan']['puzzles']:,}",
-        "seeds": str(len(found["plan"]["seeds"])),
-        "bounds": table_of_bounds(found["priors"]),
-        "least.parameters": f"{min(run['parameters'] for run in found['priors']['squares']['runs']):,}",
-        "most.parameters": f"{max(run['parameters'] for run in found['priors']['squares']['runs']):,}",
-        "version": found["version"],
+def of_comparison(result: dict[str, Any]) -> dict[str, str]:
+    texts: dict[str, str] = {
+        "seconds": f"{60 * result['plan']['minutes']:.0f}",
+        "puzzles": f"{result['plan']['puzzles']:,}",
+        "seeds": str(len(result["plan"]["seeds"])),
+        "bounds": table_of_bounds(result["priors"]),
+        "least.parameters": f"{min(run['parameters'] for run in result['priors']['squares']['runs']):,}",
+        "most.parameters": f"{max(run['parameters'] for run in result['priors']['squares']['runs']):,}",
+        "version": result["version"],
     }
-    for prior, of_prior in found["priors"].items():
-        said |= {f"{prior}.enough": str(of_prior["enough"]), f"{prior}.entropy": f"{of_prior['entropy_bits']:.3f}"}
-        said |= {f"{prior}.bound.{2 * r + 1}": f"{bits:.4f}" for r, bits in enumerate(of_prior["bound_bits"])}
-        said[f"{prior}.table"] = table_of_networks(of_prior["runs"])
+    for prior, of_prior in result["priors"].items():
+        texts |= {f"{prior}.enough": str(of_prior["enough"]), f"{prior}.entropy": f"{of_prior['entropy_bits']:.3f}"}
+        texts |= {f"{prior}.bound.{2 * r + 1}": f"{bits:.4f}" for r, bits in enumerate(of_prior["bound_bits"])}
+        texts[f"{prior}.table"] = table_of_networks(of_prior["runs"])
         networks = by_network(of_prior["runs"])
         of_bert = mean(networks["bert"], "excess_bits")
         for network, runs in networks.items():
             excess = mean(runs, "excess_bits")
-            said[f"{prior}.{network}"] = f"{excess:.4f}"
-            said[f"{prior}.{network}.times"] = f"{excess / of_bert:.1f}"
-            said[f"{prior}.{network}.compared"] = "which is less" if excess < of_bert else "which is more"
+            texts[f"{prior}.{network}"] = f"{excess:.4f}"
+            texts[f"{prior}.{network}.times"] = f"{excess / of_bert:.1f}"
+            texts[f"{prior}.{network}.compared"] = "which is less" if excess < of_bert else "which is more"
         windowed = [run for run in of_prior["runs"] if run["bound_bits"] > 1e-6]
         nearest = min(windowed, key=lambda run: run["over_bound_bits"] / max(run["over_bound_error"], 1e-12))
-        said[f"{prior}.nearest"] = (
+        texts[f"{prior}.nearest"] = (
             f"{name_of(nearest['network'])}, {nearest['over_bound_bits']:.4f} ± {nearest['over_bound_error']:.4f} bits"
         )
-    return said
+    return texts
 
 
 def table_of_bounds(priors: dict[str, Any]) -> str:
-    """A line for each receptive field."""
+    """The bound of each receptive field, a line each."""
     lines = [f"| receptive field | {' | '.join(priors)} |", f"|---|{'---|' * len(priors)}"]
     for radius in range(max(len(one["bound_bits"]) for one in priors.values())):
         cells = (f"{one['bound_bits'][radius]:.4f} ± {one['bound_error'][radius]:.4f}" for one in priors.values())
@@ -211,8 +216,8 @@ def table_of_bounds(priors: dict[str, Any]) -> str:
 
 
 def table_of_networks(runs: list[dict[str, Any]]) -> str:
-    """A line for each network, its seeds together."""
-    lines = ["| network | parameters | steps | bound | excess bits | of the seeds | grids right | radius |"]
+    """Figures of each network over its seeds, a line each."""
+    lines = ["| network | parameters | steps | bound | excess bits | range over seeds | grids correct | radius |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     for network, of_network in by_network(runs).items():
         excess = [run["excess_bits"] for run in of_network]
@@ -233,16 +238,16 @@ def mean(runs: list[dict[str, Any]], key: str) -> float:
     return float(np.mean([run[key] for run in runs]))
 
 
-def of_influence(found: dict[str, Any]) -> dict[str, str]:
-    said = {"agreement": table_of_agreement(found)}
+def of_influence(result: dict[str, Any]) -> dict[str, str]:
+    texts = {"agreement": table_of_agreement(result)}
     for prior in ("squares", "mirror"):
-        heads = np.array(found[prior]["heads"])
+        heads = np.array(result[prior]["heads"])
         layer, head = explaining.best_head(heads)
-        said |= {
-            f"{prior}.cells": str(found[prior]["cells"]),
+        texts |= {
+            f"{prior}.cells": str(result[prior]["cells"]),
             f"{prior}.heads": table_of_heads(heads),
             **{
-                f"{prior}.{name}.{measure}": f"{found[prior][who][measure]:.2f}"
+                f"{prior}.{name}.{measure}": f"{result[prior][who][measure]:.2f}"
                 for name, who in (
                     ("model", "model"),
                     ("nearness", "nearness"),
@@ -252,24 +257,24 @@ def of_influence(found: dict[str, Any]) -> dict[str, str]:
                 for measure in MEASURES
             },
         }
-    return said
+    return texts
 
 
-def table_of_agreement(found: dict[str, Any]) -> str:
-    """A line for each that ranks the visible cells, and for each prior three ways to agree."""
+def table_of_agreement(result: dict[str, Any]) -> str:
+    """How well each way to rank visible cells agrees with exact influence: a line each, three measures per prior."""
     priors = ("squares", "mirror")
     titles = [f"{prior}: {measure}" for prior in priors for measure in ("ranks", "linear", "first")]
     lines = [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
-    for title in ("influence on the model", "attention, the best head", "attention, mean of heads", "nearness"):
-        cells = [of_who(found[prior], title)[measure] for prior in priors for measure in MEASURES]
+    for title in ("the model's influence", "attention, the best head", "attention, mean of heads", "nearness"):
+        cells = [of_who(result[prior], title)[measure] for prior in priors for measure in MEASURES]
         lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in cells)} |")
     return "\n".join(lines)
 
 
-def of_who(found: dict[str, Any], title: str) -> dict[str, float]:
-    layer, head = explaining.best_head(np.array(found["heads"]))
-    who = {"influence on the model": "model", "attention, the best head": f"{layer}/{head}"}
-    return found[who.get(title, title.removeprefix("attention, "))]
+def of_who(result: dict[str, Any], title: str) -> dict[str, float]:
+    layer, head = explaining.best_head(np.array(result["heads"]))
+    who = {"the model's influence": "model", "attention, the best head": f"{layer}/{head}"}
+    return result[who.get(title, title.removeprefix("attention, "))]
 
 
 def table_of_heads(heads: np.ndarray) -> str:

@@ -1,6 +1,6 @@
 """Writes docs/options.md and docs/json.md from the program: the options of every command, and the keys of its report.
 
-It stands with the other scripts that write documents. `make reference` runs it, and a test holds that both pages are
+It stands with the other scripts that write documents. `make docs` runs it, and a test holds that both pages are
 current.
 """
 
@@ -22,7 +22,7 @@ from gridcloze.cli import app, root
 OPTIONS_PAGE, JSON_PAGE = DOCS / "options.md", DOCS / "json.md"
 ABOUT_OPTIONS = """# Options of the commands
 
-<!-- written by `make reference` -->
+<!-- written by `make docs` -->
 
 `gridcloze COMMAND --help` shows the same. Bad input ends with exit status 2 and one line on stderr that says what is
 wrong; `check` ends with 1 if a visible cell is implausible given the rest. [json.md](json.md) has the keys of what
@@ -30,7 +30,7 @@ wrong; `check` ends with 1 if a visible cell is implausible given the rest. [jso
 """
 ABOUT_JSON = """# JSON keys of the reports
 
-<!-- written by `make reference` -->
+<!-- written by `make docs` -->
 
 With `--json` a command prints its report on stdout as one JSON value; progress and warnings go to stderr. `fill`
 prints an array with one report for each input file, and writes each report into the folder of the results as well;

@@ -1,18 +1,17 @@
-"""How fast, as ratios of one run: `python benchmarks/speed.py [TASK …]`; needs the extra `bench`.
+"""How fast, as ratios within one run: `python benchmarks/speed.py [TASK …]`; needs the extra `bench`.
 
-step       a training step beside the BERT of transformers and the machine's matrix products, and by its parts
+step       a training step, by its parts, compared with the BERT of transformers and the machine's matrix products
 fill       marginals, single grids and bulk, by torch and by ONNX Runtime, with the model of `toys.py squares`
 start      commands from a cold start
 growth     a training step and a fill against the number of cells, 16² … 128²; draws docs/growth.png
-target     seconds of training to 0.006 excess bits and 99 % of grids right on squares 16×16, three seeds
-reference  the BERT of transformers in a plain loop with AdamW, one token a cell, towards the same target: 36 minutes
+target     seconds of training to 0.006 excess bits and 99% of grids correct on squares 16×16, three seeds
+reference  the BERT of transformers in a plain loop with AdamW, one token per cell, towards that target: 36 minutes
 
-Results are written to benchmarks/results/speed-TASK.json. Run it alone on a machine.
+Results go to benchmarks/results/speed-TASK.json, and `make docs` writes docs/speed.md from them. Run nothing else then.
 """
 
 import contextlib
 import itertools
-import json
 import multiprocessing
 import statistics
 import subprocess
@@ -32,7 +31,7 @@ from matplotlib.figure import Figure
 from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
-from common import DOCS, RESULTS, RUNS, main
+from common import DOCS, RUNS, main
 from gridcloze import (
     checkpoint,
     filling,
@@ -56,7 +55,7 @@ from toys import N_EXAMPLES, N_TEST, TEST_SEED
 
 PRIOR = squares(16, 16)
 MODEL = RUNS / "squares-0" / "model.safetensors"
-ROUNDS, STEPS = 7, 5  # interleaved: each round does so many of everything
+ROUNDS, STEPS = 7, 5  # interleaved: so many steps of everything in each round
 TARGET_EXCESS, TARGET_RIGHT = 0.006, 0.99
 TARGET_SECONDS = 40.0
 REFERENCE_MINUTES, REFERENCE_SCORES = 30.0, 6
@@ -66,7 +65,7 @@ Work = Callable[[], object]
 
 
 def seconds(work: dict[str, Work], rounds: int = ROUNDS, repeats: int = STEPS) -> dict[str, list[float]]:
-    """Seconds that each piece of work takes, in every round the mean of some repeats; interleaved."""
+    """Seconds that each piece of work takes: in every round the mean of some repeats, all pieces interleaved."""
     for one in work.values():
         one()
     taken: dict[str, list[float]] = {name: [] for name in work}
@@ -84,7 +83,7 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 def ratios(taken: dict[str, list[float]], of: str) -> dict[str, dict[str, float]]:
-    """How many times as long as `of` each piece of work takes, round by round."""
+    """How many times as long as `of` each piece of work takes, by round."""
     return {
         name: summary([value / unit for value, unit in zip(values, taken[of], strict=True)])
         for name, values in taken.items()
@@ -95,10 +94,10 @@ def ratios(taken: dict[str, list[float]], of: str) -> dict[str, dict[str, float]
 
 
 class Step:
-    """One training step of ours after the other, and its parts."""
+    """Our training steps, one per call, and their parts."""
 
     def __init__(self, config: BertConfig):
-        grids = np.random.default_rng(0).integers(0, 2, (512, config.height, config.width))  # any will do for the time
+        grids = np.random.default_rng(0).integers(0, 2, (512, config.height, config.width))  # their cells do not matter
         self.examples = Examples(grids, Palette.default(2))
         self.training = Training(Bert(config), self.examples, self.examples.cells[:64], Budget(steps=10**9))
         self.training.optimizers = make_optimizers(self.training.model)
@@ -110,7 +109,7 @@ class Step:
         self.training.progress.steps += 1
 
     def parts(self) -> dict[str, Work]:
-        """What a step does, one after the other; each can be done alone."""
+        """What a step consists of; each part runs alone."""
         generator = np.random.default_rng(0)
         cells, hidden = training_batch(self.examples, generator)
         pool = self.training._new_pool(self.accelerator.device)
@@ -135,9 +134,9 @@ class Step:
 
 
 class PeerStep:
-    """One training step of the BERT of transformers after the other: a plain loop with AdamW.
+    """Training steps of the BERT of transformers, one per call, with AdamW.
 
-    With as many tokens as our model (a word for each content of a patch), or one token a cell.
+    It has as many tokens as our model (a word for each content of a patch), or one token per cell.
     """
 
     def __init__(self, config: BertConfig, attention: str, dtype: torch.dtype, patch: int, inner: int):
@@ -153,7 +152,7 @@ class PeerStep:
                 intermediate_size=inner * config.embedding_size,
                 max_position_embeddings=tokens,
                 attn_implementation=attention,
-                hidden_dropout_prob=0.0,  # as ours; random numbers for it would take a large part of the step
+                hidden_dropout_prob=0.0,  # as in ours; its random numbers would take a large part of the step
                 attention_probs_dropout_prob=0.0,
             )
         )
@@ -162,7 +161,7 @@ class PeerStep:
         self.cells = PRIOR.sample(N_EXAMPLES, self.generator)
 
     def words(self, cells: np.ndarray) -> torch.Tensor:
-        """The number of what each patch holds (batch, token)."""
+        """The number of the word in each patch (batch, token)."""
         batch, height, width = cells.shape
         patch = self.patch
         pieces = cells.reshape(batch, height // patch, patch, width // patch, patch).transpose(0, 1, 3, 2, 4)
@@ -182,7 +181,7 @@ class PeerStep:
 
 
 class Elsewhere:
-    """Work in a process of its own, so that what we ask of the C library stays with us; one works at a time."""
+    """Work in a process of its own, which our settings of the C library do not reach; one process works at a time."""
 
     def __init__(self, make: Callable[..., Work], *arguments: object):
         context = multiprocessing.get_context("spawn")
@@ -196,14 +195,14 @@ class Elsewhere:
 
 def serve(connection: Connection, make: Callable[..., Work], arguments: tuple[object, ...]) -> None:
     work = make(*arguments)
-    with contextlib.suppress(EOFError):  # the asking process has ended
+    with contextlib.suppress(EOFError):  # the parent process has ended
         while connection.recv():
             work()
             connection.send("done")
 
 
 def operations(config: BertConfig) -> float:
-    """Multiplications and additions in the matrix products of a training step, without those that turn by place."""
+    """Multiplications and additions in the matrix products of a training step, without those of rotary positions."""
     patches = (config.height // config.patch) * (config.width // config.patch)
     size = config.embedding_size
     of_patch = config.depth * (8 * size * size + 2 * patches * size)
@@ -211,7 +210,7 @@ def operations(config: BertConfig) -> float:
 
 
 def products(dtype: torch.dtype) -> Callable[[], float]:
-    """Operations a second of the machine's matrix products, the best of two shapes."""
+    """Operations per second of the machine's matrix products, the better of two shapes."""
     pairs = [
         (torch.randn(rows, inner, dtype=dtype), torch.randn(inner, columns, dtype=dtype))
         for rows, inner, columns in ((1024, 1024, 1024), (16384, 128, 512))
@@ -230,7 +229,7 @@ def products(dtype: torch.dtype) -> Callable[[], float]:
 
 
 def step() -> dict[str, Any]:
-    """At widths 64 and 128, 6 layers, 64 tokens a grid."""
+    """At widths 64 and 128, with 6 layers and 64 tokens per grid."""
     return {f"width {width}": step_of(BertConfig(16, 16, 2, embedding_size=width)) for width in (64, 128)}
 
 
@@ -260,7 +259,7 @@ def step_of(config: BertConfig) -> dict[str, Any]:
 
 
 def fill() -> dict[str, Any]:
-    """On 2,000 puzzles of the test law, one draw each with the default decoder."""
+    """On 2,000 puzzles of the evaluation mixture, one sample each with the default decoder."""
     trained = checkpoint.load(MODEL)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.export(Path(folder) / "model.onnx", trained)
@@ -301,7 +300,7 @@ def fill() -> dict[str, Any]:
 
 
 def start() -> dict[str, Any]:
-    """Seconds of a whole process, one grid each; the first run warms the disk."""
+    """Seconds of a whole process that fills one grid; an earlier run has warmed the disk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         toy(PRIOR, folder / "toy", 1, 1, 0, 8)
@@ -326,9 +325,9 @@ def run(*command: str) -> None:
 
 
 def growth() -> dict[str, Any]:
-    """Medians of a training step and a pass of a fill; exponents are slopes of straight lines through the logarithms.
+    """Median times of a training step and of a pass of a fill; exponents are slopes in logarithmic axes.
 
-    The default patch grows with the grid; "patch 2" is the model of 16×16 asked about larger grids.
+    The default patch grows with the grid; "patch 2" is the model of 16×16 on larger grids.
     """
     sides = (16, 24, 32, 48, 64, 96, 128)
     small = NetworkPredictor(Bert(BertConfig(16, 16, 2)))
@@ -386,7 +385,7 @@ def draw_growth(result: dict[str, Any]) -> None:
 
 
 def target() -> dict[str, Any]:
-    """Trains three seeds from 20,000 examples for so many seconds, and scores them on 2,000 fresh puzzles."""
+    """Train three seeds on 20,000 examples for TARGET_SECONDS, and score them on 2,000 held-out puzzles."""
     scores = []
     for seed in range(3):
         with tempfile.TemporaryDirectory() as folder:
@@ -408,7 +407,7 @@ def scored(predictor: Any, seed: int) -> dict[str, float]:
 
 
 class PeerPredictor(LogitsPredictor):
-    """The BERT of transformers, with one token a cell, as a Predictor."""
+    """The BERT of transformers, with one token per cell, as a Predictor."""
 
     def __init__(self, model: BertForMaskedLM):
         super().__init__(2)
@@ -416,19 +415,19 @@ class PeerPredictor(LogitsPredictor):
 
     @torch.inference_mode()
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        said = self.model(input_ids=torch.from_numpy(tokens).flatten(1)).logits[..., :2]
-        return said.view(*tokens.shape, 2).float().numpy()
+        logits = self.model(input_ids=torch.from_numpy(tokens).flatten(1)).logits[..., :2]
+        return logits.view(*tokens.shape, 2).float().numpy()
 
 
 def reference() -> dict[str, Any]:
-    """The learning rate that does best in a short run, then a long one; layers, width and heads are ours."""
+    """A long run with the learning rate that is best in short ones; layers, width and heads are ours."""
     trials = {rate: peer_training(rate, TRIAL_MINUTES, 1)["curve"][-1] for rate in REFERENCE_RATES}
     best = min(trials, key=lambda rate: trials[rate]["excess_bits"])
     return {"trials": trials, "learning_rate": best, **peer_training(best, REFERENCE_MINUTES, REFERENCE_SCORES)}
 
 
 def peer_training(rate: float, minutes: float, scores: int) -> dict[str, Any]:
-    """A plain loop whose learning rate rises over 100 steps and falls in a straight line over the whole time."""
+    """A plain loop: the learning rate rises over 100 steps and falls linearly over the whole time."""
     torch.manual_seed(0)
     peer = PeerStep(BertConfig(16, 16, 2), "eager", torch.bfloat16, 1, 4)
     used, steps, curve = 0.0, 0, []
@@ -445,183 +444,8 @@ def peer_training(rate: float, minutes: float, scores: int) -> dict[str, Any]:
     return {"grids_per_second": BATCH_SIZE * steps / used, "curve": curve}
 
 
-# page
-
-RECORDS = (  # what `target` held before: seconds, excess bits, share of grids right, commit, what made it
-    (
-        300,
-        0.0035,
-        0.9968,
-        "ac29bbf",
-        "6 layers × 64, rotary positions, Muon, the mixture of hidden laws (`toys.py squares`)",
-    ),
-)
-CHANGE = "targets of a pool, values that turn with their place, half the network, Muon 0.01, no needless copies"
-
-
-def page() -> str:
-    """Everything in Markdown, from the results that there are."""
-    paths = {name: RESULTS / f"speed-{name}.json" for name in TASKS}
-    results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
-    written = [write(results) for needed, write in SECTIONS if set(needed) <= set(results)]
-    return INTRODUCTION + "".join(written) + MEMORY
-
-
-INTRODUCTION = """# How fast
-
-Written by `python benchmarks/speed.py` from `benchmarks/results/speed-*.json`; what has no result there it measures
-(extra `bench`). Two cores of a virtual AMD EPYC (AVX-512, bf16 products), torch 2.13.0. Absolute times
-drift by a fifth on a shared machine; ratios are of one interleaved run. What was tried, and what did not help, is in
-[LOG.md](../LOG.md).
-"""
-MEMORY = """
-## Memory
-
-The commands that compute ask the C library to keep up to 1 GiB of the memory they free (`mallopt`, glibc only): getting
-it anew took a tenth of every training step. From Python, nothing is set for the whole process.
-"""
-
-
-def page_of_target(results: dict[str, Any]) -> str:
-    now, peer = results["target"], results["reference"]
-    mean = now["mean"]
-    last = (now["seconds"], mean["excess_bits"], mean["right"], now["commit"], CHANGE)
-    rows = "\n".join(f"| {s:g} | {e:.4f} | {r:.2%} | {c} | {why} |" for s, e, r, c, why in (*RECORDS, last))
-    curve = "\n".join(
-        f"| {one['minutes']:.0f} | {one['steps']} | {one['excess_bits']:.4f} | {one['right']:.2%} |"
-        for one in peer["curve"]
-    )
-    return f"""
-## Records: squares 16×16, from the start of training to {TARGET_EXCESS} excess bits and {TARGET_RIGHT:.0%} of grids
-
-The share is of grids with all determined cells right. {N_EXAMPLES:,} examples, {N_TEST:,} fresh puzzles of the test
-law, mean of three seeds; the seconds are all of the training.
-
-| seconds | excess bits | grids right | commit | what made it |
-|---|---|---|---|---|
-{rows}
-
-For comparison, the BERT of transformers with the same layers, width and heads, one token a cell, in a plain loop with
-AdamW and bfloat16 ({peer["grids_per_second"]:.0f} grids a second; one seed, stopped at {REFERENCE_MINUTES:g} minutes).
-Its learning rate, {peer["learning_rate"]:g}, is the best of {len(peer["trials"])} in runs of {TRIAL_MINUTES:g} minutes:
-
-| minutes | steps | excess bits | grids right |
-|---|---|---|---|
-{curve}
-"""
-
-
-def page_of_step(results: dict[str, Any]) -> str:
-    widths = [name for name in results["step"] if name.startswith("width")]
-    of = [results["step"][name] for name in widths]
-
-    def row(title: str, cells: list[str]) -> str:
-        return f"| {title} | {' | '.join(cells)} |"
-
-    rows = [
-        row("grids a second", [f"{one['grids_per_second']:.0f}" for one in of]),
-        row(
-            "share of the machine's bf16 matrix products",
-            [f"{one['share_of_bf16_products']['median']:.1%}" for one in of],
-        ),
-        *(
-            row(f"of a step: {part}", [f"{one['parts_of_a_step'][part]:.1%}" for one in of])
-            for part in of[0]["parts_of_a_step"]
-        ),
-        *(
-            row(
-                f"{name}: times as long",
-                ["{median:.2f} ({least:.2f} … {most:.2f})".format(**one["times_as_long"][name]) for one in of],
-            )
-            for name in of[0]["times_as_long"]
-            if name != "ours"
-        ),
-    ]
-    return f"""
-## A training step
-
-6 layers, {BATCH_SIZE} grids of 16×16, 64 tokens each; a step is batch, targets, forward, backward and optimizer. The
-BERT of transformers has the same layers, width, heads, tokens and inner width, and runs in a process of its own; with
-one token a cell it has its usual inner width.
-
-| | {" | ".join(widths)} |
-|---|---|---|
-{chr(10).join(rows)}
-
-Forward and backward are for a third to a half the matrix products of linear maps, which run near the machine's rate;
-the rest are small batched products (a fifth), softmax, GELU, LayerNorm and sums, and casts: [LOG.md](../LOG.md) has the
-shares before and after.
-"""
-
-
-def page_of_fill(results: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| {name} | {one['fills_per_second']:.0f} | {one['marginals_per_second']:.0f} | "
-        f"{one['milliseconds_of_one_grid']['mean']:.1f} ({one['milliseconds_of_one_grid']['median']:.1f}) | "
-        f"{one['passes']:.2f} | {one['legal']:.2%} | {one['excess_bits']:.4f} |"
-        for name, one in results["fill"].items()
-        if isinstance(one, dict)
-    )
-    return f"""
-## Filling
-
-One draw each of {N_TEST:,} puzzles of the test law with the default decoder, and of 200 of them alone, by the model of
-`toys.py squares`, seed 0.
-
-| | fills a second | marginals a second | one grid, ms: mean (median) | passes | legal | excess bits |
-|---|---|---|---|---|---|---|
-{rows}
-"""
-
-
-def page_of_start(results: dict[str, Any]) -> str:
-    rows = "\n".join(
-        f"| gridcloze {name} | {one['median']:.2f} |" for name, one in results["start"].items() if isinstance(one, dict)
-    )
-    return f"""
-## Cold start
-
-| one grid, a new process | seconds |
-|---|---|
-{rows}
-"""
-
-
-def page_of_growth(results: dict[str, Any]) -> str:
-    grown = results["growth"]
-    names = list(grown["exponents"])
-    rows = "\n".join(
-        f"| {round(cells**0.5)}² | {patch} | {' | '.join(f'{one:.2f}' for one in values)} |"
-        for cells, patch, *values in zip(
-            grown["cells"], grown["patch"], *grown["milliseconds_a_grid"].values(), strict=True
-        )
-    )
-    powers = ", ".join(f"{grown['exponents'][name]:.2f} ({name})" for name in names)
-    return f"""
-## Growth
-
-![Milliseconds a grid against cells, both axes logarithmic](growth.png)
-
-Milliseconds a grid, 6 layers × 64. The default patch grows with the grid, so that there are at most 256; "patch 2" is a
-model of 16×16 asked about larger grids, whose attention grows with the square of their cells. The slopes, as powers of
-the number of cells: {powers}.
-
-| cells | default patch | {" | ".join(names)} |
-|---|---|{"---|" * len(names)}
-{rows}
-"""
-
-
-SECTIONS = (
-    (("target", "reference"), page_of_target),
-    (("step",), page_of_step),
-    (("fill",), page_of_fill),
-    (("start",), page_of_start),
-    (("growth",), page_of_growth),
-)
 TASKS = {task.__name__: task for task in (step, fill, start, growth, target, reference)}
 
 
 if __name__ == "__main__":
     main(TASKS, __doc__)
-    DOCS.joinpath("speed.md").write_text(page())

@@ -1,8 +1,8 @@
-"""The figures of the README on toy priors: `python benchmarks/toys.py [TASK …]` runs what has no result yet.
+"""The figures on toy priors: `python benchmarks/toys.py [TASK …]` runs the tasks that have no result yet.
 
-Each task writes grids, trains with `gridcloze train`, scores with `gridcloze score` on fresh grids under the test
-law, and writes benchmarks/results/TASK-SEED.json with options, versions, hardware and commit. Run it alone on a
-machine: a second heavy process slows a training many times. `--table` prints the README's table from the results.
+Each task writes grids, trains with `gridcloze train`, scores with `gridcloze score` on held-out grids under the
+evaluation mixture, and writes benchmarks/results/TASK-SEED.json with options, versions, hardware and commit. `--table`
+only prints the table of docs/results.md. Run nothing else meanwhile: a second heavy process slows training many times.
 """
 
 import argparse
@@ -84,22 +84,22 @@ def write_grids(task: Task, folder: Path, seed: int) -> None:
         write_stack(folder / "test.npy", members[generator.integers(half, len(members), N_TEST)])
 
 
-COLUMNS = {  # what the README's table shows: a title, who answered, which score
+COLUMNS = {  # of the table: a title, which predictor, which score
     "excess bits": ("model", "excess_bits"),
-    "of lookup": ("lookup", "excess_bits"),
-    "determined right": ("model", "grids_all_determined_right"),
-    "by lookup ": ("lookup", "grids_all_determined_right"),
+    "excess bits, lookup": ("lookup", "excess_bits"),
+    "determined cells correct": ("model", "grids_all_determined_right"),
+    "determined cells correct, lookup": ("lookup", "grids_all_determined_right"),
     "legal": ("model", "legal_samples"),
-    "one at a time": ("model", "legal_one_at_a_time"),
-    "by lookup": ("lookup", "legal_samples"),
+    "legal, one at a time": ("model", "legal_one_at_a_time"),
+    "legal, lookup": ("lookup", "legal_samples"),
     "TV": ("model", "total_variation"),
-    "of exact draws": ("exact", "total_variation"),
+    "TV, exact": ("exact", "total_variation"),
 }
 
 
 def table() -> str:
     """The results as a table in Markdown, a line for each task."""
-    lines = [f"| task (seeds) | {' | '.join(map(str.strip, COLUMNS))} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = [f"| task (seeds) | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in TASKS:
         results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9].json"))]
         if results:

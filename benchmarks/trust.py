@@ -38,7 +38,7 @@ SEED = 3000
 
 
 def puzzles(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fresh squares, and cells to hide under the test law."""
+    """Fresh squares, and cells to hide by the evaluation mixture."""
     generator = np.random.default_rng(SEED)
     cells = PRIOR.sample(n, generator)
     return cells, evaluation_hiding(cells.shape, generator)

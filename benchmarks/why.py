@@ -48,7 +48,7 @@ MODELS = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
 
 
 def puzzles(name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fresh grids of a prior, and cells to hide under the test law."""
+    """Fresh grids of a prior, and cells to hide by the evaluation mixture."""
     generator = np.random.default_rng(SEED)
     cells = PRIORS[name].sample(n, generator)
     return cells, evaluation_hiding(cells.shape, generator)

@@ -1,4 +1,4 @@
-"""The article: its text is what template and results give, and a browser shows all of it without a network."""
+"""The article: a browser shows all of it without a network, and its bundle is complete."""
 
 import os
 import re
@@ -159,18 +159,6 @@ def written_bundle(folder, body, **matter):
 
 
 # Without a browser
-
-
-def test_the_text_is_what_template_and_values_give():
-    """docs/article/index.md is the template with the values of the saved results."""
-    assert article.with_values(article.TEMPLATE.read_text(), article.values()) == TEXT
-
-
-def test_a_value_that_nothing_gives_is_named():
-    """Values take the place of their names; one that nothing gives is an error that names it, one unused is none."""
-    assert article.with_values("<<a.b-1>> and $a << b$", {"a.b-1": "7", "unused": ""}) == "7 and $a << b$"
-    with pytest.raises(InputError, match=r"of one, two$"):
-        article.with_values("<<two>> <<one>> <<a>>", {"a": "7"})
 
 
 def test_the_front_matter_has_what_hugo_and_papermod_read():

@@ -1,8 +1,11 @@
-"""The data of the benchmarks: what is kept here, what is fetched and checked, what is made."""
+"""The data of the benchmarks: what is kept here, what is downloaded and checked, what is generated."""
 
 import gzip
 import hashlib
 import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ needs_local_data = pytest.mark.skipif("GRIDCLOZE_DATA" not in os.environ, reason
 
 def test_channels_and_land_cover_are_the_published_cells():
     """The committed grids have the sizes, symbols and content that figures were measured on."""
-    channels, landcover = data.load("channels"), data.load("landcover")
+    channels, landcover = data.channels(), data.landcover()
     digests = {
         "training_image": "4e00398b2ba1436b4e15a952b40582b9ace435caeedff4be1d774476c2061037",
         "realizations": "53b19aaeb77fbe744165e44149b343eef38e731602b5239880ef61b85227c6c1",
@@ -30,51 +33,64 @@ def test_channels_and_land_cover_are_the_published_cells():
     assert len(arrays["codes"]) == arrays["cells"].max() + 1 == 15
 
 
-def test_an_unknown_name_is_refused():
-    """A name that stands for no data is an error that tells the names that do."""
-    with pytest.raises(InputError, match="choose from channels, landcover, mnist, strebelle, sudoku"):
-        data.load("photographs")
-
-
 @pytest.fixture
-def digits_on_disk(tmp_path, monkeypatch):
-    """A small idx file as it is published, its address, and an empty cache."""
+def published(tmp_path, monkeypatch):
+    """A small idx file on a server of this machine: its images, its path, its address; and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes() + images.tobytes()))
-    return images, path
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield images, path, f"http://127.0.0.1:{server.server_port}/{path.name}"
+        server.shutdown()
 
 
-def test_what_is_fetched_is_kept(digits_on_disk):
-    """A fetched array is the published one, and the second time needs no origin."""
-    images, path = digits_on_disk
-    digest = hashlib.sha256(images.tobytes()).hexdigest()
-    assert (data._fetched(path.as_uri(), digest, data._from_idx) == images).all()
+def sha256(images):
+    return hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def test_a_download_is_kept(published):
+    """A downloaded array is the published one, and the second time needs no server."""
+    images, path, url = published
+    assert (data._downloaded(url, sha256(images), data._from_idx) == images).all()
     path.unlink()
-    assert (data._fetched(path.as_uri(), digest, data._from_idx) == images).all()
+    assert (data._downloaded(url, sha256(images), data._from_idx) == images).all()
 
 
-def test_what_is_not_as_published_is_refused(digits_on_disk, tmp_path):
-    """Other content than published, and an origin that does not answer, are errors; nothing is kept."""
-    _, path = digits_on_disk
+def test_what_is_not_as_published_is_refused(published, tmp_path):
+    """Other cells, a file that is no idx file, and a server without the file are errors; nothing is kept."""
+    images, path, url = published
     with pytest.raises(InputError, match="not the published cells"):
-        data._fetched(path.as_uri(), "0" * 64, data._from_idx)
+        data._downloaded(url, "0" * 64, data._from_idx)
+    path.write_text("<html>Please log in</html>")
+    with pytest.raises(InputError, match="not the published file"):
+        data._downloaded(url, sha256(images), data._from_idx)
     path.unlink()
-    with pytest.raises(InputError, match="could not be fetched"):
-        data._fetched(path.as_uri(), "0" * 64, data._from_idx)
-    assert not [*(tmp_path / "cache").rglob("*.npy")]
+    with pytest.raises(InputError, match="cannot be downloaded"):
+        data._downloaded(url, sha256(images), data._from_idx)
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
 
 
-def test_what_was_kept_is_checked_again(digits_on_disk, tmp_path):
-    """A file in the cache that was changed is refused."""
-    images, path = digits_on_disk
-    digest = hashlib.sha256(images.tobytes()).hexdigest()
-    data._fetched(path.as_uri(), digest, data._from_idx)
+def test_without_a_network_there_is_one_clear_line(monkeypatch, tmp_path):
+    """Where nothing answers, the error names the address and the variable that names a copy."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"^http://127.0.0.1:9/a.gz: cannot be downloaded .* GRIDCLOZE_DATA"):
+        data._downloaded("http://127.0.0.1:9/a.gz", "0" * 64, data._from_idx)
+
+
+def test_the_cache_is_checked_again(published, tmp_path):
+    """A file in the cache that was changed is refused, and downloaded again by the next call."""
+    images, _, url = published
+    data._downloaded(url, sha256(images), data._from_idx)
     (kept,) = (tmp_path / "cache" / "gridcloze").iterdir()
-    np.save(kept, images + 1)
+    raw = gzip.decompress(kept.read_bytes())
+    kept.write_bytes(gzip.compress(raw[:-1] + b"\0"))
     with pytest.raises(InputError, match="not the published cells"):
-        data._fetched(path.as_uri(), digest, data._from_idx)
+        data._downloaded(url, sha256(images), data._from_idx)
+    assert (data._downloaded(url, sha256(images), data._from_idx) == images).all()
 
 
 def test_a_gslib_file_holds_rows_after_each_other():
@@ -86,15 +102,15 @@ def test_a_gslib_file_holds_rows_after_each_other():
 def test_a_local_folder_without_the_file_is_refused(tmp_path, monkeypatch):
     """Where GRIDCLOZE_DATA names a folder, nothing is fetched in secret."""
     monkeypatch.setenv("GRIDCLOZE_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="there is no such file"):
+    with pytest.raises(InputError, match="no such file"):
         data.strebelle()
 
 
 @needs_local_data
 def test_the_local_copies_are_the_published_cells():
     """Digits and Strebelle's image come as published from a folder of one's own."""
-    assert data.load("strebelle")["training_image"].mean() == pytest.approx(0.267424)
-    assert data.load("mnist")["x_test"].shape == (10_000, 28, 28)
+    assert data.strebelle()["training_image"].mean() == pytest.approx(0.267424)
+    assert data.digits()["x_test"].shape == (10_000, 28, 28)
 
 
 @pytest.mark.parametrize(("seed", "clues"), [(1, 0), (2, 36)])

@@ -1,7 +1,9 @@
-"""The README, run as a new user would, with less of everything."""
+"""The README and the guide, run as a new user would, with less of everything."""
 
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,57 +11,122 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
+from gridcloze import HIDDEN
 from gridcloze.cli import main
 from gridcloze.commands import score
+from gridcloze.files.grids import read_grid, write_grid
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for _, block in BLOCKS
-    for line in block.splitlines()
-    if line.startswith("gridcloze ")
-]
-LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2", "12": "2"}
+ROOT = Path(__file__).parent.parent
+README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2", "12": "2"}  # words of commands
+LITTLE = {"20_000": "40", "minutes=5": "steps=2", "16, 16": "12, 12", "n=16": "n=2", "sample(100": "sample(10"}
+
+
+def blocks(page, language):
+    """The blocks of code of a page in one language."""
+    found = re.findall(r"```(\w*)\n(.*?)```", page.read_text(), re.DOTALL)
+    return [block for name, block in found if name == language]
+
+
+def commands(page):
+    """The commands of gridcloze on a page, in order."""
+    lines = (line for block in blocks(page, "") for line in block.splitlines())
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("gridcloze ")]
+
+
+def run(command, monkeypatch):
+    """Runs a command with less of everything; it must end well, `check` with 0 or 1."""
+    if command[1] == "export":  # where types are not checked: an export has symbols for sizes
+        script = "from gridcloze.cli import main; main()"
+        subprocess.run([sys.executable, "-c", script, *command[1:]], check=True)
+        return
+    monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in ((0, 1) if command[1] == "check" else (0, None)), command
+
+
+def run_python(page):
+    """The names that the Python of a page leaves, on small grids and after next to no training."""
+    code = "".join(blocks(page, "python"))
+    for much, little in LITTLE.items():
+        code = code.replace(much, little)
+    names = {}
+    exec(code, names)
+    return names
 
 
 def write_maps():
-    """The maps that the README speaks of."""
+    """The maps that the guide speaks of, with the values of its palette."""
     generator = np.random.default_rng(0)
-    for name, largest in (("landcover", 3), ("scene", 4), ("clouds", 2)):
+    classes = np.array([0, *(symbol["value"] for symbol in json.loads(Path("palette.json").read_text())["symbols"])])
+    for name, least in (("landcover", 1), ("scene", 0), ("clouds", 0)):
         layout = {"count": 1, "dtype": "uint8", "crs": "EPSG:5070", "transform": rasterio.Affine(30, 0, 0, 0, -30, 0)}
-        with rasterio.open(f"{name}.tif", "w", driver="GTiff", width=40, height=50, nodata=3, **layout) as file:
-            file.write(generator.integers(0, largest, (50, 40), np.uint8), 1)
+        with rasterio.open(f"{name}.tif", "w", driver="GTiff", width=40, height=50, nodata=0, **layout) as file:
+            file.write(classes[generator.integers(least, 4, (50, 40))].astype(np.uint8), 1)
+
+
+def write_inputs(monkeypatch):
+    """The files that the guide takes for granted."""
+    [palette] = blocks(GUIDE, "json")
+    Path("palette.json").write_text(palette)
+    write_maps()
+    run(["gridcloze", "toy", "squares", "-o", "grids", "-n", "24", "--puzzles", "2"], monkeypatch)
+    run(["gridcloze", "toy", "squares", "-o", "held-out", "-n", "8", "--puzzles", "0", "--seed", "1"], monkeypatch)
+    shutil.copytree("grids/puzzles", "puzzles")
+    grid = read_grid("grids/00000.png")
+    cells = grid.cells.copy()
+    cells[3:9] = HIDDEN  # the cell that is explained is one of these
+    write_grid("puzzles/00000.png", grid.with_cells(cells))
+    Image.fromarray(np.full((16, 16), 128, np.uint8)).save("allowed.png")
+    Image.fromarray(np.where(cells == HIDDEN, 255, 0).astype(np.uint8)).save("mask.png")
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypatch):
-    """The commands of the README, in their order and in one folder, all end well, and `check` with 0 or 1."""
+    """The commands of the README, in their order and in one folder, all end well."""
+    monkeypatch.chdir(tmp_path)
+    assert [command[1] for command in commands(README)] == ["toy", "train", "fill", "check", "explain"]
+    for command in commands(README):
+        run(command, monkeypatch)
+        for puzzle in sorted(Path("examples/puzzles").iterdir())[2:] if command[1] == "toy" else []:
+            puzzle.unlink()  # two do
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_guide_work_one_after_the_other(tmp_path, monkeypatch):
+    """The commands of the guide, in their order and in one folder, all end well, and write what they name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(score, "OPEN_PUZZLE_SAMPLES", 2)
-    named = ["toy", "train", "fill", "toy", "score", "check", "explain", "info", "export", "train", "fill"]
-    assert [command[1] for command in COMMANDS] == named
-    write_maps()
-    export = COMMANDS[named.index("export")]
-    for command in COMMANDS:
-        if command is export:
-            continue
-        monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code in ((0, 1) if command[1] == "check" else (0, None)), command
-    script = "from gridcloze.cli import main; main()"  # where types are not checked: an export has symbols for sizes
-    subprocess.run([sys.executable, "-c", script, *export[1:]], check=True)
+    write_inputs(monkeypatch)
+    used = {command[1] for command in commands(GUIDE)}
+    assert used == {"train", "fill", "check", "explain", "score", "export"}
+    for command in commands(GUIDE):
+        run(command, monkeypatch)
+        if "-o" in command:
+            assert Path(command[command.index("-o") + 1]).exists()
 
 
 @pytest.mark.slow
 def test_the_python_of_the_readme_works():
     """The Python example of the README runs, and its last lines give what the comments say."""
-    [code] = [block for language, block in BLOCKS if language == "python"]
-    names = {}
-    exec(code.replace("20_000", "40").replace("minutes=5", "steps=2"), names)
-    assert names["model"].fill(names["puzzle"]).shape == (16, 16)
-    assert names["model"].sample(names["puzzle"], n=16).shape == (16, 16, 16)
-    assert names["model"].predict_proba(names["puzzle"]).shape == (16, 16, 2)
+    names = run_python(README)
+    assert names["model"].fill(names["puzzle"]).shape == (12, 12)
+    assert names["model"].sample(names["puzzle"], n=3).shape == (3, 12, 12)
+    assert names["model"].predict_proba(names["puzzle"]).shape == (12, 12, 2)
     assert names["model"].log_prob(names["grids"][0]) < 0
+
+
+@pytest.mark.slow
+def test_the_python_of_the_guide_works(tmp_path, monkeypatch):
+    """The Python of the guide runs in order; evidence holds in every fill, and the scores have what they name."""
+    monkeypatch.chdir(tmp_path)
+    names = run_python(GUIDE)
+    model, puzzle, allowed = (names[name] for name in ("model", "puzzle", "allowed"))
+    assert not model.fill(puzzle, evidence=allowed)[:4].any()
+    assert not model.sample(puzzle, n=2, evidence=allowed)[:, :4].any()
+    assert model.predict_proba(puzzle, evidence=allowed)[:4, :, 1].max() == 0
+    assert Path("squares.safetensors").exists()
+    assert names["scores"]["excess_bits"] > 0

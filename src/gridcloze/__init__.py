@@ -9,7 +9,29 @@ if TYPE_CHECKING:
 
 
 def load(path: Any) -> Any:
-    """The Predictor in a model file; see `gridcloze.checkpoint.load` for what it raises."""
+    """Read the Predictor in a model file.
+
+    Parameters
+    ----------
+    path
+        What `gridcloze train`, `gridcloze export` or `Inpainter.save` wrote.
+
+    Returns
+    -------
+    TrainedPredictor
+        What `gridcloze.answers`, `gridcloze.filling`, `gridcloze.checking` and `gridcloze.scoring` take.
+
+    Raises
+    ------
+    InputError
+        As `gridcloze.checkpoint.load`.
+
+    Examples
+    --------
+    >>> load("missing.safetensors")
+    Traceback (most recent call last):
+    gridcloze.words.InputError: missing.safetensors: ...
+    """
     from .checkpoint import load as load_model  # torch is slow to import: only who loads a model waits for it
 
     return load_model(path)

@@ -229,6 +229,11 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         float or array
             Bits, a number for each grid: the mean over four random orders of the cells.
+
+        Raises
+        ------
+        InputError
+            For a grid with hidden cells.
         """
         puzzles, finish = self._puzzles(X)
         if puzzles.hidden.any():
