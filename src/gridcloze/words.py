@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 HIDDEN = -1
 """Marks a hidden cell in integer arrays that enter or leave the package."""
