@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from gridcloze import scoring
-from gridcloze.lookup import Lookup
 from gridcloze.priors.finite import rectangles, squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
@@ -78,23 +77,6 @@ def test_total_variation_of_a_case_worked_out_by_hand():
     hidden = np.ones((6, 6), dtype=bool)
     one = np.repeat(PRIOR.members[:1].astype(np.int64), 50, axis=0)
     assert scoring.total_variation(one, EXACT, one[0], hidden) == pytest.approx(1 - 1 / len(PRIOR.members))
-
-
-def test_a_lookup_among_all_members_is_nearly_exact_and_among_others_is_not():
-    """A lookup that saw every member many times comes near the exact answer; one that saw the other half does not."""
-    everything = np.repeat(PRIOR.members.astype(np.int64), 50, axis=0)
-    assert scoring.excess_bits(Lookup(everything, 2).marginals(CELLS, HIDDEN), TRUTH, HIDDEN) < 0.02
-    shown, unseen = PRIOR.members[::2].astype(np.int64), PRIOR.members[1::2].astype(np.int64)
-    cells = unseen[np.random.default_rng(3).integers(0, len(unseen), 400)]
-    truth = EXACT.marginals(cells, HIDDEN)
-    assert scoring.excess_bits(Lookup(np.repeat(shown, 50, axis=0), 2).marginals(cells, HIDDEN), truth, HIDDEN) > 0.1
-
-
-def test_a_lookup_draws_the_nearest_example_and_keeps_known_cells():
-    """Samples of a lookup are the hidden part of a nearest example."""
-    lookup = Lookup(PRIOR.members.astype(np.int64), 2)
-    drawn = lookup.sample(CELLS, HIDDEN, 2, np.random.default_rng(0))
-    assert scoring.legal_fraction(drawn, CELLS, HIDDEN, PRIOR) == 1.0
 
 
 def test_reliability_of_a_case_worked_out_by_hand():
