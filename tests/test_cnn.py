@@ -25,7 +25,7 @@ def with_random_weights(model):
 
 
 def seen_from_the_middle(model, side):
-    """Which cells of a grid change what is said of the cell in its middle."""
+    """Which cells of a grid change the prediction for the cell in its middle."""
     one_hot = torch.rand(1, side, side, model.n_symbols + 1, requires_grad=True)
     model.from_one_hot(one_hot)[0, side // 2, side // 2].sum().backward()
     assert one_hot.grad is not None
@@ -34,7 +34,7 @@ def seen_from_the_middle(model, side):
 
 @pytest.mark.parametrize("receptive_field", [3, 5, 9, 13])
 def test_a_residual_network_sees_its_window_and_nothing_else(receptive_field):
-    """The gradient of what is said of a cell is 0 outside of the receptive field, and nowhere in it."""
+    """The gradient of a cell's logits is 0 outside of the receptive field, and nowhere in it."""
     seen = seen_from_the_middle(with_random_weights(residual(2, receptive_field, 4)), 17)
     distance = np.abs(np.arange(17) - 8)
     assert np.array_equal(seen, np.maximum.outer(distance, distance) <= receptive_field // 2)

@@ -1,4 +1,4 @@
-"""Scores, held against cases worked out by hand and against exact laws."""
+"""Scores, held against cases worked out by hand and against exact posteriors."""
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ def test_bits_and_error_of_a_case_worked_out_by_hand():
 def test_excess_bits_of_a_case_worked_out_by_hand():
     """The divergence of (1/2, 1/2) from (1, 0) is one bit, from itself none; visible cells do not count."""
     exact = np.array([[[[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]]])
-    said = np.array([[[[0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]]])
+    marginals = np.array([[[[0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]]])
     hidden = np.array([[[True, True, False]]])
-    assert scoring.excess_bits(said, exact, hidden) == pytest.approx(0.5)
+    assert scoring.excess_bits(marginals, exact, hidden) == pytest.approx(0.5)
 
 
 def test_the_exact_answer_has_no_excess_and_no_wrong_cell():
@@ -94,10 +94,10 @@ def test_reliability_of_a_case_worked_out_by_hand():
 
 def test_the_exact_answer_is_calibrated_and_an_overconfident_one_is_not():
     """What the exact answer says comes true as often as it says, by symbol and hidden fraction; squared it does not."""
-    said = scoring.calibration(TRUTH, CELLS, HIDDEN)
-    assert said["expected_calibration_error"] < 0.01
-    assert max(said["by_symbol"]) < 0.02
-    assert set(said["by_hidden_fraction"]) == {"0…0.25", "0.25…0.5", "0.5…0.75", "0.75…1"}
-    sure = TRUTH**3 / (TRUTH**3).sum(-1, keepdims=True)
-    assert scoring.calibration(sure, CELLS, HIDDEN)["expected_calibration_error"] > 0.02
-    assert scoring.calibration(sure, CELLS, HIDDEN)["brier"] > said["brier"]
+    calibration = scoring.calibration(TRUTH, CELLS, HIDDEN)
+    assert calibration["expected_calibration_error"] < 0.01
+    assert max(calibration["by_symbol"]) < 0.02
+    assert set(calibration["by_hidden_fraction"]) == {"0…0.25", "0.25…0.5", "0.5…0.75", "0.75…1"}
+    sharpened = TRUTH**3 / (TRUTH**3).sum(-1, keepdims=True)
+    assert scoring.calibration(sharpened, CELLS, HIDDEN)["expected_calibration_error"] > 0.02
+    assert scoring.calibration(sharpened, CELLS, HIDDEN)["brier"] > calibration["brier"]
