@@ -266,7 +266,7 @@ def test_examples_need_a_grid():
 def test_symmetries_that_there_are_none_of_are_refused():
     """A word that names no symmetries is refused, with those that there are."""
     assert checked_symmetries("mirrors") == "mirrors"
-    with pytest.raises(InputError, match="symmetries are none, mirrors, all, not 'some'"):
+    with pytest.raises(InputError, match="symmetries must be one of none, mirrors, all, not 'some'"):
         checked_symmetries("some")
 
 
