@@ -148,7 +148,7 @@ def test_a_visible_cell_that_is_no_symbol_is_named(small_predictor):
 
 
 def test_a_fresh_model_is_uniform():
-    """A fresh model starts from a uniform law: its output layer is zero."""
+    """A fresh model starts from a uniform distribution: its output layer is zero."""
     marginals = NetworkPredictor(Bert(BertConfig(4, 4, 3))).marginals(
         np.zeros((1, 4, 4), int), np.ones((1, 4, 4), bool)
     )

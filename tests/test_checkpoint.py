@@ -38,9 +38,9 @@ def rewritten(path, change):
     """The file with its tensors and header changed, and the hash made to fit."""
     with safe_open(path, framework="pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    said = json.loads(json.loads(metadata["gridcloze"])[0])
-    change(tensors, said)
-    text = json.dumps(said, sort_keys=True)
+    values = json.loads(json.loads(metadata["gridcloze"])[0])
+    change(tensors, values)
+    text = json.dumps(values, sort_keys=True)
     arrays = {name: value.numpy() for name, value in tensors.items()}
     save_file(tensors, path, {"gridcloze": json.dumps([text, checkpoint._hash(text, arrays)])})
 
@@ -83,7 +83,7 @@ def test_an_altered_file_is_refused(path):
 
 def test_another_format_version_is_refused(path):
     """A file of another format version says which it has and which is read."""
-    rewritten(path, lambda tensors, said: said.update(format_version=99))
+    rewritten(path, lambda tensors, values: values.update(format_version=99))
     with pytest.raises(InputError, match="format version 99, this gridcloze reads 3"):
         load(path)
 
@@ -91,15 +91,15 @@ def test_another_format_version_is_refused(path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda tensors, said: said["config"].update(embedding_size=64),
-        lambda tensors, said: said["config"].update(n_symbols=3),
-        lambda tensors, said: said["config"].update(depth=1),
-        lambda tensors, said: tensors.pop("position"),
-        lambda tensors, said: tensors.update(position=torch.zeros(3, 3, 16)),
-        lambda tensors, said: said["config"].update(flavour=1),
-        lambda tensors, said: said["config"].update(depth="2"),
-        lambda tensors, said: said["calibration"].update(temperatures=[0.5, 0.0]),
-        lambda tensors, said: said["calibration"].update(hidden_fractions=[0.5]),
+        lambda tensors, values: values["config"].update(embedding_size=64),
+        lambda tensors, values: values["config"].update(n_symbols=3),
+        lambda tensors, values: values["config"].update(depth=1),
+        lambda tensors, values: tensors.pop("position"),
+        lambda tensors, values: tensors.update(position=torch.zeros(3, 3, 16)),
+        lambda tensors, values: values["config"].update(flavour=1),
+        lambda tensors, values: values["config"].update(depth="2"),
+        lambda tensors, values: values["calibration"].update(temperatures=[0.5, 0.0]),
+        lambda tensors, values: values["calibration"].update(hidden_fractions=[0.5]),
     ],
 )
 def test_a_config_that_does_not_fit_its_tensors_is_refused(path, change):

@@ -31,7 +31,7 @@ def puzzles(tmp_path_factory):
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 5])
 def test_what_knows_a_window_stands_on_its_bound_and_a_wider_one_below(puzzles, radius):
-    """The best answer of a window has nothing over the bound of its own; what sees more crosses it: it is told."""
+    """The best answer of a window is on the bound of its own, and the report shows that what sees more is below it."""
     answer = WindowLimited(posterior(puzzles.prior), radius).marginals(puzzles.cells, puzzles.hidden)
     own = comparing.scores(answer, puzzles, 2 * radius + 1)
     assert own["over_bound_bits"] == pytest.approx(0, abs=1e-7)
@@ -44,8 +44,8 @@ def test_bounds_are_the_excess_of_the_best_answers(puzzles):
     """The bound of each window is the excess bits of what Bayes says of it, falls to 0, and tells which is enough."""
     found = comparing.bounds(puzzles)
     for radius, bits in enumerate(found["bound_bits"]):
-        laws = WindowLimited(posterior(puzzles.prior), radius).marginals(puzzles.cells, puzzles.hidden)
-        assert bits == pytest.approx(scoring.excess_bits(laws, puzzles.exact, puzzles.hidden), abs=1e-6)
+        marginals = WindowLimited(posterior(puzzles.prior), radius).marginals(puzzles.cells, puzzles.hidden)
+        assert bits == pytest.approx(scoring.excess_bits(marginals, puzzles.exact, puzzles.hidden), abs=1e-6)
     assert found["bound_bits"][-1] == pytest.approx(0, abs=1e-12)
     enough = found["enough"] // 2
     assert found["bound_bits"][enough] <= comparing.ENOUGH_BITS < found["bound_bits"][enough - 1]
@@ -63,7 +63,7 @@ def test_how_far_one_must_look_is_as_far_as_the_partner(tmp_path):
 
 
 def test_the_error_of_a_mean_is_that_of_repeated_drawing():
-    """Means over other puzzles spread by the standard error that is told, which knows that cells go together."""
+    """Means over other puzzles spread by the reported standard error, which takes cells of one puzzle as dependent."""
     generator = np.random.default_rng(0)
     hidden = generator.random((200, 400, 3, 3)) < 0.5
     values = generator.normal(size=(200, 400, 1, 1)) + np.zeros((200, 400, 3, 3))
@@ -75,7 +75,7 @@ def test_the_error_of_a_mean_is_that_of_repeated_drawing():
 
 
 def test_a_field_is_that_of_the_cell_and_of_its_window():
-    """The field of a residual network lies in its window around the cell asked for, and sums to 1."""
+    """The field of a residual network lies in its window around its cell, and sums to 1."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = residual(2, 5, 8)
@@ -106,7 +106,7 @@ def test_a_gradient_is_the_change_by_a_small_step():
     one_hot = torch.nn.functional.one_hot(tokens, 3).double()
     assert torch.allclose(model(tokens), model.from_one_hot(one_hot))
 
-    def said(tokens):
+    def logits_of(tokens):
         logits = model.from_one_hot(tokens)[0, 2, 2]
         return logits - logits.mean()
 
@@ -117,7 +117,7 @@ def test_a_gradient_is_the_change_by_a_small_step():
         for step in steps:
             moved = one_hot.clone()
             moved[0, row, column] += step
-            gradient.append((said(moved) - said(one_hot)).detach().numpy() / 1e-6)
+            gradient.append((logits_of(moved) - logits_of(one_hot)).detach().numpy() / 1e-6)
         gradient = np.array(gradient)
         expected[row, column] = np.abs(gradient - gradient.mean(axis=0)).sum()
     field = effective_receptive_field(model.float(), cells, hidden, 2, 2)
@@ -134,7 +134,7 @@ def test_the_radius_that_holds_most_of_a_field():
 
 
 def test_a_comparison_goes_on_where_it_was(tmp_path, monkeypatch):
-    """Runs that are in the folder are not trained again, a run that was stopped leaves nothing, and all is told."""
+    """Runs that are in the folder are not trained again, a run that was stopped leaves nothing, and all is reported."""
     trained = []
     train_and_score = comparing.train_and_score
 

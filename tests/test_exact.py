@@ -31,8 +31,8 @@ def scaled(weights):
     return {grid: weight / total for grid, weight in weights.items()}
 
 
-def bayes(law, n_symbols=2):
-    """P(visible cells) for every partial grid (a tuple with -1 where hidden), of a law {grid as tuple: probability}.
+def bayes(distribution, n_symbols=2):
+    """P(visible cells) for every partial grid (a tuple with -1 where hidden), of a distribution {tuple: probability}.
 
     The probability of a partial grid is the sum over the symbols of its first hidden cell: nothing else is used.
     """
@@ -40,7 +40,7 @@ def bayes(law, n_symbols=2):
     @cache
     def probability(partial):
         if HIDDEN not in partial:
-            return law.get(partial, 0.0)
+            return distribution.get(partial, 0.0)
         first = partial.index(HIDDEN)
         return sum(probability((*partial[:first], symbol, *partial[first + 1 :])) for symbol in range(n_symbols))
 
@@ -61,9 +61,9 @@ def partial_grids(probability, n_cells, n_symbols=2):
     return [partial for partial in product(range(-1, n_symbols), repeat=n_cells) if probability(partial) > 0]
 
 
-def check_against_bayes(prior, law):
+def check_against_bayes(prior, distribution):
     """Marginals and log-probabilities of the posterior, on every possible partial grid."""
-    probability, shape = bayes(law, prior.n_symbols), (-1, prior.height, prior.width)
+    probability, shape = bayes(distribution, prior.n_symbols), (-1, prior.height, prior.width)
     partials = partial_grids(probability, prior.height * prior.width, prior.n_symbols)
     cells = np.array(partials).reshape(shape)
     expected = np.array([bayes_marginals(probability, partial, prior.n_symbols) for partial in partials])
@@ -72,7 +72,7 @@ def check_against_bayes(prior, law):
     certain = (expected == 0) | (expected == 1)
     assert (found[certain] == expected[certain]).all()
 
-    answers = np.resize(np.array(list(law)), (len(partials), prior.height * prior.width)).reshape(shape)
+    answers = np.resize(np.array(list(distribution)), (len(partials), prior.height * prior.width)).reshape(shape)
     fills = np.where(cells == HIDDEN, answers, cells)
     whole = [probability(tuple(fill)) for fill in fills.reshape(len(fills), -1).tolist()]
     bits = [log2(p) - log2(probability(partial)) if p else -inf for p, partial in zip(whole, partials, strict=True)]
@@ -80,28 +80,28 @@ def check_against_bayes(prior, law):
 
 
 @st.composite
-def finite_laws(draw, n_cells, n_symbols):
+def finite_distributions(draw, n_cells, n_symbols):
     """Up to six grids with unequal probabilities."""
     grid = st.tuples(*[st.integers(0, n_symbols - 1)] * n_cells)
     weights = draw(st.dictionaries(grid, st.integers(1, 9), min_size=1, max_size=6))
     return scaled(weights)
 
 
-def prior_of(law, height, width, n_symbols=2):
-    members = np.array(list(law), dtype=np.uint8).reshape(-1, height, width)
-    return FinitePrior(members, np.array(list(law.values())), n_symbols)
+def prior_of(distribution, height, width, n_symbols=2):
+    members = np.array(list(distribution), dtype=np.uint8).reshape(-1, height, width)
+    return FinitePrior(members, np.array(list(distribution.values())), n_symbols)
 
 
-def uniform_law(prior):
+def uniform_distribution(prior):
     return {tuple(member.ravel().tolist()): 1 / len(prior.members) for member in prior.members}
 
 
-def mirror_law(height, width):
+def mirror_distribution(height, width):
     symmetric = [grid for grid in product((0, 1), repeat=height * width) if grid == grid[::-1]]
     return dict.fromkeys(symmetric, 1 / len(symmetric))
 
 
-def ising_law(height, width, coupling, field):
+def ising_distribution(height, width, coupling, field):
     bonds = [(y * width + x, y * width + x + 1) for y, x in product(range(height), range(width - 1))]
     bonds += [(y * width + x, (y + 1) * width + x) for y, x in product(range(height - 1), range(width))]
 
@@ -112,18 +112,18 @@ def ising_law(height, width, coupling, field):
     return scaled({grid: weight(grid) for grid in product((0, 1), repeat=height * width)})
 
 
-@given(law=finite_laws(n_cells=9, n_symbols=2))
+@given(distribution=finite_distributions(n_cells=9, n_symbols=2))
 @few_examples
-def test_enumeration_is_bayes_for_any_binary_prior(law):
+def test_enumeration_is_bayes_for_any_binary_prior(distribution):
     """For any prior on 3 by 3 cells, every hidden set and all that can be seen, enumeration is Bayes."""
-    check_against_bayes(prior_of(law, 3, 3), law)
+    check_against_bayes(prior_of(distribution, 3, 3), distribution)
 
 
-@given(law=finite_laws(n_cells=6, n_symbols=3))
+@given(distribution=finite_distributions(n_cells=6, n_symbols=3))
 @few_examples
-def test_enumeration_is_bayes_for_three_symbols(law):
+def test_enumeration_is_bayes_for_three_symbols(distribution):
     """Enumeration is Bayes for more than two symbols too."""
-    check_against_bayes(prior_of(law, 2, 3, n_symbols=3), law)
+    check_against_bayes(prior_of(distribution, 2, 3, n_symbols=3), distribution)
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_enumeration_is_bayes_for_three_symbols(law):
 )
 def test_enumeration_of_toys_is_bayes(prior):
     """For the finite toys on small grids enumeration is Bayes, for every hidden set and all that can be seen."""
-    check_against_bayes(prior, uniform_law(prior))
+    check_against_bayes(prior, uniform_distribution(prior))
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 3), (2, 4), (4, 2), (1, 5)])
 def test_mirror_posterior_is_bayes(height, width):
     """The posterior of the mirror is Bayes, for every hidden set and all that can be seen."""
-    check_against_bayes(Mirror(height, width), mirror_law(height, width))
+    check_against_bayes(Mirror(height, width), mirror_distribution(height, width))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_mirror_posterior_is_bayes(height, width):
 )
 def test_transfer_matrix_is_bayes(height, width, coupling, field):
     """The transfer matrix is Bayes for either way the grid is longer, every hidden set and all that can be seen."""
-    check_against_bayes(Ising(height, width, coupling, field), ising_law(height, width, coupling, field))
+    check_against_bayes(Ising(height, width, coupling, field), ising_distribution(height, width, coupling, field))
 
 
 @pytest.mark.parametrize("prior", [Mirror(3, 4), Ising(3, 4, 0.5, 0.1), Ising(4, 3, -0.4, 0.2)])
@@ -164,9 +164,9 @@ def test_structured_posteriors_equal_enumeration(prior):
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def joint_law(law, partial):
-    """The law of whole grids given the visible cells of `partial`, by the definition."""
-    agreeing = {g: p for g, p in law.items() if all(q in (HIDDEN, c) for c, q in zip(g, partial, strict=True))}
+def joint_distribution(distribution, partial):
+    """The distribution of whole grids given the visible cells of `partial`, by the definition."""
+    agreeing = {g: p for g, p in distribution.items() if all(q in (HIDDEN, c) for c, q in zip(g, partial, strict=True))}
     return scaled(agreeing)
 
 
@@ -174,19 +174,34 @@ THIRDS = {(0, 0, 1, 1, 0, 1): 0.5, (0, 1, 1, 1, 0, 1): 0.2, (0, 1, 0, 0, 0, 1): 
 
 
 @pytest.mark.parametrize(
-    ("prior", "wrong", "law", "partial"),
+    ("prior", "wrong", "distribution", "partial"),
     [
         (prior_of(THIRDS, 2, 3), FinitePrior(prior_of(THIRDS, 2, 3).members), THIRDS, (0, -1, -1, -1, -1, 1)),
-        (rectangles(3, 3), rectangles(3, 3, largest=2), uniform_law(rectangles(3, 3)), (-1,) * 4 + (1,) + (-1,) * 4),
-        (Mirror(3, 3), Ising(3, 3, 0.0), mirror_law(3, 3), (1, -1, 0, -1, -1, -1, -1, -1, -1)),
-        (Ising(3, 3, 0.3, 0.1), Ising(3, 3, 0.4, 0.1), ising_law(3, 3, 0.3, 0.1), (1, -1, -1, -1, 0, -1, -1, -1, -1)),
-        (Ising(2, 4, 0.3, 0.1), Ising(2, 4, 0.3, 0.2), ising_law(2, 4, 0.3, 0.1), (1, -1, -1, -1, 0, -1, -1, -1)),
+        (
+            rectangles(3, 3),
+            rectangles(3, 3, largest=2),
+            uniform_distribution(rectangles(3, 3)),
+            (-1,) * 4 + (1,) + (-1,) * 4,
+        ),
+        (Mirror(3, 3), Ising(3, 3, 0.0), mirror_distribution(3, 3), (1, -1, 0, -1, -1, -1, -1, -1, -1)),
+        (
+            Ising(3, 3, 0.3, 0.1),
+            Ising(3, 3, 0.4, 0.1),
+            ising_distribution(3, 3, 0.3, 0.1),
+            (1, -1, -1, -1, 0, -1, -1, -1, -1),
+        ),
+        (
+            Ising(2, 4, 0.3, 0.1),
+            Ising(2, 4, 0.3, 0.2),
+            ising_distribution(2, 4, 0.3, 0.1),
+            (1, -1, -1, -1, 0, -1, -1, -1),
+        ),
     ],
 )
-def test_joint_samples_follow_the_joint_law(prior, wrong, law, partial):
-    """Samples of the posterior have the frequencies of whole grids that Bayes says; those of a wrong prior have not."""
+def test_joint_samples_follow_the_joint_distribution(prior, wrong, distribution, partial):
+    """Samples of the posterior have the frequencies that Bayes' rule gives; those of a wrong prior do not."""
     cells = np.array([partial, partial]).reshape(2, prior.height, prior.width)
-    truth = joint_law(law, partial)
+    truth = joint_distribution(distribution, partial)
     right_draws, wrong_draws = (
         posterior(p).sample(cells, cells == HIDDEN, 8000, np.random.default_rng(1)) for p in (prior, wrong)
     )
@@ -346,7 +361,7 @@ def test_windows_all_at_once_are_windows_one_by_one(prior, radius):
 
 @pytest.mark.parametrize("radius", [0, 1, 2])
 def test_a_window_knows_nothing_from_outside(radius):
-    """The law of a cell in a window is that of the whole answer when all cells outside the window are hidden."""
+    """A cell has the probabilities that the posterior gives it when all cells outside its window are hidden."""
     prior = squares(6, 5, 1, 4)
     cells, hidden = puzzles(prior, 8, seed=4)
     found = WindowLimited(posterior(prior), radius).marginals(cells, hidden)
@@ -366,8 +381,8 @@ def test_a_smaller_window_knows_less(prior, seed):
     hidden = np.repeat(np.random.default_rng(seed).random((1, 6, 6)) < 0.6, len(cells), axis=0)
     scores = []
     for radius in range(6):
-        laws = WindowLimited(posterior(prior), radius).marginals(cells, hidden)
-        scores.append(np.log2(np.take_along_axis(laws, cells[..., None], axis=-1)[..., 0][hidden]).mean())
+        marginals = WindowLimited(posterior(prior), radius).marginals(cells, hidden)
+        scores.append(np.log2(np.take_along_axis(marginals, cells[..., None], axis=-1)[..., 0][hidden]).mean())
     assert (np.diff(scores) >= -1e-12).all()
     assert scores[3] > scores[1] + 0.01 > scores[0] + 0.02
 
@@ -387,7 +402,7 @@ def test_bad_queries_are_refused(prior):
 
 
 def test_examples_have_no_exact_answer():
-    """A prior whose law is unknown has no exact posterior, and the refusal says so."""
+    """A prior whose distribution is unknown has no exact posterior, and the refusal says so."""
     with pytest.raises(InputError, match="known for toy priors only, not for Examples"):
         posterior(Examples(np.zeros((1, 2, 2), dtype=int), Palette.default(2)))
 
@@ -411,10 +426,10 @@ def some_evidence(n, height, width, seed=0):
     return evidence
 
 
-def law_given(law, partial, evidence):
-    """The law of whole grids given visible cells and evidence, by the definition; empty if there is none."""
+def distribution_given(distribution, partial, evidence):
+    """The distribution of whole grids given visible cells and evidence, by the definition; empty if there is none."""
     weights = {}
-    for grid, probability in law.items():
+    for grid, probability in distribution.items():
         if all(q in (HIDDEN, c) for c, q in zip(grid, partial, strict=True)):
             seen = [evidence[place][cell] for place, cell in enumerate(grid) if partial[place] == HIDDEN]
             weights[grid] = probability * np.prod(seen)
@@ -422,16 +437,16 @@ def law_given(law, partial, evidence):
 
 
 EVIDENT = [
-    (squares(3, 3, 1, 2), uniform_law(squares(3, 3, 1, 2))),
-    (Mirror(3, 3), mirror_law(3, 3)),
-    (Mirror(2, 3), mirror_law(2, 3)),
-    (Ising(3, 2, 0.4, 0.2), ising_law(3, 2, 0.4, 0.2)),
-    (Ising(2, 3, -0.4, 0.2), ising_law(2, 3, -0.4, 0.2)),
+    (squares(3, 3, 1, 2), uniform_distribution(squares(3, 3, 1, 2))),
+    (Mirror(3, 3), mirror_distribution(3, 3)),
+    (Mirror(2, 3), mirror_distribution(2, 3)),
+    (Ising(3, 2, 0.4, 0.2), ising_distribution(3, 2, 0.4, 0.2)),
+    (Ising(2, 3, -0.4, 0.2), ising_distribution(2, 3, -0.4, 0.2)),
 ]
 
 
-@pytest.mark.parametrize(("prior", "law"), EVIDENT)
-def test_answers_given_evidence_are_bayes(prior, law):
+@pytest.mark.parametrize(("prior", "distribution"), EVIDENT)
+def test_answers_given_evidence_are_bayes(prior, distribution):
     """Marginals and log-probabilities given evidence are those of Bayes' rule, or a refusal where nothing is left."""
     generator, answer = np.random.default_rng(1), posterior(prior)
     evidence = some_evidence(40, prior.height, prior.width)
@@ -441,7 +456,7 @@ def test_answers_given_evidence_are_bayes(prior, law):
         hidden = generator.random(cells.shape) < 0.7
         one = evidence[[number]]
         partial = tuple(np.where(hidden, HIDDEN, cells).ravel().tolist())
-        truth = law_given(law, partial, one.reshape(-1, 2))
+        truth = distribution_given(distribution, partial, one.reshape(-1, 2))
         if not truth:
             with pytest.raises(ContradictionError, match="what the evidence allows"):
                 answer.marginals(cells, hidden, one)
@@ -449,24 +464,24 @@ def test_answers_given_evidence_are_bayes(prior, law):
             continue
         white = sum(np.array(grid) * probability for grid, probability in truth.items()).reshape(cells.shape)
         np.testing.assert_allclose(answer.marginals(cells, hidden, one)[..., 1], white, atol=1e-9)
-        for grid in list(law)[:: max(1, len(law) // 20)]:
+        for grid in list(distribution)[:: max(1, len(distribution) // 20)]:
             fill = np.where(hidden, np.array(grid).reshape(cells.shape), cells)
             expected = truth.get(tuple(fill.ravel().tolist()), 0.0)
             assert 2.0 ** answer.log_prob_bits(fill, hidden, one)[0] == pytest.approx(expected, abs=1e-9)
     assert refused < 40
 
 
-@pytest.mark.parametrize(("prior", "law"), EVIDENT)
-def test_samples_given_evidence_follow_the_joint_law(prior, law):
-    """Samples given evidence have the frequencies that Bayes says; those that ignore it have not."""
+@pytest.mark.parametrize(("prior", "distribution"), EVIDENT)
+def test_samples_given_evidence_follow_the_joint_distribution(prior, distribution):
+    """Samples given evidence have the frequencies that Bayes' rule gives; those that ignore it do not."""
     cells, hidden = np.zeros((1, prior.height, prior.width), dtype=int), np.ones((1, prior.height, prior.width), bool)
     evidence = np.clip(some_evidence(1, prior.height, prior.width, seed=3), 0.1, 0.9)
-    truth = law_given(law, (HIDDEN,) * cells.size, evidence.reshape(-1, 2))
-    told, untold = (
+    truth = distribution_given(distribution, (HIDDEN,) * cells.size, evidence.reshape(-1, 2))
+    informed, uninformed = (
         posterior(prior).sample(cells, hidden, 6000, np.random.default_rng(2), some)[0] for some in (evidence, None)
     )
-    assert abs(surprise(told, truth)) < 4
-    assert surprise(untold, truth) > 10
+    assert abs(surprise(informed, truth)) < 4
+    assert surprise(uninformed, truth) > 10
 
 
 def test_evidence_that_says_nothing_changes_nothing():
@@ -474,5 +489,5 @@ def test_evidence_that_says_nothing_changes_nothing():
     for prior, _ in EVIDENT:
         cells, hidden = puzzles(prior, 10, seed=5)
         evidence = np.full((*cells.shape, 2), 0.3)
-        told, untold = (posterior(prior).marginals(cells, hidden, some) for some in (evidence, None))
-        np.testing.assert_allclose(told, untold, atol=1e-12)
+        informed, uninformed = (posterior(prior).marginals(cells, hidden, some) for some in (evidence, None))
+        np.testing.assert_allclose(informed, uninformed, atol=1e-12)

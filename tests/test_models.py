@@ -15,14 +15,14 @@ MODELS = sorted((ROOT / "models").glob("*.safetensors"))
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_model_is_small_and_has_a_card(path):
-    """Each is at most 4 MiB, and the page beside it says from what data, by which licence and with which scores."""
+    """Each is at most 4 MiB, and its card names the data, the licence and the scores."""
     card = (ROOT / "models" / "README.md").read_text().split(f"## {path.name}")[1].split("\n## ")[0]
     assert path.stat().st_size <= 4 * 2**20
     assert all(word in card for word in ("| data |", "| licence |", "| scores |"))
 
 
 def test_channels_are_filled_better_than_by_the_nearest_cell(gridcloze):
-    """With 5 % of a realisation known that nobody showed, the model errs less than the nearest known cell does."""
+    """With 5 % of a held-out realisation known, the model errs less than the nearest known cell does."""
     with np.load(ROOT / "benchmarks" / "data" / "channels.npz") as data:
         truth = data["realizations"][420, :100, :90].astype(np.int64)
     hidden = np.random.default_rng(0).random(truth.shape) >= 0.05
@@ -30,12 +30,12 @@ def test_channels_are_filled_better_than_by_the_nearest_cell(gridcloze):
     np.save("puzzle.npy", puzzle)
     assert gridcloze("fill", ROOT / "models" / "channels.safetensors", "puzzle.npy", "-o", "out")[0] == 0
     with np.load("out/puzzle.npz") as results:
-        law, fill = results["marginals"].astype(np.float64), results["fill"]
+        marginals, fill = results["marginals"].astype(np.float64), results["fill"]
     assert (fill == truth)[~hidden].all()
     nearest = nearest_visible(puzzle[None], hidden[None])[1][0]
-    error = scoring.error(law[None], truth[None], hidden[None])
+    error = scoring.error(marginals[None], truth[None], hidden[None])
     assert error < 0.75 * (nearest != truth)[hidden].mean()
-    assert scoring.bits_per_hidden_cell(law[None], truth[None], hidden[None]) < 0.35
+    assert scoring.bits_per_hidden_cell(marginals[None], truth[None], hidden[None]) < 0.35
     assert (fill != truth)[hidden].mean() < 0.13
 
 
@@ -53,7 +53,7 @@ def test_half_of_a_digit_tells_the_other_half():
     radius = np.hypot(row / 9, column / 6.5)
     truth = ((radius > 0.75) & (radius < 1.1)).astype(np.int64)[None]
     hidden = np.broadcast_to(row > 0, truth.shape)
-    law = checkpoint.load(ROOT / "models" / "digits.safetensors").marginals(truth, hidden)
+    marginals = checkpoint.load(ROOT / "models" / "digits.safetensors").marginals(truth, hidden)
     nearest = nearest_visible(np.where(hidden, HIDDEN, truth), hidden)[1]
-    assert scoring.error(law, truth, hidden) < 0.5 * (nearest != truth)[hidden].mean()
-    assert scoring.bits_per_hidden_cell(law, truth, hidden) < 0.5
+    assert scoring.error(marginals, truth, hidden) < 0.5 * (nearest != truth)[hidden].mean()
+    assert scoring.bits_per_hidden_cell(marginals, truth, hidden) < 0.5

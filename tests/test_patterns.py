@@ -82,8 +82,8 @@ def test_connectivity_is_counted_by_walking(cells):
         assert measured[axis, lag - 1, symbol] == pytest.approx(expected, nan_ok=True)
 
 
-def law_of(cells, corners=None):
-    """The law of the 4×4 patterns, as a table."""
+def distribution_of(cells, corners=None):
+    """The distribution of the 4×4 patterns, as a table."""
     seen = Counter()
     for grid, row, column in np.ndindex(len(cells), cells.shape[1] - 3, cells.shape[2] - 3):
         pattern = cells[grid, row : row + 4, column : column + 4]
@@ -98,10 +98,17 @@ def test_the_divergence_of_patterns_is_that_of_their_tables(cells, reference, ra
     """It is the formula of Jensen and Shannon on counted tables, everywhere and at chosen corners."""
     corners = np.array([[random.random() < 0.7 for _ in range(cells.shape[2] - 3)] for _ in range(cells.shape[1] - 3)])
     for chosen in (None, corners):
-        p, q = law_of(cells, chosen), law_of(reference)
+        p, q = distribution_of(cells, chosen), distribution_of(reference)
         assume(p)
         middle = {pattern: (p.get(pattern, 0) + q.get(pattern, 0)) / 2 for pattern in p | q}
-        expected = sum(law[pattern] * log2(law[pattern] / middle[pattern]) for law in (p, q) for pattern in law) / 2
+        expected = (
+            sum(
+                distribution[pattern] * log2(distribution[pattern] / middle[pattern])
+                for distribution in (p, q)
+                for pattern in distribution
+            )
+            / 2
+        )
         measured = patterns.pattern_divergence_bits(cells, reference, chosen)
         assert measured == pytest.approx(expected, abs=1e-9)
 
@@ -134,14 +141,14 @@ def test_grids_do_not_differ_from_themselves_and_copy_all():
 
 def test_real_images_come_nearer_to_others_than_shuffled_cells():
     """Channels held against other channels have small errors; shuffled, they keep proportions only."""
-    shown, held_out = IMAGES[:6], IMAGES[6:]
-    real, shuffled = (patterns.errors(cells, held_out, 2) for cells in (shown, SHUFFLED[:6]))
+    learned, held_out = IMAGES[:6], IMAGES[6:]
+    real, shuffled = (patterns.errors(cells, held_out, 2) for cells in (learned, SHUFFLED[:6]))
     assert real["proportions"] == shuffled["proportions"]
     assert 2 * real["variogram"] < shuffled["variogram"]
     assert 2 * real["connectivity"] < shuffled["connectivity"]
-    assert patterns.pattern_divergence_bits(shown, held_out) < 0.1
+    assert patterns.pattern_divergence_bits(learned, held_out) < 0.1
     assert patterns.pattern_divergence_bits(SHUFFLED[:6], held_out) > 0.3
-    assert patterns.copied_share(SHUFFLED[:6], held_out) < 0.01 < patterns.copied_share(shown, held_out)
+    assert patterns.copied_share(SHUFFLED[:6], held_out) < 0.01 < patterns.copied_share(learned, held_out)
 
 
 def test_cells_that_know_nothing_of_each_other_have_a_variogram_of_one():

@@ -36,8 +36,8 @@ def test_a_peer_says_more_of_hidden_cells_than_a_coin(name):
         assert patterns.honoured_share(answer.samples, CELLS, HIDDEN) == 1.0
 
 
-def test_a_lookup_that_was_shown_something_else_says_less():
-    """Windows of another image are worse examples than those of the image that is asked about."""
+def test_a_lookup_among_other_examples_predicts_less():
+    """Windows of another image are worse examples than those of the image in question."""
     other = np.random.default_rng(2).integers(0, 2, IMAGE.shape)
     own, foreign = (peers.lookup(train, CELLS, HIDDEN, 1).marginals for train in (IMAGE, other))
     assert bits_per_hidden_cell(own, CELLS, HIDDEN) < bits_per_hidden_cell(foreign, CELLS, HIDDEN) - 0.3

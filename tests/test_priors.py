@@ -1,3 +1,5 @@
+"""Priors, held against counting and definitions in plain Python."""
+
 import json
 from itertools import product
 from math import exp, log2
@@ -34,19 +36,19 @@ def as_set(grids):
     return {tuple(grid.ravel().tolist()) for grid in grids}
 
 
-def surprise(samples, law):
-    """Pearson's statistic of samples against a law {grid: probability}, in standard deviations above its mean."""
-    counts = dict.fromkeys(law, 0)
+def surprise(samples, distribution):
+    """Pearson's statistic of samples against a {grid: probability}, in standard deviations above its mean."""
+    counts = dict.fromkeys(distribution, 0)
     for sample in samples:
-        if (grid := tuple(sample.ravel().tolist())) not in law:
+        if (grid := tuple(sample.ravel().tolist())) not in distribution:
             return np.inf
         counts[grid] += 1
-    expected = {grid: len(samples) * probability for grid, probability in law.items()}
-    statistic = sum((counts[grid] - expected[grid]) ** 2 / expected[grid] for grid in law)
-    return (statistic - (len(law) - 1)) / (2 * (len(law) - 1)) ** 0.5
+    expected = {grid: len(samples) * probability for grid, probability in distribution.items()}
+    statistic = sum((counts[grid] - expected[grid]) ** 2 / expected[grid] for grid in distribution)
+    return (statistic - (len(distribution) - 1)) / (2 * (len(distribution) - 1)) ** 0.5
 
 
-def law_of(prior):
+def distribution_of(prior):
     grids = all_grids(prior.height, prior.width)
     bits = prior.log_prob_bits(grids)
     return {tuple(grid.ravel().tolist()): 2.0**b for grid, b in zip(grids, bits, strict=True) if b > -np.inf}
@@ -113,12 +115,12 @@ def test_probabilities_sum_to_one(name):
         (FinitePrior(squares(2, 3, 1, 1).members, np.arange(1, 7) / 21), squares(2, 3, 1, 1)),
     ],
 )
-def test_samples_follow_the_law(prior, other):
+def test_samples_follow_the_distribution(prior, other):
     """Samples have the frequencies that the log-probabilities say, and samples of a slightly other prior have not."""
     generator = np.random.default_rng(0)
-    law = law_of(prior)
-    assert abs(surprise(prior.sample(6000, generator), law)) < 4
-    assert surprise(other.sample(6000, generator), law) > 10
+    distribution = distribution_of(prior)
+    assert abs(surprise(prior.sample(6000, generator), distribution)) < 4
+    assert surprise(other.sample(6000, generator), distribution) > 10
 
 
 def test_mirror_by_hand():
@@ -180,7 +182,7 @@ def test_a_toy_is_rebuilt_from_its_spec(name):
 
 @pytest.mark.parametrize("name", TOYS)
 def test_default_sizes(name):
-    """Without options a toy is 16 by 16, the Ising model 16 by 8, and all know their law."""
+    """Without options a toy is 16 by 16, the Ising model 16 by 8, and all know their probabilities."""
     prior = make_toy(name)
     assert (prior.height, prior.width) == ((16, 8) if name == "ising" else (16, 16))
     assert isinstance(prior, KnownPrior)
@@ -225,7 +227,7 @@ def test_toys_refuse(name, options, words):
     ],
 )
 def test_finite_priors_refuse(members, probabilities, words):
-    """Members and probabilities that make no law are refused."""
+    """Members and probabilities that make no distribution are refused."""
     with pytest.raises(InputError, match=words):
         FinitePrior(members.astype(np.uint8), probabilities)
 
@@ -264,7 +266,7 @@ def test_examples_need_a_grid():
 def test_symmetries_that_there_are_none_of_are_refused():
     """A word that names no symmetries is refused, with those that there are."""
     assert checked_symmetries("mirrors") == "mirrors"
-    with pytest.raises(InputError, match="symmetries are none, mirrors, all, not 'some'"):
+    with pytest.raises(InputError, match="symmetries must be one of none, mirrors, all, not 'some'"):
         checked_symmetries("some")
 
 
@@ -283,7 +285,7 @@ def numbered_image(height, width):
 
 @pytest.mark.parametrize(("symmetries", "number"), [("none", 1), ("mirrors", 4), ("all", 8)])
 def test_windows_come_from_every_place_alike(symmetries, number):
-    """Windows have their cells as the image has them, turned only if asked, and all places are as likely."""
+    """Windows are cut from the image, transformed only by symmetries, and all positions are equally likely."""
     image = numbered_image(5, 6)
     windows = Windows([image, image + 100], Palette.default(200), (3, 3), symmetries)
     draws = windows.sample(6000, np.random.default_rng(0))
@@ -313,7 +315,7 @@ def test_windows_that_are_learned_from_have_no_cell_that_is_held_out(size, image
 
 
 def test_of_many_images_whole_ones_are_held_out_and_a_single_window_is_both():
-    """A tenth of many images is held out; an image without room for a corner beside windows is learned and scored."""
+    """A tenth of many images is held out; an image without room for a corner and windows is learned and scored."""
     images = [np.full((6, 6), number) for number in range(20)]
     learned, held_out = Windows(images, Palette.default(20), (4, 4)).split()
     assert set(np.unique(held_out.cells)) == {18, 19}

@@ -1,10 +1,9 @@
-"""Scores, held against cases worked out by hand and against exact laws."""
+"""Scores, held against cases worked out by hand and against exact posteriors."""
 
 import numpy as np
 import pytest
 
 from gridcloze import scoring
-from gridcloze.lookup import Lookup
 from gridcloze.priors.finite import rectangles, squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
@@ -30,9 +29,9 @@ def test_bits_and_error_of_a_case_worked_out_by_hand():
 def test_excess_bits_of_a_case_worked_out_by_hand():
     """The divergence of (1/2, 1/2) from (1, 0) is one bit, from itself none; visible cells do not count."""
     exact = np.array([[[[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]]])
-    said = np.array([[[[0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]]])
+    marginals = np.array([[[[0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]]])
     hidden = np.array([[[True, True, False]]])
-    assert scoring.excess_bits(said, exact, hidden) == pytest.approx(0.5)
+    assert scoring.excess_bits(marginals, exact, hidden) == pytest.approx(0.5)
 
 
 def test_the_exact_answer_has_no_excess_and_no_wrong_cell():
@@ -80,23 +79,6 @@ def test_total_variation_of_a_case_worked_out_by_hand():
     assert scoring.total_variation(one, EXACT, one[0], hidden) == pytest.approx(1 - 1 / len(PRIOR.members))
 
 
-def test_a_lookup_among_all_members_is_nearly_exact_and_among_others_is_not():
-    """A lookup that saw every member many times comes near the exact answer; one that saw the other half does not."""
-    everything = np.repeat(PRIOR.members.astype(np.int64), 50, axis=0)
-    assert scoring.excess_bits(Lookup(everything, 2).marginals(CELLS, HIDDEN), TRUTH, HIDDEN) < 0.02
-    shown, unseen = PRIOR.members[::2].astype(np.int64), PRIOR.members[1::2].astype(np.int64)
-    cells = unseen[np.random.default_rng(3).integers(0, len(unseen), 400)]
-    truth = EXACT.marginals(cells, HIDDEN)
-    assert scoring.excess_bits(Lookup(np.repeat(shown, 50, axis=0), 2).marginals(cells, HIDDEN), truth, HIDDEN) > 0.1
-
-
-def test_a_lookup_draws_the_nearest_example_and_keeps_known_cells():
-    """Samples of a lookup are the hidden part of a nearest example."""
-    lookup = Lookup(PRIOR.members.astype(np.int64), 2)
-    drawn = lookup.sample(CELLS, HIDDEN, 2, np.random.default_rng(0))
-    assert scoring.legal_fraction(drawn, CELLS, HIDDEN, PRIOR) == 1.0
-
-
 def test_reliability_of_a_case_worked_out_by_hand():
     """Of four cells called white with 0.9, three are: 0.15 off; the other symbol is off as much. Visible cells do not
     count, and unknown ones do not."""
@@ -112,10 +94,10 @@ def test_reliability_of_a_case_worked_out_by_hand():
 
 def test_the_exact_answer_is_calibrated_and_an_overconfident_one_is_not():
     """What the exact answer says comes true as often as it says, by symbol and hidden fraction; squared it does not."""
-    said = scoring.calibration(TRUTH, CELLS, HIDDEN)
-    assert said["expected_calibration_error"] < 0.01
-    assert max(said["by_symbol"]) < 0.02
-    assert set(said["by_hidden_fraction"]) == {"0…0.25", "0.25…0.5", "0.5…0.75", "0.75…1"}
-    sure = TRUTH**3 / (TRUTH**3).sum(-1, keepdims=True)
-    assert scoring.calibration(sure, CELLS, HIDDEN)["expected_calibration_error"] > 0.02
-    assert scoring.calibration(sure, CELLS, HIDDEN)["brier"] > said["brier"]
+    calibration = scoring.calibration(TRUTH, CELLS, HIDDEN)
+    assert calibration["expected_calibration_error"] < 0.01
+    assert max(calibration["by_symbol"]) < 0.02
+    assert set(calibration["by_hidden_fraction"]) == {"0…0.25", "0.25…0.5", "0.5…0.75", "0.75…1"}
+    sharpened = TRUTH**3 / (TRUTH**3).sum(-1, keepdims=True)
+    assert scoring.calibration(sharpened, CELLS, HIDDEN)["expected_calibration_error"] > 0.02
+    assert scoring.calibration(sharpened, CELLS, HIDDEN)["brier"] > calibration["brier"]

@@ -48,17 +48,17 @@ def same_weights(one, other):
 
 
 def test_training_comes_near_the_exact_answer():
-    """500 steps take away four fifths of the excess that a fresh model has over the exact answer."""
+    """250 steps take away four fifths of the excess that a fresh model has over the exact posterior."""
     cells = PRIOR.sample(500, np.random.default_rng(2))
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(3))
     exact = posterior(PRIOR).marginals(cells, hidden)
-    model, progress = trained(500)
+    model, progress = trained(250)
     excess = [
         scoring.excess_bits(NetworkPredictor(one).marginals(cells, hidden), exact, hidden) for one in (fresh(), model)
     ]
     assert excess[1] < 0.2 * excess[0]
     assert progress.held_out_bits_per_hidden_cell == pytest.approx(
-        scoring.bits_per_hidden_cell(exact, cells, hidden), abs=0.25
+        scoring.bits_per_hidden_cell(exact, cells, hidden), abs=0.1
     )
 
 
@@ -150,8 +150,8 @@ def test_a_pool_changes_the_noise_of_the_loss_but_not_its_mean():
     """Over many draws the loss with targets of a pool has the same mean as that with the grids themselves."""
     model, generator = trained(20)[0], np.random.default_rng(4)
     losses = []
-    for _ in range(400):
-        cells = PRIOR.sample(8, generator)
+    for _ in range(200):
+        cells = PRIOR.sample(16, generator)
         hidden = evaluation_hiding(cells.shape, generator)
         targets = Pool(PRIOR.sample(64, generator), 2, torch.device("cpu")).targets(cells, hidden)
         with torch.no_grad():

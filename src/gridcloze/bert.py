@@ -65,7 +65,7 @@ class BertConfig:
         object.__setattr__(self, "embedding_size", self.embedding_size or _default_embedding_size(self.depth))
         object.__setattr__(self, "heads", self.heads or _default_heads(self.embedding_size))
         if min(asdict(self).values()) < 1:
-            raise InputError(f"every number of a BertConfig is at least 1, got {asdict(self)}")
+            raise InputError(f"every number of a BertConfig must be at least 1, not {asdict(self)}")
         if self.embedding_size % (4 * self.heads):
             raise InputError(f"embedding_size {self.embedding_size} is no multiple of 4 × {self.heads} heads")
 
@@ -119,11 +119,13 @@ def config_from_json(values: dict[str, Any]) -> BertConfig:
     >>> config_from_json(asdict(config) | {"dropout": 0})
     Traceback (most recent call last):
     ...
-    gridcloze.words.InputError: the config of the model does not fit this version of gridcloze: ['dropout']
+    gridcloze.words.InputError: the config does not fit this version of gridcloze (['dropout']): train the model again
     """
     unknown = set(values) ^ set(BertConfig.__dataclass_fields__)
     if unknown or not all(type(value) is int for value in values.values()):
-        raise InputError(f"the config of the model does not fit this version of gridcloze: {sorted(unknown) or values}")
+        raise InputError(
+            f"the config does not fit this version of gridcloze ({sorted(unknown) or values}): train the model again"
+        )
     return BertConfig(**values)
 
 

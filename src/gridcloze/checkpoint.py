@@ -331,7 +331,7 @@ def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcl
 
 def _torch_model(predictor: TrainedPredictor) -> "gridcloze.bert.Bert":
     if isinstance(predictor.base, OnnxPredictor):
-        raise InputError("this model is exported already: take the .safetensors file that it was made from")
+        raise InputError("this model is exported already: use the .safetensors file that it was made from")
     return cast(Any, predictor.base).model
 
 
@@ -380,7 +380,7 @@ def _header_to_json(header: Header) -> dict[str, Any]:
 
 def _header(path: Path, text: str, file_hash: str, tensors: dict[str, np.ndarray]) -> Header:
     if file_hash != _hash(text, tensors):
-        raise InputError(f"{path} was altered after it was written (its hash differs); take the original file")
+        raise InputError(f"{path} was altered after it was written (its hash differs): use the original file")
     values = json.loads(text)
     if values["format_version"] != FORMAT_VERSION:
         raise InputError(

@@ -287,7 +287,7 @@ class Training:
         tensors, metadata = _read_state(path)
         if metadata.get("settings") != self.settings:
             raise InputError(
-                f"{path} is of a training with other examples or options: repeat those, or train without --resume"
+                f"{path} was saved with other examples or options: use the same ones, or train without --resume"
             )
         self.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model/")})
         for number, optimizer in enumerate(self.optimizers):

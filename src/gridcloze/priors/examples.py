@@ -105,10 +105,10 @@ def checked_symmetries(symmetries: str) -> Symmetries:
     >>> checked_symmetries("some")
     Traceback (most recent call last):
     ...
-    gridcloze.words.InputError: symmetries are none, mirrors, all, not 'some'
+    gridcloze.words.InputError: symmetries must be one of none, mirrors, all, not 'some'
     """
     if symmetries not in get_args(Symmetries):
-        raise InputError(f"symmetries are {', '.join(get_args(Symmetries))}, not {symmetries!r}")
+        raise InputError(f"symmetries must be one of {', '.join(get_args(Symmetries))}, not {symmetries!r}")
     return cast(Symmetries, symmetries)
 
 

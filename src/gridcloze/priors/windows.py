@@ -76,7 +76,7 @@ class Windows:
         self._positions = [self._positions_in(*each) for each in zip(images, corners, strict=True)]
         self._ends = np.cumsum([len(positions) for positions in self._positions])
         if not self._ends.size or self._ends[-1] == 0:
-            raise InputError("no window of the images has a known cell in it")
+            raise InputError("no window of the images has a known cell")
 
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
         """See `Prior.sample`."""

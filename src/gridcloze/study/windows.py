@@ -54,7 +54,7 @@ class WindowLimited:
 
     def __init__(self, predictor: Predictor, radius: int):
         if radius < 0:
-            raise InputError(f"the radius of a window is 0 or more, not {radius}")
+            raise InputError(f"the radius of a window must be 0 or more, not {radius}")
         self.predictor, self.radius, self.n_symbols = predictor, radius, predictor.n_symbols
 
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:

@@ -47,29 +47,29 @@ def test_the_nearest_visible_cell_is_found(puzzle):
     for row, column in np.argwhere(hidden[0]).tolist():
         far = [hypot(row - r, column - c) for r, c in visible]
         assert distance[0, row, column] == pytest.approx(min(far, default=0))
-        shown = {cells[0, r, c] for (r, c), each in zip(visible, far, strict=True) if each == min(far)}
-        assert symbol[0, row, column] in (shown or {0})
+        nearest = {cells[0, r, c] for (r, c), each in zip(visible, far, strict=True) if each == min(far)}
+        assert symbol[0, row, column] in (nearest or {0})
 
 
 @settings(deadline=None)
 @given(puzzles())
-def test_the_law_of_nearest_is_a_table_of_counted_pairs(puzzle):
+def test_nearest_is_a_table_of_counted_pairs(puzzle):
     """A hidden cell has the shares counted at the rounded distance; a visible one has its own symbol."""
     cells, hidden = puzzle
-    law = Nearest(EXAMPLES, N_SYMBOLS).marginals(cells, hidden)
+    marginals = Nearest(EXAMPLES, N_SYMBOLS).marginals(cells, hidden)
     distance, symbol = nearest_visible(cells, hidden)
     for place in map(tuple, np.argwhere(hidden & ~hidden.all())):
         counts = at_distance(min(round(distance[place]), 4))[symbol[place]]
-        assert law[place] == pytest.approx(counts / counts.sum())
-    assert (law[~hidden] == np.eye(N_SYMBOLS)[cells[~hidden]]).all()
+        assert marginals[place] == pytest.approx(counts / counts.sum())
+    assert (marginals[~hidden] == np.eye(N_SYMBOLS)[cells[~hidden]]).all()
 
 
 def test_nearest_falls_back_on_shares_where_nothing_is_visible():
-    """In a grid that is all hidden the law is that of the symbols in the examples."""
+    """In a grid that is all hidden the shares are those of the symbols in the examples."""
     cells = np.zeros((1, 2, 2), dtype=np.int64)
     counts = np.bincount(EXAMPLES[EXAMPLES >= 0]) + 0.5
-    law = Nearest(EXAMPLES, N_SYMBOLS).marginals(cells, np.ones(cells.shape, dtype=bool))
-    assert law == pytest.approx(np.broadcast_to(counts / counts.sum(), law.shape))
+    marginals = Nearest(EXAMPLES, N_SYMBOLS).marginals(cells, np.ones(cells.shape, dtype=bool))
+    assert marginals == pytest.approx(np.broadcast_to(counts / counts.sum(), marginals.shape))
 
 
 def test_nearest_errs_where_the_nearest_cell_does():
@@ -95,23 +95,23 @@ def surroundings(stack, grid, row, column):
 @settings(deadline=None, max_examples=30)
 @given(puzzles())
 def test_neighbours_are_counted_with_every_choice_of_them_hidden(puzzle):
-    """The law is that of counts of cells with those visible neighbours, and the law of the nearest cell once."""
+    """Shares are those of counted cells with the same visible neighbours, and of the nearest cell counted once."""
     cells, hidden = puzzle
     counts = Nearest(EXAMPLES, N_SYMBOLS).marginals(cells, hidden)
     known = np.where(hidden, -1, cells)
     for row, column in np.argwhere(hidden[0]).tolist():
-        asked = list(surroundings(known, 0, row, column))
-        for grid, r, c in np.argwhere(EXAMPLES >= 0).tolist() if any(side is not None for side in asked) else []:
+        visible = list(surroundings(known, 0, row, column))
+        for grid, r, c in np.argwhere(EXAMPLES >= 0).tolist() if any(side is not None for side in visible) else []:
             there = list(surroundings(EXAMPLES, grid, r, c))
-            if matches(asked, there):
+            if matches(visible, there):
                 counts[0, row, column, EXAMPLES[grid, r, c]] += 1
     expected = counts / counts.sum(-1, keepdims=True)
     assert Neighbours(EXAMPLES, N_SYMBOLS).marginals(cells, hidden) == pytest.approx(expected)
 
 
-def matches(asked, there):
-    """Whether hiding some neighbours of a place gives the surroundings asked for; outside counts as hidden."""
-    return all(wanted is None or wanted == side for wanted, side in zip(asked, there, strict=True))
+def matches(visible, there):
+    """Whether hiding some neighbours of an example's cell gives the visible ones; outside counts as hidden."""
+    return all(side is None or side == other for side, other in zip(visible, there, strict=True))
 
 
 def test_neighbours_know_land_cover_better_than_the_nearest_cell():
@@ -119,17 +119,17 @@ def test_neighbours_know_land_cover_better_than_the_nearest_cell():
     cells = data.landcover()["cells"]
     train, test = cells[None, :, :470], cells[None, :, 480:]
     board = np.indices(test.shape).sum(axis=0) % 2 == 0
-    said = {}
+    scores = {}
     for name, predictor in {
         "four": Neighbours(train, 15),
         "one": Nearest(train, 15),
         "shuffled": Neighbours(np.random.default_rng(0).permutation(train.ravel()).reshape(train.shape), 15),
     }.items():
-        law = predictor.marginals(test, board)
-        said[name] = scoring.bits_per_hidden_cell(law, test, board), scoring.error(law, test, board)
-    assert said["four"] == pytest.approx((1.16, 0.26), abs=0.01)
-    assert said["one"] == pytest.approx((1.81, 0.334), abs=0.01)
-    assert said["shuffled"][0] > 3
+        marginals = predictor.marginals(test, board)
+        scores[name] = scoring.bits_per_hidden_cell(marginals, test, board), scoring.error(marginals, test, board)
+    assert scores["four"] == pytest.approx((1.16, 0.26), abs=0.01)
+    assert scores["one"] == pytest.approx((1.81, 0.334), abs=0.01)
+    assert scores["shuffled"][0] > 3
 
 
 @pytest.mark.parametrize("predictor", [Nearest(EXAMPLES, N_SYMBOLS), Neighbours(EXAMPLES, N_SYMBOLS)])

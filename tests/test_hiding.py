@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcloze.priors import hiding as masking
+from gridcloze.priors import hiding
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
 
@@ -13,28 +13,28 @@ SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
 @given(
     SHAPES,
     st.integers(0, 1000),
-    st.sampled_from([masking.training_hiding, masking.window_hiding, masking.evaluation_hiding]),
+    st.sampled_from([hiding.training_hiding, hiding.window_hiding, hiding.evaluation_hiding]),
 )
-def test_every_grid_of_any_size_hides_a_cell_and_the_seed_decides_which(shape, seed, law):
+def test_every_grid_of_any_size_hides_a_cell_and_the_seed_decides_which(shape, seed, hide):
     """Every grid of any size hides at least one cell, and the same seed hides the same cells."""
-    hidden = law(shape, np.random.default_rng(seed))
+    hidden = hide(shape, np.random.default_rng(seed))
     assert hidden.shape == shape
     assert hidden.any(axis=(1, 2)).all()
-    assert np.array_equal(hidden, law(shape, np.random.default_rng(seed)))
+    assert np.array_equal(hidden, hide(shape, np.random.default_rng(seed)))
 
 
-def test_half_of_the_test_law_is_scattered_with_a_uniform_fraction():
-    """The hidden fractions of the scattered half of the test law are uniform in (0, 1)."""
-    hidden = masking.evaluation_hiding((8000, 16, 16), np.random.default_rng(0))
+def test_half_of_the_grids_in_evaluation_hide_a_uniform_fraction_of_cells():
+    """The hidden fractions of the half that hides independent cells are uniform in (0, 1)."""
+    hidden = hiding.evaluation_hiding((8000, 16, 16), np.random.default_rng(0))
     kind = np.arange(8000) % 4
     fractions = np.sort(hidden[kind < 2].mean(axis=(1, 2)))
     uniform = (np.arange(4000) + 0.5) / 4000
     assert np.abs(fractions - uniform).max() < 1.63 / np.sqrt(4000) + 1 / 256  # Kolmogorov–Smirnov, 1 %
 
 
-def test_a_quarter_of_the_test_law_is_one_rectangle_with_uniform_sides():
-    """A quarter of the test law hides one rectangle, with every side from 2 to the grid's equally often."""
-    hidden = masking.evaluation_hiding((16000, 9, 6), np.random.default_rng(1))[2::4]
+def test_a_quarter_of_the_grids_in_evaluation_hide_one_rectangle_with_uniform_sides():
+    """A quarter hides one rectangle, with every side from 2 to the grid's equally often."""
+    hidden = hiding.evaluation_hiding((16000, 9, 6), np.random.default_rng(1))[2::4]
     rows, columns = hidden.any(axis=2), hidden.any(axis=1)
     assert np.array_equal(hidden, rows[:, :, None] & columns[:, None, :])
     for sides, longest in ((rows.sum(axis=1), 9), (columns.sum(axis=1), 6)):
@@ -43,22 +43,22 @@ def test_a_quarter_of_the_test_law_is_one_rectangle_with_uniform_sides():
         assert shares == pytest.approx(1 / (longest - 1), abs=0.025)
 
 
-def test_the_last_quarter_of_the_test_law_hides_more_than_its_parts():
-    """The union of cells and a rectangle hides more than either does on average."""
-    hidden = masking.evaluation_hiding((8000, 16, 16), np.random.default_rng(2))
+def test_the_last_quarter_in_evaluation_hides_the_union_of_both():
+    """The last quarter hides as much as independent cells and a rectangle do together."""
+    hidden = hiding.evaluation_hiding((8000, 16, 16), np.random.default_rng(2))
     shares = [hidden[kind::4].mean() for kind in range(4)]
     assert shares[3] == pytest.approx(1 - (1 - shares[0]) * (1 - shares[2]), abs=0.02)
 
 
-def test_the_training_law_hides_nearly_everything_often_enough():
-    """Of the training law at least a tenth leaves no more than 12 of 256 cells visible."""
-    hidden = masking.training_hiding((4000, 16, 16), np.random.default_rng(3))
+def test_training_hides_nearly_everything_often_enough():
+    """At least a tenth of the grids in training have no more than 12 of 256 cells visible."""
+    hidden = hiding.training_hiding((4000, 16, 16), np.random.default_rng(3))
     assert ((~hidden).sum(axis=(1, 2)) <= 12).mean() > 0.1
 
 
 def test_holes_have_sides_of_every_magnitude():
     """A side of a hole is as often up to 4 cells as it is from 16 on, of 64."""
-    rows = masking.hole((8000, 64, 64), np.random.default_rng(4)).any(axis=2).sum(axis=1)
+    rows = hiding.hole((8000, 64, 64), np.random.default_rng(4)).any(axis=2).sum(axis=1)
     assert rows.min() == 2
     assert rows.max() >= 63
     for least, most in ((2, 4), (4, 8), (8, 16), (16, 32)):
@@ -67,7 +67,7 @@ def test_holes_have_sides_of_every_magnitude():
 
 def test_what_is_unswept_lies_below_and_to_the_right():
     """Below a cell that is unswept all cells are, and to the right of it too."""
-    hidden = masking.unswept((500, 9, 7), np.random.default_rng(5))
+    hidden = hiding.unswept((500, 9, 7), np.random.default_rng(5))
     assert (np.diff(hidden.astype(int), axis=1) >= 0).all()
     assert (np.diff(hidden.astype(int), axis=2) >= 0).all()
     assert 0.2 < hidden.mean() < 0.8
