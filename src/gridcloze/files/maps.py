@@ -167,10 +167,6 @@ def _open(path: Path, mode: str = "r", **options: Any) -> Any:
 # Reading
 
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-NOTHING_HIDDEN = (
-    "nothing says which cells are hidden; give the file a nodata value (gdal_edit.py -a_nodata VALUE FILE), or name a "
-    "second file that is not zero where cells are hidden (--hidden clouds.tif)"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,7 +404,8 @@ def _colour_table(dataset: "rasterio.io.DatasetReader") -> Mapping[int, tuple[in
 def _refuse_unfillable(source: OpenMap) -> None:
     dataset, values = source.raster.dataset, source.palette.raster_values
     if source.raster.flags is None and [flag.name for flag in dataset.mask_flag_enums[0]] == ["all_valid"]:
-        raise InputError(NOTHING_HIDDEN)
+        ways = "set a nodata value (gdal_edit.py -a_nodata VALUE FILE) or name a second file (--hidden clouds.tif)"
+        raise InputError(f"nothing says which cells are hidden; {ways}")
     if dataset.nodata in values:
         twice = f"{dataset.nodata:g} is its nodata value and a class of the model"
         raise InputError(f"{twice}; if it is a class in this file, too, unset it (gdal_edit.py -unsetnodata FILE)")
