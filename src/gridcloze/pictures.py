@@ -281,7 +281,7 @@ def frame(
 
 
 def _lines(titles: Sequence[str], rows: Rows) -> list[list[Panel]]:
-    return [list(zip(titles if row is rows[0] else [""] * len(row), row, strict=True)) for row in rows]
+    return [list(zip([""] * len(row) if number else titles, row, strict=True)) for number, row in enumerate(rows)]
 
 
 def write_explanation(
@@ -345,11 +345,9 @@ def write_explanation(
     attentions = (f"head {head} of layer {layer}", "mean of all heads")
     titles = ("puzzle", f"probability of {label}", "influence by hiding", "influence by flipping", *attentions)
     units = ("probability", "total variation", "total variation", "share of attention", "share of attention")
-    marginals = [np.where(cells == HIDDEN, one.marginals[..., symbol], np.nan) for one in explanations.values()]
-    rows = [
-        [cells, probabilities, one.hide, one.flip]
-        for probabilities, one in zip(marginals, explanations.values(), strict=True)
-    ]
+    everyone = explanations.values()
+    likely = [np.where(cells == HIDDEN, each.marginals[..., symbol], np.nan) for each in everyone]
+    rows = [[cells, panel, each.hide, each.flip] for panel, each in zip(likely, everyone, strict=True)]
     rows[0] += [attention[layer, head], attention.mean(axis=(0, 1))]
     largest = [_largest(*(row[column] for row in rows if column < len(row))) for column in range(1, len(titles))]
     scaled = [[row[0], *(panel / most for panel, most in zip(row[1:], largest, strict=False))] for row in rows]
@@ -494,21 +492,21 @@ def _table(
 
     In a film the legend is the same from the first frame to the last.
     """
-    axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
-    title_width = int(CHARACTERS_PER_INCH * figure.get_figwidth() / axes.shape[1])
-    for name, panels, line in zip(names, rows, axes, strict=True):
+    table = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
+    title_width = int(CHARACTERS_PER_INCH * figure.get_figwidth() / table.shape[1])
+    for name, panels, line in zip(names, rows, table, strict=True):
         line[0].set_ylabel(name, fontsize=9)
-        for (title, panel), place in zip(panels, line, strict=False):
-            _draw(place, panel, palette, theme)
-            place.set_title(textwrap.fill(title, title_width), fontsize=9)
+        for (title, panel), axes in zip(panels, line, strict=False):
+            _draw(axes, panel, palette, theme)
+            axes.set_title(textwrap.fill(title, title_width), fontsize=9)
             if target is not None:
-                _frame(place, target)
-        for place in line[len(panels) :]:
-            place.set_axis_off()
+                _frame(axes, target)
+        for axes in line[len(panels) :]:
+            axes.set_axis_off()
     _legend(figure, [panel for row in rows for _, panel in row], palette, theme, in_film)
     if numbers and _have_numbers(rows):
-        _bar(figure, axes, numbers)
-    return axes
+        _bar(figure, table, numbers)
+    return table
 
 
 def _legend(figure: Figure, panels: Sequence[np.ndarray], palette: Palette, theme: Theme, in_film: bool) -> None:
@@ -537,18 +535,18 @@ def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> 
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw(place: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
+def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
     height, width = panel.shape
-    place.imshow(colours_of(panel, palette, theme), interpolation="nearest")
-    place.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
-    place.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
-    place.set(xticks=[], yticks=[])
+    axes.imshow(colours_of(panel, palette, theme), interpolation="nearest")
+    axes.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
+    axes.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
+    axes.set(xticks=[], yticks=[])
 
 
-def _frame(place: Axes, cell: Cell) -> None:
+def _frame(axes: Axes, cell: Cell) -> None:
     row, column = cell
     square = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=WARNING_COLOUR, linewidth=2.5)
-    place.add_patch(square).set_clip_on(False)
+    axes.add_patch(square).set_clip_on(False)
 
 
 def _largest(*panels: PerCell) -> float:

@@ -357,7 +357,7 @@ def _opened(path: AnyPath, palette: Palette | None, hidden: AnyPath) -> Iterator
             with readable(hidden, MAPS + PICTURES + ARRAYS) as file:
                 flags = stack.enter_context(_opened_raster(file)) if is_map(file) else read_flags(file)
                 if flags.shape != raster.shape:
-                    sizes = [" by ".join(map(str, one.shape)) for one in (flags, raster)]
+                    sizes = [" by ".join(map(str, each.shape)) for each in (flags, raster)]
                     raise InputError(f"it is {sizes[0]} and the map {sizes[1]}; both need the same size")
             raster = replace(raster, flags=flags)
         yield OpenMap(raster, palette or _palette_in(raster))

@@ -232,7 +232,7 @@ def read_palette(path: AnyPath) -> Palette:
     """Read a palette that somebody wrote as JSON.
 
     The file has one entry for each symbol: `{"symbols": [{"name": "open water", "colour": "#466b9f", "value": 11,
-    "character": "W"}, …]}`. A key that one symbol has all must have.
+    "character": "W"}, …]}`. If one symbol has a key, all must.
 
     Parameters
     ----------

@@ -188,12 +188,12 @@ def write_fields(path: Path, priors: Mapping[str, Any], dark: bool = False) -> N
     caption = "Where the prediction at one cell, a quarter into the grid, comes from; framed: what the network can see."
     with written(path, theme, 1.55 * columns, 1.95 * n_rows + 0.5, caption) as figure:
         panels = figure.subplots(n_rows, columns, squeeze=False)
-        places = iter(panels.flat)
+        remaining = iter(panels.flat)
         for prior, of_prior in networks.items():
             for network, runs in of_prior.items():
-                _draw_field(next(places), f"{prior}, {name_of(network)}", runs, theme)
+                _draw_field(next(remaining), f"{prior}, {name_of(network)}", runs, theme)
             for _ in range(-len(of_prior) % columns):  # a new prior, a new row
-                next(places).set_axis_off()
+                next(remaining).set_axis_off()
         scale = ScalarMappable(PowerNorm(FIELD_POWER, 0, 1), PROBABILITY_COLOURS)
         bar = figure.colorbar(scale, ax=panels, location="bottom", aspect=50, shrink=0.6, fraction=0.05, pad=0.02)
         bar.set_label("gradient of the prediction, as a share of the largest", fontsize=8)
