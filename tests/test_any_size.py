@@ -144,7 +144,7 @@ def test_without_its_temperatures_a_model_of_windows_still_answers_through_them(
 def test_big_grids_need_windows_that_fit(gridcloze):
     """A map without --windows, and windows larger than the image, are refused with what to do."""
     save_map("cover.tif", some_map(0))
-    assert "say how large they are (--windows 64)" in gridcloze("train", "cover.tif", "-o", "m.safetensors")[2]
+    assert "give their size, as in --windows 64" in gridcloze("train", "cover.tif", "-o", "m.safetensors")[2]
     error = gridcloze("train", "cover.tif", "-o", "m.safetensors", "--windows", 21)[2]
     assert "image 0 of 20 by 27 cells is smaller than a window of 21 by 21" in error
 

@@ -436,7 +436,7 @@ BAD = {
     "huge": (("fill", "MODEL", "huge.png", "-o", "out"), r"huge.png: 30000 by 30000 pixels are more than"),
     "own folder": (("fill", "MODEL", "puzzle.png", "-o", "."), r"would be overwritten"),
     "output is a file": (("fill", "MODEL", "puzzle.png", "-o", "puzzle.png"), r"cannot be written"),
-    "empty folder": (("train", "empty", "-o", "new.safetensors"), r"empty: no examples"),
+    "empty folder": (("train", "empty", "-o", "new.safetensors"), r"empty: no grids in this folder"),
     "no examples": (("train", "none", "-o", "new.safetensors"), r"none: no such file"),
     "sizes": (("train", "sizes", "-o", "new.safetensors"), r"a.png is 5 by 5 and b.png is 4 by 5"),
     "no place": (("train", "examples.npy", "-o", "puzzle.png/new"), r"cannot be written"),

@@ -405,7 +405,7 @@ def test_files_that_are_no_maps(folder, how):
     """Floats, several bands, other formats, damage, folders and files that are not there are refused by name."""
     for dtype in ("float32", "complex64"):
         path = save(folder / "map.tif", SMALL.astype(dtype))
-        refused(f"^[^:]*map.tif: values of type {dtype} are not classes; .* as integers", how, path)
+        refused(f"^[^:]*map.tif: values of type {dtype} are not classes; use integers", how, path)
     refused("map.tif: it has 2 bands; a map of classes has one", how, save(path, np.stack([SMALL, SMALL])))
     refused("map.tif: it has 3 bands", how, save(path, np.stack([SMALL] * 3)))
     with open_raster(save(path, np.stack([SMALL, SMALL])), "r+") as dataset:
@@ -452,7 +452,7 @@ def test_nothing_to_fill_with(folder):
         path,
     )
     save(path, SMALL, nodata=200)
-    refused("map.tif: 200 is its nodata value and a class of the model, .* -unsetnodata", opened, path)
+    refused("map.tif: 200 is its nodata value and a class of the model; .* -unsetnodata", opened, path)
     many = Palette(COVER.colours, COVER.characters, values=(11, 41, 300))
     refused("map.tif: its type uint8 has no room for class 300", opened, save(path, SMALL, nodata=0), many)
     fewer = Palette(COVER.colours, COVER.characters, values=(11, 41, -1))

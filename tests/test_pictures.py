@@ -1,5 +1,9 @@
-"""Pictures: which files they are, on which ground; what they show is for eyes."""
+"""Pictures: which files they are, on which ground, and what they say in words; what they show is for eyes."""
 
+import re
+from collections import Counter
+
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,36 +13,87 @@ from gridcloze.explaining import Explanation
 from gridcloze.files.palettes import Palette
 from gridcloze.words import HIDDEN, InputError
 
-PALETTE = Palette.default(2)
+PALETTE = Palette(((0, 0, 0, 255), (255, 255, 255, 255)), "~%", ("water", "forest"))
 LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709
 GENERATOR = np.random.default_rng(0)
 CELLS = np.where(GENERATOR.random((4, 6)) < 0.5, HIDDEN, GENERATOR.integers(0, 2, (4, 6)))
 TARGET = tuple(np.argwhere(CELLS == HIDDEN)[0].tolist())
 SHARES = GENERATOR.random((4, 6))
 INFLUENCE = np.where(CELLS == HIDDEN, np.nan, SHARES)
-SAID = Explanation(np.stack((SHARES, 1 - SHARES), axis=-1), INFLUENCE, np.full((4, 6), np.nan))
+EXPLANATION = Explanation(np.stack((SHARES, 1 - SHARES), axis=-1), INFLUENCE, np.full((4, 6), np.nan))
 ATTENTION, CORRELATIONS = GENERATOR.random((2, 3, 4, 6)), np.array([[0.1, 0.5, np.nan], [0.0, -1.0, 0.2]])
-CURVE = scoring.reliability(SAID.marginals[None], np.ones((1, 4, 6), int), np.ones((1, 4, 6), bool))
+CURVE = scoring.reliability(EXPLANATION.marginals[None], np.ones((1, 4, 6), int), np.ones((1, 4, 6), bool))
 WRITERS = {
     "reliability": lambda path, dark: pictures.write_reliability(path, {"model": CURVE}, dark),
     "check": lambda path, dark: pictures.write_check(path, CELLS, [(0, 1)], INFLUENCE, PALETTE, dark),
     "panels": lambda path, dark: pictures.write_panels(path, ["a", "b"], ["c"], [[CELLS, SHARES]], PALETTE, dark),
     "explanation": lambda path, dark: pictures.write_explanation(
-        path, CELLS, TARGET, {"model": SAID, "exact": SAID}, ATTENTION, CORRELATIONS, PALETTE, dark
+        path, CELLS, TARGET, {"model": EXPLANATION, "exact": EXPLANATION}, ATTENTION, CORRELATIONS, PALETTE, dark
     ),
     "heads": lambda path, dark: pictures.write_heads(path, ATTENTION, CELLS, TARGET, CORRELATIONS, PALETTE, dark),
 }
 
 
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+def texts_in(writer, path, dark=False):
+    """Every text of a picture, and its colour."""
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # texts instead of outlines
+        writer(path, dark)
+    found = re.findall(r"<text ([^>]*)>([^<]*)</text>", path.read_text())
+    colours = [re.search(r"fill: (#[0-9a-f]{6})", attributes) for attributes, _ in found]
+    return [(text, colour[1] if colour else "#000000") for (_, text), colour in zip(found, colours, strict=True)]
+
+
+def contrast(one, other):
+    """The contrast ratio of two colours in sRGB, 1 … 21 (WCAG 2.2)."""
+    linear = [np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4) for colour in (one, other)]
+    darker, lighter = sorted(float(colour @ LUMA) for colour in linear)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_picture_is_on_light_or_dark_ground(name, tmp_path):
-    """Its corner is white, or nearly black; most of a dark one is dark."""
-    for dark, corner in ((False, 255), (True, 27)):
+    """All along its border is its ground, white or nearly black, and every text on it has a contrast above 7."""
+    for dark, expected in ((False, (255, 255, 255)), (True, (27, 27, 27))):
         WRITERS[name](tmp_path / "picture.png", dark)
-        with Image.open(tmp_path / "picture.png") as image:
-            pixels = np.array(image.convert("RGB"))
-        assert (pixels[0, 0] == corner).all()
-        assert min(pixels.shape[:2]) > 150
+        pixels = pixels_of(tmp_path / "picture.png")
+        border = np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3), *pixels[:, [0, 1, -2, -1]]])
+        assert Counter(map(tuple, border.tolist())) == {expected: len(border)}, "nothing is cut off, either"
+        texts = texts_in(WRITERS[name], tmp_path / "picture.svg", dark)
+        assert len(texts) > 3
+        for text, colour in texts:
+            ink = np.array(list(bytes.fromhex(colour[1:])))
+            assert contrast(ink / 255, np.array(expected) / 255) > 7, text
+
+
+WORDS = {
+    "reliability": {"predicted probability", "observed share", "model (calibration error 0.28"},
+    "check": {"grid", "hidden cells: where to look next", "bits that a cell would tell", "hidden", "no value"},
+    "panels": {"a", "b", "c", "probability", "hidden"},
+    "explanation": {"Why the framed cell is water", "probability of water", "total variation", "share of attention"},
+    "heads": {"layer 1", "head 1: 0.50", "attention, as a share of the head's largest", "hidden"},
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_picture_says_what_it_shows(name, tmp_path):
+    """Axes and bars of colours have labels, and symbols are called by their names, not by characters."""
+    texts = [text for text, _ in texts_in(WRITERS[name], tmp_path / "picture.svg")]
+    named = set() if name == "reliability" else {"water", "forest"}
+    for words in WORDS[name] | named:
+        assert any(text.startswith(words) for text in texts), words
+    assert not {"~", "%"} & set(texts)
+
+
+def test_a_film_has_one_legend_from_first_to_last(tmp_path):
+    """Where nothing is hidden any more, the panels are where they were."""
+    frames = [pictures.frame(["known"], [""], [[cells]], PALETTE) for cells in (CELLS, np.zeros_like(CELLS))]
+    assert frames[0].shape == frames[1].shape
+    assert np.array_equal(frames[0][-40:], frames[1][-40:])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -60,7 +115,7 @@ def test_another_ending_is_refused(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_have_one_even_size():
+def test_frames_have_one_size():
     """Whatever a frame shows it has the size of the others, for an encoder of films."""
     frames = [
         pictures.frame(["known", title], [""], [[CELLS, shares]], PALETTE, dark=True)
@@ -68,7 +123,6 @@ def test_frames_have_one_even_size():
     ]
     assert frames[0].shape == frames[1].shape
     assert frames[0].dtype == np.uint8
-    assert frames[0].shape[0] % 2 == frames[0].shape[1] % 2 == 0
     assert not np.array_equal(*frames)
 
 

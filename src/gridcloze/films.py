@@ -101,9 +101,9 @@ def _write_gif(path: Path, film: Frames, frames_per_second: float) -> None:
     if frames_per_second > GIF_MOST_FRAMES_PER_SECOND:
         raise InputError(f"a GIF shows at most {GIF_MOST_FRAMES_PER_SECOND} frames per second; MP4 shows more")
     images, palette = _indexed(film)
-    shown = {"duration": _milliseconds(len(images), frames_per_second), "loop": 0}
+    timing = {"duration": _milliseconds(len(images), frames_per_second), "loop": 0}
     colours = {"palette": palette, "transparency": len(palette) // 3 - 1}
-    images[0].save(path, "GIF", save_all=True, append_images=images[1:], optimize=True, **shown, **colours)
+    images[0].save(path, "GIF", save_all=True, append_images=images[1:], optimize=True, **timing, **colours)
 
 
 def _indexed(film: Frames) -> tuple[list[Image.Image], bytes]:

@@ -1,6 +1,7 @@
-"""Grids, marginals, what is uncertain and what explains it, as pictures; light or dark, for all eyes."""
+"""Pictures of grids, of probabilities, and of what explains them; on a light or dark ground, for all eyes."""
 
 import contextlib
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,36 +15,58 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from .explaining import Explanation, best_head
 from .files.palettes import Palette
 from .files.paths import atomic_write, check_writable
 from .scoring import Reliability
+from .shapes import OneGrid, PerCell
 from .words import HIDDEN, InputError
 
 ENDINGS = (".png", ".svg")
 DOTS_PER_INCH = 120
+CHARACTERS_PER_INCH = 15  # of text of 9 points
 HIDDEN_COLOUR = (128, 128, 128, 255)
 PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
 WARNING_COLOUR = "#D55E00"  # of frames; like the curves one of Okabe and Ito's colours, which all eyes tell apart
-MARKERS = "os^v"
-Panel = tuple[str, np.ndarray]  # a title, and cells (height, width) as integers or probabilities as floats
+Cell = tuple[int, int]  # row and column
+Panel = tuple[str, np.ndarray]  # a title, and cells (height, width) as integers or numbers 0 … 1 as floats
+Rows = Sequence[Sequence[np.ndarray]]  # of panels without titles
+Weights = Float[np.ndarray, "layer head height width"]
+ByHead = Float[np.ndarray, "layer head"]
 
 
 @dataclass(frozen=True)
 class Theme:
-    """What a picture is drawn on, and with."""
+    """Say on what a picture is drawn, and with what.
+
+    Parameters
+    ----------
+    background, text
+        Colours of matplotlib.
+    guide
+        The colour of lines that only help to read.
+    no_value
+        The RGBA bytes of a cell without a number, lighter or darker than all numbers.
+    curves
+        The colours of curves, in order.
+
+    Examples
+    --------
+    >>> LIGHT.background, DARK.background
+    ('white', '#1B1B1B')
+    """
 
     background: str
     text: str
-    guide: str  # lines that only help
-    no_question: tuple[int, int, int, int]  # of a cell in a panel of numbers that has none: lighter or darker than all
+    guide: str
+    no_value: tuple[int, int, int, int]
     curves: tuple[str, ...]
 
     @property
     def settings(self) -> dict[Any, str]:
-        """Of matplotlib."""
+        """The same for matplotlib's `rc_context`."""
         grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor"), self.background)
         inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
         return {**grounds, **dict.fromkeys(inks, self.text), "svg.hashsalt": "gridcloze"}
@@ -54,8 +77,23 @@ DARK = Theme("#1B1B1B", "#E6E6E6", "0.5", (0, 0, 0, 255), ("#56B4E9", "#E69F00",
 
 
 def check_picture(path: Path) -> None:
-    """Raises InputError where no picture could be written: for another ending than .png or .svg, and as
-    `check_writable`, which makes its folder.
+    """Check before a long computation that a picture can be written, and make the folder for it.
+
+    Parameters
+    ----------
+    path
+        The file that will be written.
+
+    Raises
+    ------
+    InputError
+        When the name does not end in .png or .svg, or nothing can be written there.
+
+    Examples
+    --------
+    >>> check_picture(Path("why.jpg"))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: why.jpg: the name of a picture ends in .png or .svg
     """
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"{path}: the name of a picture ends in {' or '.join(ENDINGS)}")
@@ -63,170 +101,382 @@ def check_picture(path: Path) -> None:
 
 
 def colours_of(panel: np.ndarray, palette: Palette, theme: Theme = LIGHT) -> UInt8[np.ndarray, "height width 4"]:
-    """RGBA bytes: of cells the palette's, grey where hidden; of probabilities the colour map's."""
+    """Colour the cells of a panel.
+
+    Parameters
+    ----------
+    panel
+        Cells (height, width) as integers, HIDDEN where hidden; or numbers 0 … 1 as floats, NaN for no value.
+    palette
+        The colours of symbols; hidden cells are grey.
+    theme
+        The colour of cells without a value; by default white.
+
+    Returns
+    -------
+    array of uint8
+        Red, green, blue and alpha of each cell.
+
+    Examples
+    --------
+    >>> colours_of(np.array([[0, 1, HIDDEN]]), Palette.default(2))[0].tolist()
+    [[0, 0, 0, 255], [255, 255, 255, 255], [128, 128, 128, 255]]
+    """
     if panel.dtype.kind == "f":
         mapped = PROBABILITY_COLOURS(np.nan_to_num(panel), bytes=True)
-        return np.where(np.isnan(panel)[..., None], np.array(theme.no_question, np.uint8), mapped)
+        return np.where(np.isnan(panel)[..., None], np.array(theme.no_value, np.uint8), mapped)
     return np.array([*palette.colours, HIDDEN_COLOUR], dtype=np.uint8)[panel]  # HIDDEN is -1: the last
 
 
 def write_reliability(path: Path, curves: dict[str, Reliability], dark: bool = False) -> None:
-    """A picture of reliability curves: of what was said with probability p, the share that was so, against p."""
+    """Draw reliability curves: how often predictions of each probability came true.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    curves
+        The curve of each predictor, at most four, by its name.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> from gridcloze.scoring import reliability
+    >>> marginals, cells = np.array([[[[0.2, 0.8]]]]), np.array([[[1]]])
+    >>> write_reliability(Path("reliability.svg"), {"model": reliability(marginals, cells, cells == 1)})
+    """
     theme = DARK if dark else LIGHT
-    with written(path, theme, 4.8, 4.8) as figure:
+    caption = "On the dashed line, predictions come true as often as they say."
+    with written(path, theme, 4.8, 4.8, caption) as figure:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=theme.guide, linewidth=1, linestyle="dashed", label="calibrated")
-        for (name, curve), colour, marker in zip(curves.items(), theme.curves, MARKERS, strict=False):
-            error = curve.expected_calibration_error
-            label = f"{name} (expected error {error:.4f})"
-            axes.plot(
-                curve.predicted, curve.observed, marker=marker, markersize=4, linewidth=1, color=colour, label=label
-            )
-        axes.set(xlabel="probability said", ylabel="share that was so", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        for (name, curve), colour, marker in zip(curves.items(), theme.curves, "os^v", strict=False):
+            label = f"{name} (calibration error {curve.expected_calibration_error:.4f})"
+            style = {"marker": marker, "markersize": 4, "linewidth": 1, "color": colour, "label": label}
+            axes.plot(curve.predicted, curve.observed, **style)
+        axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.legend(fontsize=8, loc="upper left", frameon=False)
 
 
 def write_check(
-    path: Path,
-    cells: np.ndarray,
-    surprises: Sequence[tuple[int, int]],
-    telling: Float[np.ndarray, "height width"],
-    palette: Palette,
-    dark: bool = False,
+    path: Path, cells: OneGrid, surprises: Sequence[Cell], telling: PerCell, palette: Palette, dark: bool = False
 ) -> None:
-    """A picture of a grid with its surprising cells framed; if cells are hidden, beside it how much each would tell."""
-    panels = 1 + bool((cells == HIDDEN).any())
-    theme = DARK if dark else LIGHT
-    with written(path, theme, 4.2 * panels, 4.4) as figure:
-        places = figure.subplots(1, panels, squeeze=False)[0]
-        _draw(places[0], cells, palette, theme)
+    """Draw a grid with its implausible cells framed and, if cells are hidden, how much each of them would tell.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    cells
+        The symbols, HIDDEN where hidden.
+    surprises
+        Row and column of each visible cell that the rest makes implausible.
+    telling
+        The bits that a hidden cell would tell about the other hidden cells; NaN at visible cells.
+    palette
+        Names and colours of the symbols.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> cells = np.array([[0, 0, 1], [0, HIDDEN, 0]])
+    >>> telling = np.where(cells == HIDDEN, 0.7, np.nan)
+    >>> write_check(Path("check.svg"), cells, [(0, 2)], telling, Palette.default(2))
+    """
+    theme, panels = DARK if dark else LIGHT, [("grid", cells)]
+    n = len(surprises)
+    caption = f"{n or 'No visible'} {'framed ' * bool(n)}cell{'s are' if n > 1 else ' is'} implausible given the rest."
+    if (cells == HIDDEN).any():
+        panels.append(("hidden cells: where to look next", telling / _largest(telling)))
+    with written(path, theme, *_size([panels], 4.2), caption) as figure:
+        axes = _table(figure, [""], [panels], palette, theme)
         for cell in surprises:
-            _frame(places[0], cell)
-        places[0].set_title(f"{len(surprises)} surprising cell{'s' * (len(surprises) != 1)}", fontsize=10)
-        if panels == 2:
-            most = _largest(telling)
-            _draw(places[1], telling / most, palette, theme)
-            places[1].set_title("bits its value would tell about the others", fontsize=10)
-            scale = ScalarMappable(Normalize(0, most), PROBABILITY_COLOURS)
-            figure.colorbar(scale, ax=places[1], shrink=0.8).ax.tick_params(labelsize=8)
+            _frame(axes[0, 0], cell)
+        if len(panels) == 2:
+            _bar(figure, axes[:, 1:], "bits that a cell would tell about the other hidden cells", _largest(telling))
 
 
 def write_panels(
     path: Path,
     titles: Sequence[str],
     names: Sequence[str],
-    rows: Sequence[Sequence[np.ndarray]],
+    rows: Rows,
     palette: Palette,
     dark: bool = False,
-    target: tuple[int, int] | None = None,
+    target: Cell | None = None,
 ) -> None:
-    """A table of panels (height, width) as a picture: a row for each name, a column for each title.
+    """Draw a table of panels.
 
-    Panels of integers are cells; panels of floats are probabilities 0…1, NaN where there is none. The cell `target` is
-    framed in each.
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    titles
+        Of the columns.
+    names
+        Of the rows.
+    rows
+        The panels (height, width) of each row: cells as integers, or probabilities 0 … 1 as floats, NaN where there is
+        none.
+    palette
+        Names and colours of the symbols.
+    dark
+        Draw on a dark ground.
+    target
+        Row and column of a cell to frame in each panel; by default none.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> puzzle, probabilities = np.array([[0, HIDDEN]]), np.array([[np.nan, 0.9]])
+    >>> write_panels(Path("a.svg"), ["puzzle", "white"], [""], [[puzzle, probabilities]], Palette.default(2))
     """
-    theme = DARK if dark else LIGHT
-    below = 0.6 if any(panel.dtype.kind == "f" for panels in rows for panel in panels) else 0.3
-    with written(path, theme, 1.5 * len(titles) + 0.6, 1.5 * len(rows) + below) as figure:
-        _table(figure, names, _lines(titles, rows), palette, theme, target)
+    theme, lines = DARK if dark else LIGHT, _lines(titles, rows)
+    with written(path, theme, *_size(lines, 1.5)) as figure:
+        _table(figure, names, lines, palette, theme, target, "probability")
 
 
 def frame(
-    titles: Sequence[str],
-    names: Sequence[str],
-    rows: Sequence[Sequence[np.ndarray]],
-    palette: Palette,
-    dark: bool = False,
+    titles: Sequence[str], names: Sequence[str], rows: Rows, palette: Palette, dark: bool = False
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """RGB bytes of what `write_panels` draws, for a film: as many panels give the same size, of even numbers."""
-    theme, side = DARK if dark else LIGHT, 1.5 if len(rows) > 1 else 2.5
+    """Draw a table of panels as a frame of a film; as many panels of one size give frames of one size.
+
+    Parameters
+    ----------
+    titles, names, rows, palette, dark
+        As for `write_panels`.
+
+    Returns
+    -------
+    array of uint8
+        Red, green and blue of each pixel.
+
+    Examples
+    --------
+    >>> frame(["step 1"], [""], [[np.array([[0, HIDDEN]])]], Palette.default(2)).dtype
+    dtype('uint8')
+    """
+    theme, lines = DARK if dark else LIGHT, _lines(titles, rows)
     with matplotlib.rc_context(theme.settings):
-        figure = _figure(side * len(titles), side * len(rows) + 0.5)
-        _table(figure, names, _lines(titles, rows), palette, theme)
+        figure = _figure(*_size(lines, 1.5 if len(rows) > 1 else 2.5))
+        _table(figure, names, lines, palette, theme, None, "probability", in_film=True)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _lines(titles: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) -> list[list[Panel]]:
-    return _titled_once([list(zip(titles, panels, strict=True)) for panels in rows])
+def _lines(titles: Sequence[str], rows: Rows) -> list[list[Panel]]:
+    return [list(zip([""] * len(row) if number else titles, row, strict=True)) for number, row in enumerate(rows)]
 
 
 def write_explanation(
     path: Path,
-    cells: np.ndarray,
-    target: tuple[int, int],
-    said: Mapping[str, Explanation],
-    attention: Float[np.ndarray, "layer head height width"],
-    correlations: Float[np.ndarray, "layer head"],
+    cells: OneGrid,
+    target: Cell,
+    explanations: Mapping[str, Explanation],
+    attention: Weights,
+    correlations: ByHead,
     palette: Palette,
     dark: bool = False,
 ) -> None:
-    """A picture of why a hidden cell has its law: a row for each name in `said`; attention is that of the first.
+    """Draw why a hidden cell has its probabilities: a row for each predictor.
 
-    Panels are the puzzle, the probability of the symbol that is likeliest at the cell, the influence of each visible
-    cell on it, and the attention of its patch: of the head that agrees best with influence, and of all on average.
+    The panels are the puzzle, the probability of the symbol that is likeliest at the cell, the influence of each
+    visible cell on it, and the attention of the cell: of the head that agrees best with influence, and of all on
+    average.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    cells
+        The symbols, HIDDEN where hidden.
+    target
+        Row and column of the cell that is explained; it is framed.
+    explanations
+        What `explaining.explain` returned for each predictor, by its name; the first is the one with attention.
+    attention
+        The weight of each cell in each head, as seen from the target.
+    correlations
+        The rank correlation of each head's attention with influence.
+    palette
+        Names and colours of the symbols.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> from gridcloze.explaining import explain
+    >>> from gridcloze.priors.finite import squares
+    >>> from gridcloze.priors.known import posterior
+    >>> cells = np.array([[0, 0, HIDDEN], [0, 1, HIDDEN], [0, 0, 0]])
+    >>> explanation = explain(posterior(squares(3, 3, 1, 2)), cells, cells == HIDDEN, (1, 2))
+    >>> attention, correlations = np.full((1, 1, 3, 3), 1 / 9), np.array([[0.5]])
+    >>> write_explanation(
+    ...     Path("why.svg"), cells, (1, 2), {"exact": explanation}, attention, correlations, Palette.default(2)
+    ... )
     """
-    best, theme = best_head(correlations), DARK if dark else LIGHT
-    symbol = int(next(iter(said.values())).marginals[target].argmax())
-    columns = [
-        ("influence by hiding", "total variation", [one.hide for one in said.values()]),
-        ("influence by flipping", "total variation", [one.flip for one in said.values()]),
-        (f"attention, layer {best[0]} head {best[1]}", "of its weight", [attention[best]]),
-        ("attention, mean of heads", "of its weight", [attention.mean(axis=(0, 1))]),
-    ]
-    name = f"probability of {palette.characters[symbol]!r}\n0…1"
-    rows: list[list[Panel]] = [
-        [("puzzle\n", cells), (name, np.where(cells == HIDDEN, one.marginals[..., symbol], np.nan))]
-        for one in said.values()
-    ]
-    for title, unit, panels in columns:
-        most = _largest(*panels)
-        for row, panel in zip(rows, panels, strict=False):
-            row.append((f"{title}\n0…{most:.2g} {unit}", panel / most))
-    with written(path, theme, 2.2 * len(rows[0]) + 0.3, 2.5 * len(rows) + 0.6) as figure:
-        _table(figure, list(said), _titled_once(rows), palette, theme, target, ("0", "the number above"))
+    (layer, head), theme = best_head(correlations), DARK if dark else LIGHT
+    distribution = next(iter(explanations.values())).marginals[target]
+    symbol, probability = int(distribution.argmax()), distribution.max()
+    label = palette.label(symbol)
+    why = f"Why the framed cell is {label} with probability {probability:.2g}: how far its distribution moves if one"
+    caption = f"{why} visible cell is hidden, or flipped to another symbol; and where attention looks from it."
+    attentions = (f"head {head} of layer {layer}", "mean of all heads")
+    titles = ("puzzle", f"probability of {label}", "influence by hiding", "influence by flipping", *attentions)
+    units = ("probability", "total variation", "total variation", "share of attention", "share of attention")
+    everyone = explanations.values()
+    likely = [np.where(cells == HIDDEN, each.marginals[..., symbol], np.nan) for each in everyone]
+    rows = [[cells, panel, each.hide, each.flip] for panel, each in zip(likely, everyone, strict=True)]
+    rows[0] += [attention[layer, head], attention.mean(axis=(0, 1))]
+    largest = [_largest(*(row[column] for row in rows if column < len(row))) for column in range(1, len(titles))]
+    scaled = [[row[0], *(panel / most for panel, most in zip(row[1:], largest, strict=False))] for row in rows]
+    lines = _lines(titles, scaled)
+    with written(path, theme, *_size(lines, 1.6), caption) as figure:
+        axes = _table(figure, list(explanations), lines, palette, theme, target)
+        for column, (unit, most) in enumerate(zip(units, largest, strict=True), start=1):
+            _bar(figure, axes[:, [column]], unit, most)
 
 
 def write_heads(
     path: Path,
-    attention: Float[np.ndarray, "layer head height width"],
-    cells: np.ndarray,
-    target: tuple[int, int],
-    correlations: Float[np.ndarray, "layer head"],
+    attention: Weights,
+    cells: OneGrid,
+    target: Cell,
+    correlations: ByHead,
     palette: Palette,
     dark: bool = False,
 ) -> None:
-    """A picture of the attention of every head, a row a layer, each with its rank correlation with influence."""
+    """Draw the attention of every head, a row for each layer.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    attention
+        The weight of each cell in each head, as seen from the target.
+    cells
+        The symbols, HIDDEN where hidden.
+    target
+        Row and column of the cell that is explained; it is framed.
+    correlations
+        The rank correlation of each head's attention with influence; it stands above the head.
+    palette
+        Names and colours of the symbols.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> attention, correlations = np.full((1, 2, 1, 2), 0.5), np.array([[0.5, np.nan]])
+    >>> cells = np.array([[0, HIDDEN]])
+    >>> write_heads(Path("heads.svg"), attention, cells, (0, 1), correlations, Palette.default(2))
+    """
     theme = DARK if dark else LIGHT
     rows: list[list[Panel]] = [
         [
-            (f"head {head}: {correlation:z.2f}", weights / _largest(weights))
+            (f"head {head}: " + ("–" if np.isnan(correlation) else f"{correlation:z.2f}"), weights / _largest(weights))
             for head, (weights, correlation) in enumerate(zip(*layer, strict=True))
         ]
         for layer in zip(attention, correlations, strict=True)
     ]
     rows[0].append(("puzzle", cells))
     names = [f"layer {number}" for number in range(len(rows))]
-    with written(path, theme, 1.6 * len(rows[0]) + 0.4, 1.85 * len(rows) + 0.8) as figure:
-        figure.suptitle("attention, and its rank correlation with influence by hiding", fontsize=10)
-        _table(figure, names, rows, palette, theme, target, ("0", "the largest of the head"))
+    caption = "Where each head looks from the framed cell, and its rank correlation with influence by hiding."
+    with written(path, theme, *_size(rows, 1.6), caption) as figure:
+        _table(figure, names, rows, palette, theme, target, "attention, as a share of the head's largest")
 
 
 @contextlib.contextmanager
-def written(path: Path, theme: Theme, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, which is written when it is drawn; the same drawing gives the same bytes."""
+def written(path: Path, theme: Theme, width: float, height: float, caption: str = "") -> Iterator[Figure]:
+    """Write a figure to a file once it is drawn; the same drawing gives the same bytes.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    theme
+        The ground and the colours.
+    width, height
+        Of the drawing, in inches.
+    caption
+        What to see, above the drawing, for which the figure grows; by default nothing.
+
+    Yields
+    ------
+    matplotlib.figure.Figure
+        The empty figure, to draw on.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> with written(Path("line.svg"), DARK, 2.0, 2.0) as figure:
+    ...     lines = figure.subplots().plot([0, 1])
+    >>> "<svg" in Path("line.svg").read_text()
+    True
+    """
     check_picture(path)
     with matplotlib.rc_context(theme.settings):
         figure = _figure(width, height)
         yield figure
+        if caption:
+            text = textwrap.fill(caption, int(CHARACTERS_PER_INCH * width))
+            figure.suptitle(text, x=0.01, horizontalalignment="left", fontsize=9)
+            _grow(figure, 0.15 * (text.count("\n") + 1) + 0.1)
         kind = path.suffix.lower().removeprefix(".")
         with atomic_write(path) as temporary:
             figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
 
 
 def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="compressed")
+
+
+def _grow(figure: Figure, inches: float) -> None:
+    figure.set_figheight(figure.get_figheight() + inches)
+
+
+def _size(rows: Sequence[Sequence[Panel]], panel_width: float) -> tuple[float, float]:
+    """Width and height in inches of a table of panels, with bars of colours below if they have numbers."""
+    height, width = rows[0][0][1].shape
+    panel_height = panel_width * min(max(height / width, 0.3), 3.0)
+    titles = 0.2 * sum(any(title for title, _ in row) for row in rows)
+    bars = 0.5 * _have_numbers(rows)
+    return panel_width * max(map(len, rows)) + 0.3, (panel_height + 0.03) * len(rows) + titles + bars + 0.1
+
+
+def _have_numbers(rows: Sequence[Sequence[Panel]]) -> bool:
+    return any(panel.dtype.kind == "f" for row in rows for _, panel in row)
 
 
 def _table(
@@ -235,47 +485,71 @@ def _table(
     rows: Sequence[Sequence[Panel]],
     palette: Palette,
     theme: Theme,
-    target: tuple[int, int] | None = None,
-    ends: Sequence[str] = (),
-) -> None:
-    """Panels in named rows, `target` framed in each; below, if they have numbers, a bar of colours."""
-    axes = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
-    for name, panels, line in zip(names, rows, axes, strict=True):
+    target: Cell | None = None,
+    numbers: str = "",
+    in_film: bool = False,
+) -> np.ndarray:
+    """Draw panels in named rows, `target` framed in each; below say what colours mean, and what numbers, if all one.
+
+    In a film the legend is the same from the first frame to the last.
+    """
+    table = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
+    title_width = int(CHARACTERS_PER_INCH * figure.get_figwidth() / table.shape[1])
+    for name, panels, line in zip(names, rows, table, strict=True):
         line[0].set_ylabel(name, fontsize=9)
-        for (title, panel), place in zip(panels, line, strict=False):
-            _draw(place, panel, palette, theme)
-            place.set_title(title, fontsize=10)
+        for (title, panel), axes in zip(panels, line, strict=False):
+            _draw(axes, panel, palette, theme)
+            axes.set_title(textwrap.fill(title, title_width), fontsize=9)
             if target is not None:
-                _frame(place, target)
-        for place in line[len(panels) :]:
-            place.set_axis_off()
-    if not any(panel.dtype.kind == "f" for line in rows for _, panel in line):
-        return
-    scale = ScalarMappable(cmap=PROBABILITY_COLOURS)
-    bar = figure.colorbar(scale, ax=axes, location="bottom", fraction=0.015, aspect=60, shrink=0.6, pad=0.01)
+                _frame(axes, target)
+        for axes in line[len(panels) :]:
+            axes.set_axis_off()
+    _legend(figure, [panel for row in rows for _, panel in row], palette, theme, in_film)
+    if numbers and _have_numbers(rows):
+        _bar(figure, table, numbers)
+    return table
+
+
+def _legend(figure: Figure, panels: Sequence[np.ndarray], palette: Palette, theme: Theme, in_film: bool) -> None:
+    """Say which colour is which symbol, if symbols have names, and which stand for no symbol and no number."""
+    colours = dict(zip(palette.names, palette.colours, strict=False))
+    if in_film or any((panel == HIDDEN).any() for panel in panels):
+        colours["hidden"] = HIDDEN_COLOUR
+    if in_film or any(np.isnan(panel).any() for panel in panels):
+        colours["no value"] = theme.no_value
+    if colours:
+        names, edge = list(colours), theme.guide
+        patches = [Patch(facecolor=f"#{bytes(colours[name]).hex()}", edgecolor=edge, label=name) for name in names]
+        columns = max(1, int(figure.get_figwidth() / (0.6 + max(map(len, names)) / CHARACTERS_PER_INCH)))
+        _grow(figure, 0.18 * -(-len(names) // columns) + 0.1)
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+
+
+def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> None:
+    """Say below some columns of axes what their colours mean: numbers from 0 to the largest."""
+    inches = figure.get_figwidth() * axes.shape[1] / axes[0, 0].get_gridspec().ncols
+    shrink = min(0.9, 4 / inches)
+    shape = {"location": "bottom", "shrink": shrink, "aspect": shrink * inches / 0.08, "fraction": 0.05, "pad": 0.02}
+    scale = ScalarMappable(Normalize(0, largest), PROBABILITY_COLOURS)
+    bar = figure.colorbar(scale, ax=axes, ticks=[0, largest / 2, largest], format="%.2g", panchor=False, **shape)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    if ends:
-        bar.set_ticks([0, 1], labels=list(ends))
 
 
-def _draw(place: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
+def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
     height, width = panel.shape
-    place.imshow(colours_of(panel, palette, theme), interpolation="nearest")
-    place.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
-    place.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
-    place.set(xticks=[], yticks=[])
+    axes.imshow(colours_of(panel, palette, theme), interpolation="nearest")
+    axes.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
+    axes.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
+    axes.set(xticks=[], yticks=[])
 
 
-def _frame(place: Axes, cell: tuple[int, int]) -> None:
+def _frame(axes: Axes, cell: Cell) -> None:
     row, column = cell
-    place.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=WARNING_COLOUR, linewidth=2.5))
+    square = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=WARNING_COLOUR, linewidth=2.5)
+    axes.add_patch(square).set_clip_on(False)
 
 
-def _titled_once(rows: Sequence[Sequence[Panel]]) -> list[list[Panel]]:
-    """Without the titles of all rows but the first."""
-    return [[(title if row is rows[0] else "", panel) for title, panel in row] for row in rows]
-
-
-def _largest(*panels: Float[np.ndarray, "height width"]) -> float:
+def _largest(*panels: PerCell) -> float:
     """The largest number in panels, by which they are scaled; 1 if there is none but 0 and NaN."""
     return max(float(np.nan_to_num(panel).max()) for panel in panels) or 1.0

@@ -370,7 +370,9 @@ def _moments(predictors: dict[str, Predictor], grid: Grid, drawings: Drawings) -
     drawn = filling.sample(recording, Puzzles(cells, hidden), 1, drawings.seed, ONE_AT_A_TIME).cells[0]
     recording.marginals(drawn, np.zeros_like(hidden))
     chosen = np.unique(np.linspace(0, len(recording.moments) - 1, FILM_FRAMES).round().astype(int))
-    titles = ["known so far", f"probability of {grid.palette.characters[-1]!r}", "exact"][: 1 + len(predictors)]
+    titles = ["known so far", f"probability of {grid.palette.label(grid.palette.n_symbols - 1)}", "exact"][
+        : 1 + len(predictors)
+    ]
     frames = []
     for cells, hidden, marginals in (recording.moments[number] for number in chosen):
         panels = [np.where(hidden, HIDDEN, cells), marginals[..., -1]]

@@ -12,21 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..shapes import AnySizeGrid, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
-from . import png
+from . import codes, png
 from .arrays import is_stack, read_array, save_array
-from .codes import (
-    GREY,
-    GRID_AXES,
-    MARKERS,
-    STACK_AXES,
-    TRANSPARENT,
-    Codes,
-    Content,
-    cells_from_array,
-    look_up,
-    marked,
-    palette_of,
-)
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import ARRAYS, PICTURES, SUFFIXES, TEXTS, WRITTEN_ARRAYS, atomic_write, is_folder, kind_of, readable
 
@@ -72,7 +59,7 @@ class Grid:
     def __post_init__(self) -> None:
         if self.scale < 1:
             raise InputError(f"scale {self.scale}: a cell is at least 1 pixel wide")
-        look_up(Content(ARRAYS, self.cells), self.palette)
+        codes.look_up(codes.Content(ARRAYS, self.cells), self.palette)
 
     @classmethod
     def from_cells(cls, cells: np.ndarray, palette: Palette | None = None, scale: int = 1) -> "Grid":
@@ -97,7 +84,7 @@ class Grid:
         InputError
             When a value is no symbol of the palette, or the shape or the scale does not fit.
         """
-        cells = cells_from_array(cells, GRID_AXES)
+        cells = codes.cells_from_array(cells, codes.GRID_AXES)
         return cls(cells, palette or Palette.default(max(1, int(cells.max()) + 1)), scale)
 
     @property
@@ -125,7 +112,7 @@ class Grid:
         """
         if cells.shape != self.cells.shape:
             raise InputError(f"new cells of shape {cells.shape} do not fit a grid of shape {self.cells.shape}")
-        return replace(self, cells=cells_from_array(cells))
+        return replace(self, cells=codes.cells_from_array(cells))
 
 
 # Reading
@@ -174,20 +161,20 @@ def read_grid(
     (array([[ 0,  1, -1,  0]]), 'ab')
     """
     with readable(path) as path:
-        content, by_file = _read_content(path), str(hidden) not in MARKERS
+        content, by_file = _read_content(path), str(hidden) not in codes.MARKERS
         pixels = content.codes
         if content.kind is not PICTURES:
-            cells, palette = look_up(content, palette)
-            is_hidden = _hidden_by_file(hidden, cells, cells) if by_file else cells == HIDDEN
+            cells, palette = codes.look_up(content, palette)
+            is_hidden = _hidden_in(hidden, cells, cells) if by_file else cells == HIDDEN
             return Grid(np.where(is_hidden, HIDDEN, cells), palette)
         if scale is None:
             scale = png.find_scale([pixels], [content.noted_scale, png.scale_for_size(pixels, size or (0, 0))])
         drawn = content._replace(codes=png.shrink(pixels, scale))
-        is_hidden = _hidden_by_file(hidden, pixels, drawn.codes) if by_file else marked(drawn, palette, str(hidden))
-        return Grid(*look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
+        is_hidden = _hidden_in(hidden, pixels, drawn.codes) if by_file else codes.marked(drawn, palette, str(hidden))
+        return Grid(*codes.look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
 
 
-def _hidden_by_file(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> OneHidden:
+def _hidden_in(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> OneHidden:
     """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
     with readable(path, PICTURES + ARRAYS) as path:
         hidden = read_flags(path)[...] != 0
@@ -259,12 +246,14 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
         return evidence
 
 
-def _allowed_by(content: Content, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
+def _allowed_by(
+    content: codes.Content, palette: Palette, size: tuple[int, ...]
+) -> Bool[np.ndarray, "row column symbol"]:
     scale = png.scale_for_size(content.codes, size)
     if not scale:
         sizes = f"{_size_of(content.codes)} pixels and the grid {size[0]} by {size[1]} cells"
         raise InputError(f"it has {sizes}; use as many pixels for each cell")
-    symbols = look_up(content, palette)[0][..., None]
+    symbols = codes.look_up(content, palette)[0][..., None]
     allowed = (symbols == np.arange(palette.n_symbols)) | (symbols == HIDDEN)
     return allowed.reshape(size[0], scale, size[1], scale, -1).any(axis=(1, 3))
 
@@ -309,7 +298,7 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells,
         grids, palette, scale = _read_folder(Path(path), palette, one_size=True)
         return np.stack(grids), palette, scale
     with readable(path, ARRAYS) as path:
-        return *look_up(_read_content(path, STACK_AXES), palette), 1
+        return *codes.look_up(_read_content(path, codes.STACK_AXES), palette), 1
 
 
 def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
@@ -363,22 +352,22 @@ def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple
         scale = png.find_scale([content.codes for content in contents], noted_scales if len(noted_scales) == 1 else [])
         drawn = [content._replace(codes=png.shrink(content.codes, scale)) for content in contents]
         if palette is None:
-            visible = [np.unique(content.codes[~marked(content, None)]) for content in drawn]
-            palette = palette_of(np.unique(np.concatenate(visible)).tolist(), drawn[0])
+            visible = [np.unique(content.codes[~codes.marked(content, None)]) for content in drawn]
+            palette = codes.palette_of(np.unique(np.concatenate(visible)).tolist(), drawn[0])
         grids: list[AnySizeGrid] = []
         for path, content in zip(paths, drawn, strict=True):
             with about(path.name):
-                grids.append(look_up(content, palette)[0])
+                grids.append(codes.look_up(content, palette)[0])
         return grids, palette, scale
 
 
-def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[Content]:
+def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[codes.Content]:
     first_of_kind = {kind_of(path): path.name for path in reversed(paths)}
     if len(first_of_kind) > 1:
         raise InputError(
             f"{' and '.join(sorted(first_of_kind.values()))} are of different kinds; keep one kind in a folder"
         )
-    contents: list[Content] = []
+    contents: list[codes.Content] = []
     for path in paths:
         with about(path.name):
             contents.append(_read_content(path)._replace(image=None))  # memory is for the codes of all files
@@ -394,16 +383,16 @@ def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list
 # Content of files
 
 
-def _read_content(path: Path, axes: str = GRID_AXES) -> Content:
+def _read_content(path: Path, axes: str = codes.GRID_AXES) -> codes.Content:
     kind = kind_of(path)
     if kind is TEXTS:
-        return Content(kind, _read_text(path))
+        return codes.Content(kind, _read_text(path))
     if kind is ARRAYS:
-        return Content(kind, cells_from_array(read_array(path), axes))
+        return codes.Content(kind, codes.cells_from_array(read_array(path), axes))
     image = png.read_image(path)
     note = str(image.info.get(png.SCALE_NOTE, ""))
     noted_scale = int(note) if note.isdecimal() and len(note) < 9 else 0
-    return Content(kind, png.pixel_colours(image), noted_scale, png.table_of(image), image)
+    return codes.Content(kind, png.pixel_colours(image), noted_scale, png.table_of(image), image)
 
 
 def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
@@ -466,7 +455,7 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
 def _drawn(grid: Grid) -> Image.Image:
     """Draw a grid; the mode of a new picture depends on the palette alone, so that all grids of a set get the same."""
     packed = grid.palette.packed_colours
-    marker = TRANSPARENT if GREY in packed else GREY
+    marker = codes.TRANSPARENT if codes.GREY in packed else codes.GREY
     if marker in packed and grid.hidden.any():
         raise InputError(
             "hidden cells cannot be drawn: grey and transparent are both in the palette; change one colour"
@@ -482,7 +471,7 @@ def _drawn(grid: Grid) -> Image.Image:
     return png.indexed_image(png.enlarge(grid.cells % len(table), grid.scale), table[:MAX_SYMBOLS])
 
 
-def _repainted(grid: Grid, image: Image.Image, colours: Codes) -> Image.Image:
+def _repainted(grid: Grid, image: Image.Image, colours: codes.Codes) -> Image.Image:
     """Paint only the cells that no longer show what they should; what stays hidden may show anything."""
     before, table = png.pixel_colours(image), png.table_of(image)
     newly_hidden = grid.hidden & ~np.asarray(grid.hidden_as_read)

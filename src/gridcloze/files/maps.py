@@ -167,10 +167,6 @@ def _open(path: Path, mode: str = "r", **options: Any) -> Any:
 # Reading
 
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
-NOTHING_HIDDEN = (
-    "nothing says which cells are hidden; give the file a nodata value (gdal_edit.py -a_nodata VALUE FILE), or name a "
-    "second file that is not zero where cells are hidden (--hidden clouds.tif)"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,7 +354,12 @@ def _opened(path: AnyPath, palette: Palette | None, hidden: AnyPath) -> Iterator
         with about(path):
             _refuse_bands(raster.dataset)
         if str(hidden) != "auto":
-            raster = replace(raster, flags=stack.enter_context(_opened_flags(hidden, raster.shape)))
+            with readable(hidden, MAPS + PICTURES + ARRAYS) as file:
+                flags = stack.enter_context(_opened_raster(file)) if is_map(file) else read_flags(file)
+                if flags.shape != raster.shape:
+                    sizes = [" by ".join(map(str, each.shape)) for each in (flags, raster)]
+                    raise InputError(f"it is {sizes[0]} and the map {sizes[1]}; both need the same size")
+            raster = replace(raster, flags=flags)
         yield OpenMap(raster, palette or _palette_in(raster))
 
 
@@ -370,27 +371,12 @@ def _opened_raster(path: AnyPath) -> Iterator[_Raster]:
         yield _Raster(Path(path), dataset)
 
 
-@contextmanager
-def _opened_flags(path: AnyPath, shape: tuple[int, int]) -> Iterator[Any]:
-    with ExitStack() as stack:
-        with readable(path, MAPS + PICTURES + ARRAYS) as file:
-            flags = stack.enter_context(_opened_raster(file)) if is_map(file) else read_flags(file)
-            if flags.shape != shape:
-                sizes = [" by ".join(map(str, each)) for each in (flags.shape, shape)]
-                raise InputError(f"it is {sizes[0]} and the map {sizes[1]}; both need the same size")
-        yield flags
-
-
 def _refuse_bands(dataset: "rasterio.io.DatasetReader") -> None:
     is_alpha = [interpretation.name == "alpha" for interpretation in dataset.colorinterp]
     if is_alpha.count(False) != 1 or is_alpha[0]:
-        raise InputError(
-            f"it has {dataset.count} bands; a map of classes has one (gdal_translate -b 1 takes the first)"
-        )
+        raise InputError(f"it has {dataset.count} bands; a map of classes has one (take it by gdal_translate -b 1)")
     if dataset.dtypes[0] not in INTEGERS:
-        raise InputError(
-            f"values of type {dataset.dtypes[0]} are not classes; store them as integers (gdal_translate -ot Int16)"
-        )
+        raise InputError(f"values of type {dataset.dtypes[0]} are not classes; use integers (gdal_translate -ot Int16)")
 
 
 def _palette_in(raster: _Raster) -> Palette:
@@ -418,19 +404,16 @@ def _colour_table(dataset: "rasterio.io.DatasetReader") -> Mapping[int, tuple[in
 def _refuse_unfillable(source: OpenMap) -> None:
     dataset, values = source.raster.dataset, source.palette.raster_values
     if source.raster.flags is None and [flag.name for flag in dataset.mask_flag_enums[0]] == ["all_valid"]:
-        raise InputError(NOTHING_HIDDEN)
+        ways = "set a nodata value (gdal_edit.py -a_nodata VALUE FILE) or name a second file (--hidden clouds.tif)"
+        raise InputError(f"nothing says which cells are hidden; {ways}")
     if dataset.nodata in values:
-        raise InputError(
-            f"{dataset.nodata:g} is its nodata value and a class of the model, so cells filled with it would count as "
-            "hidden; if it is a class in this file, too, unset it as nodata (gdal_edit.py -unsetnodata FILE)"
-        )
+        twice = f"{dataset.nodata:g} is its nodata value and a class of the model"
+        raise InputError(f"{twice}; if it is a class in this file, too, unset it (gdal_edit.py -unsetnodata FILE)")
     limits = np.iinfo(dataset.dtypes[0])
     outside = [value for value in values if not limits.min <= value <= limits.max]
     if outside:
-        raise InputError(
-            f"its type {dataset.dtypes[0]} has no room for class {outside[0]} of the model; "
-            "convert it to another (gdal_translate -ot Int32)"
-        )
+        room = f"its type {dataset.dtypes[0]} has no room for class {outside[0]} of the model"
+        raise InputError(f"{room}; convert it (gdal_translate -ot Int32)")
 
 
 # Writing

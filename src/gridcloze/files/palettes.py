@@ -14,11 +14,9 @@ from ..words import AnyPath, InputError, about
 
 Colour = tuple[int, int, int, int]
 MAX_SYMBOLS = 256
-OKABE_ITO = {  # colours that colour-blind eyes tell apart
-    0x000000FF: "black", 0xE69F00FF: "orange", 0x56B4E9FF: "sky blue", 0x009E73FF: "bluish green",
-    0xF0E442FF: "yellow", 0x0072B2FF: "blue", 0xD55E00FF: "vermilion", 0xCC79A7FF: "reddish purple",
-}  # fmt: skip
-COLOUR_NAMES = {**OKABE_ITO, 0xFFFFFFFF: "white"}
+OKABE_ITO = (0x000000FF, 0xE69F00FF, 0x56B4E9FF, 0x009E73FF, 0xF0E442FF, 0x0072B2FF, 0xD55E00FF, 0xCC79A7FF)
+OKABE_ITO_NAMES = ("black", "orange", "sky blue", "bluish green", "yellow", "blue", "vermilion", "reddish purple")
+COLOUR_NAMES = {0xFFFFFFFF: "white", **dict(zip(OKABE_ITO, OKABE_ITO_NAMES, strict=True))}
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ def read_palette(path: AnyPath) -> Palette:
     """Read a palette that somebody wrote as JSON.
 
     The file has one entry for each symbol: `{"symbols": [{"name": "open water", "colour": "#466b9f", "value": 11,
-    "character": "W"}, …]}`. A key that one symbol has all must have.
+    "character": "W"}, …]}`. If one symbol has a key, all must.
 
     Parameters
     ----------
