@@ -22,7 +22,7 @@ from gridcloze.priors import posterior, squares
 from gridcloze.puzzles import Puzzles
 from gridcloze.words import HIDDEN, InputError
 
-SAMPLES = 3
+SAMPLES = 2
 SEED = 5
 RANDOM = np.random.default_rng(0)
 RIGHT = np.where(RANDOM.random((5, 5)) < 0.5, HIDDEN, RANDOM.integers(0, 2, (5, 5)))
@@ -233,14 +233,15 @@ def test_a_grid_is_checked_once(gridcloze, model, counted):
     assert (counted["validated"], counted["allow file read"], counted["grids hashed"]) == (1, 1, 1)
 
 
-def test_a_stack_is_checked_once(gridcloze, model, counted):
-    """For a stack of 130 in one .npz: evidence validated once, its file read once, the stack loaded once."""
+def test_a_stack_is_checked_once(gridcloze, model, counted, monkeypatch):
+    """For a stack in one .npz, filled in three parts: evidence validated, its file read, and the stack loaded once."""
+    monkeypatch.setattr(command, "GRIDS_AT_ONCE", 3)
     path = model(windows=False)
     np.save("allowed.npy", ALLOWED)
-    stack = np.where(np.random.default_rng(1).random((130, 5, 5)) < 0.5, HIDDEN, 0)
+    stack = np.where(np.random.default_rng(1).random((8, 5, 5)) < 0.5, HIDDEN, 0)
     np.savez("stack.npz", stack)
     by_shell(gridcloze, path, "stack.npz", "--allow", "allowed.npy")
-    assert (counted["validated"], counted["allow file read"], counted["grids hashed"]) == (1, 1, 130)
+    assert (counted["validated"], counted["allow file read"], counted["grids hashed"]) == (1, 1, 8)
     assert counted["array file loaded"] == 1
     for call in (filling.sample, filling.most_likely, filling.marginals):  # Python: once, when the puzzles are made
         before = counted["validated"]

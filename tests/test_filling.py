@@ -100,7 +100,7 @@ def test_known_cells_come_back_untouched(n, seed, decoder):
 def test_every_decoder_gives_the_exact_law_of_exact_conditionals(decoder):
     """Drawn from exact conditionals, whole grids have the frequencies of the exact joint law, whatever the decoder."""
     cells, hidden = one_puzzle()
-    drawn = filling.sample(EXACT, Puzzles(cells, hidden), 2000, seed=1, decoder=decoder).cells[0]
+    drawn = filling.sample(EXACT, Puzzles(cells, hidden), 1000, seed=1, decoder=decoder).cells[0]
     assert abs(surprise(drawn, exact_law(cells, hidden))) < 4
 
 
@@ -266,10 +266,10 @@ def test_draws_under_evidence_follow_the_exact_law(monkeypatch):
     cells, hidden, evidence = soft_evidence()
     law, decoder = exact_law(cells, hidden, evidence), Decoder("uncertain", 0.001)
     assert abs(surprise(EXACT.sample(cells, hidden, 1000, np.random.default_rng(0), evidence)[0], law)) < 4
-    drawn = filling.sample(EXACT, Puzzles(cells, hidden, evidence), 500, 3, decoder)
+    drawn = filling.sample(EXACT, Puzzles(cells, hidden, evidence), 300, 3, decoder)
     assert surprise(drawn.cells[0], law) < 5
     monkeypatch.setattr(decoding, "PARTICLES", 1)
-    assert surprise(filling.sample(EXACT, Puzzles(cells, hidden, evidence), 500, 3, decoder).cells[0], law) > 10
+    assert surprise(filling.sample(EXACT, Puzzles(cells, hidden, evidence), 300, 3, decoder).cells[0], law) > 10
 
 
 def test_marginals_under_evidence_are_near_the_exact_ones():

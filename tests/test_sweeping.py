@@ -162,7 +162,7 @@ def some_grid(seed, height=13, width=21):
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_waves_fill_as_row_by_row(seed):
     """Tiles that are filled at once get what they would get one after the other."""
     cells, hidden = some_grid(seed)
@@ -179,7 +179,7 @@ def test_waves_fill_as_row_by_row(seed):
 def test_by_rows_is_the_sweep_over_the_whole(at_once, height, monkeypatch):
     """Rows in memory do not matter: fills, draws and certainty are those of the whole grid."""
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", at_once)
-    monkeypatch.setattr(answers, "LAWS_AT_ONCE", 2)
+    monkeypatch.setattr(answers, "MARGINALS_AT_ONCE", 2)
     cells, hidden = some_grid(5, height)
     reads = []
 
@@ -191,9 +191,9 @@ def test_by_rows_is_the_sweep_over_the_whole(at_once, height, monkeypatch):
     by_rows = AnswersByRows(predictor, read_rows, (height, 21), 2, seed=7)
     parts = list(by_rows)
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", 1000)
-    monkeypatch.setattr(answers, "LAWS_AT_ONCE", 1000)
+    monkeypatch.setattr(answers, "MARGINALS_AT_ONCE", 1000)
     (whole,) = AnswersByRows(predictor, lambda start, stop: cells[0, start:stop], (height, 21), 2, seed=7)
-    assert max(stop - start for start, stop in reads[1:]) <= min(height, 4 * (at_once + answers.LAWS_AT_ONCE + 2))
+    assert max(stop - start for start, stop in reads[1:]) <= min(height, 4 * (at_once + answers.MARGINALS_AT_ONCE + 2))
     for name in ("hidden", "fill", "probability", "entropy"):
         assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
     assert np.array_equal(np.concatenate([part.samples for part in parts], axis=1), whole.samples)

@@ -17,7 +17,7 @@ from .sweeping import ReadRows, Sweep, sweep_by_rows
 from .tiling import Tiling
 from .words import HIDDEN
 
-LAWS_AT_ONCE = 4  # windows above each other whose marginals are in memory
+MARGINALS_AT_ONCE = 4  # windows above each other whose marginals are in memory
 CELLS_AT_ONCE = 2**20  # that are read at once to name a puzzle
 
 NOTHING_HIDDEN = "no cell is hidden: nothing to fill, returned as it came"
@@ -282,8 +282,8 @@ class AnswersByRows:
         likely = sweep(1, pick_sample if is_open else pick_most_likely)
         sampled, overlapping = sweep(self.n_samples, pick_sample), Tiling(*self.size, window, tiling.HALF_OVERLAPPING)
         for start, stop in sweep_by_rows((likely, sampled), self.read_rows, self.size, window):
-            for first in range(start, stop, LAWS_AT_ONCE * window[0]):
-                rows = slice(first, min(first + LAWS_AT_ONCE * window[0], stop))
+            for first in range(start, stop, MARGINALS_AT_ONCE * window[0]):
+                rows = slice(first, min(first + MARGINALS_AT_ONCE * window[0], stop))
                 cells, marginals = self._cells_and_marginals(overlapping, rows)
                 swept = slice(rows.start - likely.top, rows.stop - likely.top)
                 yield _rows_of(first, cells, likely.cells[0, swept].copy(), sampled.cells[:, swept].copy(), marginals)

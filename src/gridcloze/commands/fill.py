@@ -48,11 +48,11 @@ class FillReport(TypedDict):
     model
         Hash of the model file.
     version
-        Of gridcloze.
+        Version of gridcloze.
     samples
         Joint samples of each grid.
     seed
-        From which all random numbers follow.
+        Seed of the random numbers.
     decoder
         `order`, `budget_bits` and `side_per_symbol`, if they were chosen; null for the default.
     hidden
@@ -102,7 +102,7 @@ class Request:
     samples
         Joint samples of each grid.
     seed
-        From which all random numbers follow.
+        Seed of the random numbers.
     decoder
         By default that of the model.
     hidden
