@@ -168,6 +168,11 @@ def test_the_doors_agree_on_what_is_allowed(gridcloze, model):
         assert np.array_equal(other["marginals"], python["marginals"].astype(np.float32))
         assert other["report"]["log_prob_bits"] == found[0]["report"]["log_prob_bits"]
     assert not np.array_equal(python["marginals"], from_inpainter(path, RIGHT)["marginals"])  # the negative control
+    code, _, _ = gridcloze("fill", path, "array.npy", "-o", "plain", "--seed", SEED, *options)  # and no samples
+    assert code == 0
+    with np.load("plain/array.npz") as results:
+        assert np.array_equal(results["fill"], python["fill"])
+        assert results["samples"].shape == (0, 5, 5)
 
 
 def test_the_doors_refuse_what_is_allowed_on_larger_grids_alike(gridcloze, model):

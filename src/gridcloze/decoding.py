@@ -299,7 +299,9 @@ class Rows:
         self.cells = cells.reshape(len(cells), self.size[0] * self.size[1]).astype(np.int64)
         self.before, self.hidden = self.cells.copy(), hidden.reshape(self.cells.shape).copy()
         self.wanted = self.hidden.copy() if wanted is None else (wanted & hidden).reshape(self.cells.shape)
-        self.evidence: Distributions | None = None if evidence is None else evidence.reshape(*self.cells.shape, -1)
+        self.evidence: Distributions | None = None
+        if evidence is not None:
+            self.evidence = evidence.reshape(*self.cells.shape, evidence.shape[-1])
         self.generators: dict[int, np.random.Generator] = {}
         self.keys = np.empty(self.cells.shape)
         self.log_prob_bits, self.passes = np.zeros(len(cells)), np.zeros(len(cells), dtype=np.int64)

@@ -185,5 +185,5 @@ def print_check(report: CheckReport, characters: str) -> None:
         print(f"no visible cell has a probability below {report['threshold']:g} given the rest")
     if "look_next" in report:
         cell = report["look_next"]
-        expected = f"its value is expected to tell {cell['bits']:.2f} bits about the other hidden cells"
+        expected = f"its value is expected to tell {cell['bits']:z.2f} bits about the other hidden cells"
         print(f"look next at row {cell['row']}, column {cell['column']}: {expected}")

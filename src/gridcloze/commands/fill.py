@@ -175,7 +175,7 @@ def fill(
     """
     predictor = checkpoint.load(model_path)
     with display("filling") as show:
-        watch: Watch = lambda done, total: show(done / total, f"{done} of {total} grids")  # noqa: E731
+        watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
         return _fill_files(_Run(predictor, request, out), _grid_files(inputs), overwrite, watch)
 
 
