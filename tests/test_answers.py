@@ -111,18 +111,18 @@ def from_inpainter(model, cells, evidence=None):
     return found | {"words": sorted({str(one.message) for one in caught})}
 
 
-QUESTIONS = {
-    "right": (RIGHT, False, 0.0),
-    "contradictory": (RIGHT, False, 0.7),  # of which all cells below 0.7 are doubted
-    "empty": (EMPTY, False, 0.0),
-    "nothing hidden": (WHOLE, False, 0.0),
-    "larger than a window": (LARGE, True, 0.0),
-    "larger than a window, empty": (np.full((8, 7), HIDDEN), True, 0.0),
-    "as large as a window": (RIGHT, True, 0.0),
-}
+QUESTIONS = [
+    pytest.param(RIGHT, False, 0.0, id="right"),
+    pytest.param(RIGHT, False, 0.7, id="contradictory"),  # of which all cells below 0.7 are doubted
+    pytest.param(EMPTY, False, 0.0, id="empty"),
+    pytest.param(WHOLE, False, 0.0, id="nothing hidden"),
+    pytest.param(LARGE, True, 0.0, id="larger than a window"),
+    pytest.param(np.full((8, 7), HIDDEN), True, 0.0, id="larger than a window, empty", marks=pytest.mark.slow),
+    pytest.param(RIGHT, True, 0.0, id="as large as a window", marks=pytest.mark.slow),
+]
 
 
-@pytest.mark.parametrize(("cells", "windows", "doubt"), QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.parametrize(("cells", "windows", "doubt"), QUESTIONS)
 def test_the_doors_agree(gridcloze, model, monkeypatch, cells, windows, doubt):
     """Picture, array, stack, GeoTIFF and Inpainter give the same fill, samples, probabilities and words."""
     monkeypatch.setattr(checking, "CONTRADICTION", doubt)

@@ -57,6 +57,7 @@ def test_any_size_fits(name):
         assert (logits == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["residual", *(pytest.param(name, marks=pytest.mark.slow) for name in RIVALS)])
 def test_it_is_trained_by_the_loop_that_trains_the_bert(name):
     """140 steps take away a quarter of the excess over the exact posterior, with no word about the network."""

@@ -133,6 +133,7 @@ def test_the_radius_that_holds_most_of_a_field():
     assert radius_that_holds(np.ones((9, 9)), 4, 4) == 4
 
 
+@pytest.mark.slow
 def test_a_comparison_goes_on_where_it_was(tmp_path, monkeypatch):
     """Runs that are in the folder are not trained again, a run that was stopped leaves nothing, and all is reported."""
     trained = []

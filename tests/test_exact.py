@@ -126,6 +126,7 @@ def test_enumeration_is_bayes_for_three_symbols(distribution):
     check_against_bayes(prior_of(distribution, 2, 3, n_symbols=3), distribution)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prior",
     [squares(3, 3, 1, 3), squares(3, 3, 2, 3, True, True), rectangles(3, 3), stripes(3, 3, 3), squares(2, 4, 1, 2)],

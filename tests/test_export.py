@@ -23,6 +23,8 @@ from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.puzzles import Puzzles
 from gridcloze.words import InputError
 
+pytestmark = pytest.mark.slow  # an export takes many seconds
+
 CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
 SIZES = [(1, 5, 5), (3, 5, 5), (2, 9, 4), (1, 1, 1), (70, 6, 7)]
 

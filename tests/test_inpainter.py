@@ -32,6 +32,7 @@ def puzzle():
     return cells
 
 
+@pytest.mark.slow
 @parametrize_with_checks([Inpainter(steps=2, depth=1)], expected_failed_checks=lambda estimator: CANNOT)
 def test_the_checks_of_scikit_learn(estimator, check):
     """Scikit-learn's own checks of an estimator pass, but for those that cannot, each with its reason."""
@@ -98,6 +99,7 @@ def test_rows_of_a_table_are_grids():
     assert np.array_equal(model.predict_proba(puzzles), stacked.reshape(3, 25, 2))
 
 
+@pytest.mark.slow
 def test_it_works_in_pipelines_and_grid_search():
     """It can be cloned, searched over and put into a pipeline."""
     pipeline = make_pipeline(FunctionTransformer(lambda grids: grids, validate=False), Inpainter(steps=2, depth=1))
@@ -117,6 +119,7 @@ def test_what_is_saved_is_loaded_here_and_by_the_command_line(fitted, puzzle, tm
     assert np.array_equal(predictor.marginals(puzzle[None], puzzle[None] == HIDDEN)[0], fitted.predict_proba(puzzle))
 
 
+@pytest.mark.slow
 def test_training_pays(fitted):
     """150 steps take away half of what held-out grids cost over the exact posterior after 20 steps."""
     cells = PRIOR.sample(100, np.random.default_rng(5))

@@ -72,7 +72,13 @@ def test_a_picture_is_on_light_or_dark_ground(name, tmp_path):
 
 WORDS = {
     "reliability": {"predicted probability", "observed share", "model (calibration error 0.28"},
-    "check": {"grid", "hidden cells: where to look next", "bits that a cell would tell", "hidden", "no value"},
+    "check": {
+        "grid",
+        "hidden cells: where to look next",
+        "bits that a cell would tell",
+        "hidden",
+        "no value, in coloured panels",
+    },
     "panels": {"a", "b", "c", "probability", "hidden"},
     "explanation": {"Why the framed cell is water", "probability of water", "total variation", "share of attention"},
     "heads": {"layer 1", "head 1: 0.50", "attention, as a share of the head's largest", "hidden"},
@@ -96,6 +102,7 @@ def test_a_film_has_one_legend_from_first_to_last(tmp_path):
     assert np.array_equal(frames[0][-40:], frames[1][-40:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_same_picture_has_the_same_bytes(name, tmp_path):
     """As SVG and as PNG: neither date nor chance goes into a file."""

@@ -47,6 +47,7 @@ def same_weights(one, other):
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
+@pytest.mark.slow
 def test_training_comes_near_the_exact_answer():
     """250 steps take away four fifths of the excess that a fresh model has over the exact posterior."""
     cells = PRIOR.sample(500, np.random.default_rng(2))

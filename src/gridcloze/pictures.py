@@ -516,7 +516,7 @@ def _legend(figure: Figure, panels: Sequence[np.ndarray], palette: Palette, them
     if in_film or any((panel == HIDDEN).any() for panel in panels):
         colours["hidden"] = HIDDEN_COLOUR
     if in_film or any(np.isnan(panel).any() for panel in panels):
-        colours["no value"] = theme.no_value
+        colours["no value, in coloured panels"] = theme.no_value
     if colours:
         names, edge = list(colours), theme.guide
         patches = [Patch(facecolor=f"#{bytes(colours[name]).hex()}", edgecolor=edge, label=name) for name in names]
