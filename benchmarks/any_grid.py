@@ -8,7 +8,7 @@ import numpy as np
 import data
 import textures
 from common import DOCS
-from gridcloze import checkpoint
+from gridcloze import checkpoint, filling
 from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
 from gridcloze.puzzles import Puzzles

@@ -10,7 +10,7 @@ import numpy as np
 
 import patterns
 from common import Figures, trained
-from gridcloze import checkpoint, scoring
+from gridcloze import checkpoint, filling, scoring
 from gridcloze.learning import Learnable
 from gridcloze.priors.hiding import Shape
 from gridcloze.puzzles import Puzzles
