@@ -104,7 +104,7 @@ class Answers:
     def _best(self) -> tuple[Cells, Bits, Float[np.ndarray, "batch"]]:
         """The most likely fill, its log-probability and forward passes."""
         is_open, sweeps = self._believed.hidden.all(axis=(1, 2)), self._exceeds_window
-        candidates = None if sweeps else self._samples_from_0_to(max(self.n_samples, CANDIDATES)).first(CANDIDATES)
+        candidates = None if sweeps else self._samples_from_0_to(CANDIDATES)
         best = filling.most_likely(self.predictor, self._believed, self.seed, self.decoder, candidates)
         cells, bits = best.cells[:, 0].copy(), best.log_prob_bits[:, 0].copy()
         if is_open.any():  # the most likely grid of a prior is no answer to "show me one"
@@ -166,8 +166,8 @@ class Answers:
 
 
 def _warnings(hidden_cells: int, cells: int, contradiction: str = "") -> list[str]:
-    lines = {0: NOTHING_HIDDEN, cells: EVERYTHING_HIDDEN}.get(hidden_cells, "")
-    return [line for line in (lines, contradiction) if line]
+    extent = {0: NOTHING_HIDDEN, cells: EVERYTHING_HIDDEN}.get(hidden_cells, "")
+    return [line for line in (extent, contradiction) if line]
 
 
 def _contradiction(cells: OneHidden) -> str:

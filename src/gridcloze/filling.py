@@ -188,10 +188,10 @@ def marginals(predictor: Predictor, puzzles: Puzzles, seed: int = 0) -> Marginal
     >>> marginals(posterior(squares(3, 3, 2, 3)), puzzles)[0, 0, 0]
     array([0.5, 0.5])
     """
+    check_fits(predictor, puzzles)
     result = predictor.marginals(puzzles.cells, puzzles.hidden)
     if puzzles.evidence is None:
         return result
-    check_fits(predictor, puzzles)
     for number, stream in enumerate(puzzles.streams(1, seed)):
         evidence = puzzles.evidence[number].reshape(-1, predictor.n_symbols)
         cells, hidden = puzzles.cells[number], puzzles.hidden[number]

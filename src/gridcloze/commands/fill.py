@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -23,6 +24,7 @@ from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
 from ..files.grids import Grid, read_evidence, read_grid, write_grid
 from ..files.paths import MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
+from ..files.png import enlarge
 from ..predictor import entropy_bits
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells
@@ -191,7 +193,7 @@ def _fill_files(run: "_Run", paths: Sequence[Path], overwrite: bool, watch: Watc
     for start in range(0, len(singles), GRIDS_AT_ONCE):
         reports |= _fill_singles(run, singles[start : start + GRIDS_AT_ONCE])
         watch(done := min(start + GRIDS_AT_ONCE, len(singles)), total)
-    for one in sorted((one for one in todo if not isinstance(one, _Single)), key=lambda one: isinstance(one, _Many)):
+    for one in [one for kind in (_Map, _Many) for one in todo if isinstance(one, kind)]:
         reports[one.path] = one.fill(lambda grids, before=done: watch(before + grids, total))
         done += sizes[one.path]
     return [report for report in reports.values() if report is not None]
@@ -260,7 +262,7 @@ class _Run:
         }, found
 
 
-class _Input:
+class _Input(ABC):
     """A file to fill: it is hashed once, opened once, and its evidence is checked once."""
 
     def __init__(self, run: _Run, path: Path):
@@ -287,13 +289,9 @@ class _Input:
             )
         return report if report.get("input_hash") == self.identity["input_hash"] else None  # type: ignore[return-value]
 
+    @abstractmethod
     def check(self, one_of_many: bool) -> int:
         """Read the whole input and return the number of its grids; InputError for a bad one."""
-        raise NotImplementedError
-
-    def fill(self, watch: Callable[[float], None]) -> FillReport:
-        """Write the results, and return the report."""
-        raise NotImplementedError
 
     def write_report(self, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
         """Write the report, the last file of a result."""
@@ -354,9 +352,9 @@ def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> dict[Path, FillReport
     reports: dict[Path, FillReport] = {}
     for same_size in by_size.values():
         results, found = run.results(_puzzles_of([grids[one].cells for one in same_size], same_size))
-        for number, one in enumerate(same_size):
+        for number, (one, warnings) in enumerate(zip(same_size, found.warnings, strict=True)):
             of_grid = {name: values[number] for name, values in results.items()}
-            reports[one.path] = one.write(grids[one], of_grid, found.warnings[number])
+            reports[one.path] = one.write(grids[one], of_grid, warnings)
     return reports
 
 
@@ -370,7 +368,7 @@ def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width sy
     share = entropy_bits(marginals) / np.log2(max(2, marginals.shape[-1]))
     grey = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
     with atomic_write(path) as temporary:
-        Image.fromarray(grey.repeat(scale, axis=0).repeat(scale, axis=1)).save(temporary, format="PNG")
+        Image.fromarray(enlarge(grey, scale)).save(temporary, format="PNG")
 
 
 # Stacks
@@ -446,8 +444,9 @@ class _GrowingStack:
         for name in ARRAYS_OF_RESULTS:
             values, path = results[name], self.array(name)
             if self.done == 0:
-                np.lib.format.open_memmap(path, "w+", values.dtype, (self.length, *values.shape[1:]))
-            array = np.lib.format.open_memmap(path, "r+")
+                array = np.lib.format.open_memmap(path, "w+", values.dtype, (self.length, *values.shape[1:]))
+            else:
+                array = np.lib.format.open_memmap(path, "r+")
             array[self.done : self.done + length] = values
             array.flush()
         self.state["hidden_cells"] += hidden_cells
