@@ -6,8 +6,6 @@ probabilities, and seconds. Every difference is 0; in version 0.1 they were not 
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -17,6 +15,7 @@ import numpy as np
 import rasterio
 
 import data
+from common import measured
 from gridcloze import HIDDEN, Inpainter
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -45,7 +44,7 @@ def by_command(model: Path, cells: np.ndarray) -> Answer:
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder) / "puzzle.npy", Path(folder) / "filled"
         np.save(path, cells)
-        seconds = _run(model, path, out)
+        seconds, _ = measured("fill", model, path, "-o", out)
         with np.load(out / "puzzle.npz") as results:
             fill = results["fill"].astype(np.int64)
             probability = np.take_along_axis(results["marginals"], fill[..., None], axis=-1)[..., 0]
@@ -60,16 +59,9 @@ def by_map(model: Path, cells: np.ndarray) -> Answer:
         place, size = rasterio.Affine(30, 0, 0, 0, -30, 0), dict(zip(("height", "width"), cells.shape, strict=True))
         with rasterio.open(path, "w", transform=place, **size, **profile) as file:
             file.write(np.where(cells == HIDDEN, 9, cells).astype("uint8"), 1)
-        seconds = _run(model, path, out)
+        seconds, _ = measured("fill", model, path, "-o", out)
         with rasterio.open(out / "puzzle.tif") as fill, rasterio.open(out / "puzzle-uncertainty.tif") as uncertainty:
             return fill.read(1).astype(np.int64), uncertainty.read(1), seconds
-
-
-def _run(model: Path, path: Path, out: Path) -> float:
-    began = time.monotonic()
-    command = [sys.executable, "-c", "from gridcloze.cli import main; main()", "fill", model, path, "-o", out]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    return time.monotonic() - began
 
 
 def by_inpainter(model: Path, cells: np.ndarray) -> Answer:

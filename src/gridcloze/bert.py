@@ -87,7 +87,7 @@ def _default_patch(height: int, width: int) -> int:
 
 
 def _n_patches(cells: int, patch: int) -> int:
-    """How many patches cover a side of so many cells."""
+    """The number of patches that cover a side of the grid."""
     return math.ceil(cells / patch)
 
 

@@ -95,7 +95,7 @@ def _halton_places(height: int, width: int) -> Int[np.ndarray, "cell"]:
 
 
 def _halton(n: int, base: int, cells: int) -> Int[np.ndarray, "n"]:
-    """In which of so many cells the first n numbers of 0 … 1 fall whose digits, read backwards, count from 0."""
+    """The cell, of `cells` along a side, into which each of the first n numbers of a Halton sequence falls."""
     left, backwards, parts = np.arange(n), np.zeros(n, dtype=np.int64), 1
     while left.any():
         backwards, left, parts = backwards * base + left % base, left // base, parts * base
@@ -562,7 +562,7 @@ class Particles:
 
 
 def _first_within(rank: np.ndarray, entropy: Entropy, bits: Float[np.ndarray, "row"]) -> Which:
-    """The cells of least rank that have together at most so many bits of entropy."""
+    """The cells of least rank whose entropies add up to at most `bits`."""
     order = rank.argsort(axis=1, kind="stable")
     within = np.take_along_axis(entropy, order, axis=1).cumsum(axis=1) <= bits[:, None]
     chosen = np.zeros(entropy.shape, dtype=bool)

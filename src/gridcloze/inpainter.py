@@ -54,7 +54,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     random_state : int
         All random numbers follow from it.
     windows : int, optional
-        Learn from windows of so many cells a side at random places of large grids, instead of from whole grids; then
+        Window size in cells: learn from windows at random places of large grids instead of from whole grids; then
         grids of any size can be filled.
     symmetries : {"none", "mirrors", "all"}
         Under which grids are equally likely: mirrored along both axes, or all eight with turns.

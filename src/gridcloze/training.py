@@ -51,7 +51,7 @@ class Budget:
     minutes
         The time of the training.
     steps
-        The number of steps; a training of so many steps can be repeated exactly.
+        The number of steps; a training given in steps can be repeated exactly.
 
     Raises
     ------

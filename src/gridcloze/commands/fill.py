@@ -97,7 +97,7 @@ class FillReport(TypedDict):
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every grid: equal requests to one model give equal results.
+    """The options of a fill, the same for every grid: with one model, equal requests give equal results.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def fill(
     out
         The folder for results.
     request
-        What is asked of every grid.
+        The options of the fill.
     overwrite
         Whether to fill again what is filled already.
 
