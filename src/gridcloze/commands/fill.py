@@ -61,6 +61,8 @@ class FillReport(TypedDict):
         What was taken as hidden: auto, grey, transparent or the name of a file.
     allow
         Name of the file with the symbols that were allowed, or an empty text.
+    scale
+        Side of a cell in pictures, in pixels, if it was chosen; otherwise null.
     hidden_cells
         How many cells were hidden.
     passes_per_sample
@@ -69,7 +71,8 @@ class FillReport(TypedDict):
     log_prob_bits
         Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid.
     warnings
-        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels of another size.
+        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels or cells of another
+        size.
     grids
         Number of grids; of a stack only.
 
@@ -88,6 +91,7 @@ class FillReport(TypedDict):
     decoder: dict[str, Any] | None
     hidden: str
     allow: str
+    scale: int | None
     hidden_cells: int
     passes_per_sample: float
     log_prob_bits: float | list[float]
@@ -111,6 +115,8 @@ class Request:
         What is hidden, as `read_grid` takes it.
     allow
         A file of what is allowed where, as `read_evidence` reads it.
+    scale
+        Pixels to the side of a cell in pictures; by default as `read_grid` finds it for a model.
 
     Raises
     ------
@@ -128,6 +134,7 @@ class Request:
     decoder: Decoder | None = None
     hidden: str = "auto"
     allow: Path | None = None
+    scale: int | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
@@ -329,8 +336,9 @@ class _Single(_Input):
         return 1
 
     def read(self) -> Grid:
-        header, size = self.run.predictor.header, self.run.predictor.size
-        return read_grid(self.path, header.palette, size, hidden=self.run.request.hidden)
+        request, size, header = self.run.request, self.run.predictor.size, self.run.predictor.header
+        options: dict[str, Any] = {"model_scale": header.scale, "windows": header.windows}
+        return read_grid(self.path, header.palette, size, request.scale, request.hidden, **options)
 
     def write(self, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
@@ -339,6 +347,7 @@ class _Single(_Input):
         _write_uncertainty(run.result(self.path, "-uncertainty.png"), results["marginals"], grid.scale)
         with atomic_write(run.result(self.path, ".npz")) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
+        warnings = [grid.note, *warnings] if grid.note else warnings
         hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
         return self.write_report(hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
 

@@ -195,7 +195,7 @@ def score(
     """
     model = checkpoint.load(model_path)
     check_pictures(picture)
-    cells = read_examples(held_out, model.header.palette)[0]
+    cells = read_examples(held_out, model.header.palette, None if model.window else model.size)[0]
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(seed)) | (cells < 0)
     prior = read_prior(prior_path or prior_file(held_out), required=prior_path is not None)
     predictors = _predictors(model, prior, _lookup(examples, model, held_out, cells))
