@@ -73,6 +73,14 @@ Hidden = Annotated[
         "MARK",
     ),
 ]
+Scale = Annotated[
+    int | None,
+    _option(
+        "Side of a cell of a picture in pixels; by default what the picture notes or what fits the model.",
+        "PIXELS",
+        min=1,
+    ),
+]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
 Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
@@ -292,6 +300,7 @@ def fill(
             "BITS",
         ),
     ] = None,
+    scale: Scale = None,
     overwrite: Annotated[bool, _option("Fill inputs again that are filled already.", "", "--overwrite")] = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -312,7 +321,7 @@ def fill(
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow), overwrite)
+    reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow, scale), overwrite)
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
@@ -347,6 +356,7 @@ def check(
         float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
+    scale: Scale = None,
     as_json: Json = False,
 ) -> None:
     """Find visible cells that the rest of a grid contradicts, and the hidden cell to look at next.
@@ -357,7 +367,7 @@ def check(
     tune_process()
     from .commands import check as command
 
-    report, characters = command.check(model, grid, threshold, hidden, picture, dark)
+    report, characters = command.check(model, grid, threshold, hidden, picture, dark, scale)
     if as_json:
         print(json.dumps(report))
     else:
@@ -399,6 +409,7 @@ def explain(
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
+    scale: Scale = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -412,7 +423,7 @@ def explain(
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings)
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, scale)
     if as_json:
         print(json.dumps(report))
     else:

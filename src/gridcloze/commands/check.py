@@ -8,11 +8,10 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 
 from .. import checking, checkpoint
-from ..files.grids import read_grid
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import InputError
-from .shared import check_pictures
+from .shared import check_pictures, console, read_puzzle
 
 
 class _Surprise(TypedDict):
@@ -83,7 +82,13 @@ class CheckReport(TypedDict):
 
 
 def check(
-    model_path: Path, path: Path, threshold: float, hidden: str, picture: Path | None, dark: bool = False
+    model_path: Path,
+    path: Path,
+    threshold: float,
+    hidden: str,
+    picture: Path | None,
+    dark: bool = False,
+    scale: int | None = None,
 ) -> tuple[CheckReport, str]:
     """Find the visible cells of a grid that the rest contradicts, and the hidden cell that would tell most.
 
@@ -101,6 +106,8 @@ def check(
         A .png or .svg file to draw the grid in.
     dark
         Whether the picture has a dark background.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -131,7 +138,9 @@ def check(
         raise InputError(f"the threshold is a probability from 0 to 1, not {threshold}")
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
-    grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
+    grid = read_puzzle(predictor, path, scale, hidden)
+    if grid.note:
+        console.print(f"{path}: {grid.note}", highlight=False, markup=False, soft_wrap=True)
     surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)
     surprising_cells = [(surprise.row, surprise.column) for surprise in surprises]
     information = _information_bits(predictor, grid.cells, grid.hidden, surprising_cells)

@@ -15,7 +15,7 @@ from rich.table import Table
 from .. import checkpoint, explaining, filling
 from ..decoding import ONE_AT_A_TIME
 from ..explaining import Explanation
-from ..files.grids import Grid, read_grid
+from ..files.grids import Grid
 from ..films import check_film, write_film
 from ..predictor import Predictor, entropy_bits
 from ..priors.known import posterior
@@ -23,7 +23,7 @@ from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import HIDDEN, InputError
-from .shared import check_pictures
+from .shared import check_pictures, console, read_puzzle
 from .toy import read_prior
 
 LISTED = 5  # symbols of a distribution, and cells by each kind of influence, in print and in the report
@@ -212,7 +212,13 @@ class _Explained:
 
 
 def explain(
-    model_path: Path, path: Path, cell: str | None, hidden: str, prior_path: Path | None, drawings: Drawings
+    model_path: Path,
+    path: Path,
+    cell: str | None,
+    hidden: str,
+    prior_path: Path | None,
+    drawings: Drawings,
+    scale: int | None = None,
 ) -> tuple[ExplainReport, str]:
     """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
@@ -230,6 +236,8 @@ def explain(
         A prior.json, for the exact posterior to compare with; None for no comparison.
     drawings
         Where to draw the explanation.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -259,7 +267,9 @@ def explain(
     """
     predictor = checkpoint.load(model_path)
     drawings.check()
-    grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
+    grid = read_puzzle(predictor, path, scale, hidden)
+    if grid.note:
+        console.print(f"{path}: {grid.note}", highlight=False, markup=False, soft_wrap=True)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
     target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)

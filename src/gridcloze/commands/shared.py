@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from ..checkpoint import TrainedPredictor
+from ..files.grids import Grid, read_grid
+from ..words import AnyPath
+
 console = Console(stderr=True)
 
 
@@ -106,6 +110,41 @@ def _line_each_tenth() -> Callable[[float, str], None]:
             console.print(f"{share:4.0%}, {left}{message}", highlight=False)
 
     return report
+
+
+def read_puzzle(predictor: TrainedPredictor, path: Path, scale: int | None = None, hidden: AnyPath = "auto") -> Grid:
+    """Read a grid for a model.
+
+    Parameters
+    ----------
+    predictor
+        The model, which knows the palette and the size and scale of its examples.
+    path, scale, hidden
+        As `files.grids.read_grid` takes them.
+
+    Returns
+    -------
+    Grid
+        Its `note` is a line to show, if it is not empty.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import Inpainter, checkpoint
+    >>> Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).save("model.safetensors")
+    >>> np.save("puzzle.npy", np.array([[1, -1, 0, 0]]))
+    >>> read_puzzle(checkpoint.load("model.safetensors"), Path("puzzle.npy")).cells
+    array([[ 1, -1,  0,  0]])
+    """
+    header = predictor.header
+    return read_grid(
+        path, header.palette, predictor.size, scale, hidden, model_scale=header.scale, windows=header.windows
+    )
 
 
 def check_pictures(*paths: Path | None) -> None:
