@@ -321,7 +321,8 @@ def fill(
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow, scale), overwrite)
+    request = command.Request(samples, seed, decoder, hidden, allow, scale)
+    reports = command.fill(model, puzzles, out, request, overwrite)
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)

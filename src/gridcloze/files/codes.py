@@ -212,13 +212,13 @@ def understood(grids: Iterable[GridOrStack], palette: Palette) -> str:
         counts += np.bincount(grid.ravel() - HIDDEN, minlength=len(counts))  # HIDDEN is -1: unknown cells come first
     n_grids, (heights, widths) = shapes.total(), zip(*shapes, strict=True)
     ends = dict.fromkeys([f"{min(heights)} by {min(widths)}", f"{max(heights)} by {max(widths)}"])
-    unknown, of_symbols = counts[0], counts[1:]
-    shares = [f"{palette.label(symbol)} {_percent(n, of_symbols.sum())}" for symbol, n in enumerate(of_symbols[:LISTED])]
+    unknown, known = int(counts[0]), int(counts[1:].sum())
+    shares = [f"{palette.label(symbol)} {_percent(int(n), known)}" for symbol, n in enumerate(counts[1 : LISTED + 1])]
     more = [f"… {palette.n_symbols - LISTED} more"] if palette.n_symbols > LISTED else []
     parts = [
         f"{n_grids} grid{'s' * (n_grids != 1)} of {' to '.join(ends)} cells",
         f"{palette.n_symbols} symbol{'s' * (palette.n_symbols != 1)}: {', '.join(shares + more)}",
-        f"{_percent(unknown, counts.sum())} of the cells are unknown" if unknown else "no unknown cells",
+        f"{_percent(unknown, unknown + known)} of the cells are unknown" if unknown else "no unknown cells",
     ]
     if unknown and GREY not in palette.packed_colours:
         parts.append("if grey (128, 128, 128) is a class in pictures, give it the colour #808080 in a --palette")
@@ -226,10 +226,12 @@ def understood(grids: Iterable[GridOrStack], palette: Palette) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    percent = 100 * part / max(1, whole)
-    if 0 < percent < 0.1:
+    if part in (0, whole):
+        return f"{100 * part // max(1, whole)} %"
+    percent = 100 * part / whole
+    if percent < 0.1:
         return "under 0.1 %"
-    return f"{percent:.0f} %" if percent == 0 or 10 <= percent <= 99 or percent == 100 else f"{min(percent, 99.9):.1f} %"
+    return f"{percent:.0f} %" if 10 <= percent <= 99 else f"{min(percent, 99.9):.1f} %"
 
 
 def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:

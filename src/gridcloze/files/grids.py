@@ -10,12 +10,23 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt32
 from PIL import Image
 
-from ..shapes import AnySizeGrid, Cells, OneGrid, OneHidden
+from ..shapes import AnySizeGrid, AnySizeHidden, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
 from . import codes, png
 from .arrays import is_stack, read_array, save_array
 from .palettes import MAX_SYMBOLS, Palette
-from .paths import ARRAYS, PICTURES, SUFFIXES, TEXTS, WRITTEN_ARRAYS, atomic_write, is_folder, kind_of, read_bytes, readable
+from .paths import (
+    ARRAYS,
+    PICTURES,
+    SUFFIXES,
+    TEXTS,
+    WRITTEN_ARRAYS,
+    atomic_write,
+    is_folder,
+    kind_of,
+    read_bytes,
+    readable,
+)
 
 MAX_TEXT_BYTES = 2**25
 BEGIN = 1000  # characters and lines of a text at which is looked to tell a table
@@ -453,7 +464,7 @@ def _read_folder(
 
 
 def _likely_scale(
-    contents: Sequence[codes.Content], hidden: Sequence[OneHidden], size: tuple[int, int] | None
+    contents: Sequence[codes.Content], hidden: Sequence[AnySizeHidden], size: tuple[int, int] | None
 ) -> int:
     """The scale that pictures note, or at which they have a size, if it fits all; otherwise the largest that does."""
     noted = {content.noted_scale for content in contents}

@@ -141,7 +141,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     gridcloze.words.InputError: this file has more than the 3 bytes that are supported here
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise InputError("this is no plain file")
+        raise InputError("this file cannot be read (it is no plain file)")
     try:
         with path.open("rb") as file:
             content = file.read(most + 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt32
+from jaxtyping import Bool, Int, Integer, Shaped, UInt32
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
@@ -329,7 +329,9 @@ def enlarge(cells: np.ndarray, scale: int) -> np.ndarray:
     return cells.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
-def shrink(pixels: Codes, hidden: Flags, scale: int) -> tuple[Codes, Flags]:
+def shrink(
+    pixels: Integer[np.ndarray, "height width"], hidden: Bool[np.ndarray, "height width"], scale: int
+) -> tuple[Integer[np.ndarray, "row column"], Bool[np.ndarray, "row column"]]:
     """Read the cells that `enlarge` drew.
 
     Parameters
@@ -365,7 +367,7 @@ def shrink(pixels: Codes, hidden: Flags, scale: int) -> tuple[Codes, Flags]:
         raise InputError(f"{height} by {width} pixels cannot be cut into cells of {scale} by {scale}")
     cells = pixels[::scale, ::scale]
     in_blocks = (height // scale, scale, width // scale, scale)
-    hidden_cells = hidden.reshape(in_blocks).any(axis=(1, 3))
+    hidden_cells = np.asarray(hidden.reshape(in_blocks).any(axis=(1, 3)))
     odd = (pixels.reshape(in_blocks) != cells[:, None, :, None]) & ~hidden_cells[:, None, :, None]
     place = f"the others of its cell of {scale} by {scale} pixels"
     refuse_first(odd.reshape(height, width), lambda pixel: f"this pixel differs from {place}")
