@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -242,8 +243,8 @@ def _scale_for_model(content: codes.Content, hidden: OneHidden, size: tuple[int,
         return for_size
     too_large = any(side > LARGEST_OF_MODEL * model_scale * of for side, of in zip(pixels.shape, size, strict=True))
     if not fits_model or too_large:
-        examples = f"the model's examples have {_size_of(size)} cells of {model_scale} by {model_scale}"
-        line = f"it is not clear how large the cells of {_size_of(pixels.shape)} pixels are: {examples}"
+        examples = f"the model's examples have {_size_of(size)} cells of {model_scale} by {model_scale} pixels"
+        line = f"it has {_size_of(pixels.shape)} pixels and {examples}, so it is not clear how large its cells are"
         raise InputError(f"{line}; --scale says the side of a cell in pixels")
     return model_scale
 
@@ -466,12 +467,17 @@ def _read_folder(
 def _likely_scale(
     contents: Sequence[codes.Content], hidden: Sequence[AnySizeHidden], size: tuple[int, int] | None
 ) -> int:
-    """The scale that pictures note, or at which they have a size, if it fits all; otherwise the largest that does."""
+    """The scale that all pictures note and can be read at, or at which they have a size; otherwise the largest."""
+    pairs = list(zip(contents, hidden, strict=True))
     noted = {content.noted_scale for content in contents}
-    sized = {png.scale_for_size(content.codes, size or (0, 0)) for content in contents}
-    for candidate in [*(noted if len(noted) == 1 else ()), *(sized if len(sized) == 1 else ())]:
-        if all(png.fits(content.codes, flags, candidate) for content, flags in zip(contents, hidden, strict=True)):
-            return candidate
+    if len(noted) == 1:
+        with suppress(InputError):
+            for content, flags in pairs:
+                png.shrink(content.codes, flags, *noted)
+            return noted.pop()
+    for_size = png.scale_for_size(contents[0].codes, size or (0, 0))
+    if all(png.fits(content.codes, flags, for_size) for content, flags in pairs):
+        return for_size
     return png.find_scale([content.codes for content in contents])
 
 

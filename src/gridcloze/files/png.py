@@ -3,7 +3,6 @@
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -257,7 +256,7 @@ def _changes(lines: Shaped[np.ndarray, "line position"]) -> Int[np.ndarray, " ch
 
 
 def fits(pixels: Codes, hidden: Flags, scale: int) -> bool:
-    """Tell whether a picture can be read with cells of a size.
+    """Tell whether a picture looks as if its cells had a size.
 
     Parameters
     ----------
@@ -267,7 +266,8 @@ def fits(pixels: Codes, hidden: Flags, scale: int) -> bool:
     Returns
     -------
     bool
-        Whether `shrink` reads it.
+        Whether the visible pixels of each cell are alike, also if others of it are hidden, and no more cells are hidden
+        in part than none of. So single known pixels, far apart, are not taken for what is left of large cells.
 
     Examples
     --------
@@ -275,10 +275,16 @@ def fits(pixels: Codes, hidden: Flags, scale: int) -> bool:
     >>> [scale for scale in range(1, 9) if fits(pixels, pixels < 0, scale)]
     [1, 2, 4]
     """
-    with suppress(InputError):
-        shrink(pixels, hidden, scale)
-        return True
-    return False
+    height, width = pixels.shape
+    if scale < 1 or height % scale or width % scale:
+        return False
+    in_blocks = (height // scale, scale, width // scale, scale)
+    largest = np.iinfo(pixels.dtype).max
+    lowest = np.where(hidden, largest, pixels).reshape(in_blocks).min(axis=(1, 3))
+    alike = lowest >= np.where(hidden, 0, pixels).reshape(in_blocks).max(axis=(1, 3))
+    n_hidden = hidden.reshape(in_blocks).sum(axis=(1, 3))
+    in_part = (n_hidden > 0) & (n_hidden < scale**2)
+    return bool(alike.all()) and int(in_part.sum()) <= int((n_hidden == 0).sum())
 
 
 def scale_for_size(pixels: Codes, size: tuple[int, ...]) -> int:
