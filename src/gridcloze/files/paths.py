@@ -16,6 +16,7 @@ from ..words import AnyPath, InputError, about
 ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
+SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
 SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
 SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
 
@@ -396,7 +397,7 @@ def is_signed(path: Path) -> bool:
     with path.open("rb") as file:
         begin = file.read(SIGNED_BYTES)
         file.seek(max(0, file.seek(0, os.SEEK_END) - SIGNED_BYTES))
-        return b"gridcloze" in begin + file.read()
+        return SIGNATURE.encode() in begin + file.read()
 
 
 def check_writable(path: AnyPath) -> None:
