@@ -863,7 +863,7 @@ def test_unwritable_places(folder):
     """A folder in the file's place and a file in the folder's place are found before the work is done."""
     refused("cannot be written, it is a folder", check_writable, folder)
     (folder / "file").write_text("")
-    refused("cannot be written, its folder cannot be made", check_writable, folder / "file" / "grid.png")
+    refused("file is no folder", check_writable, folder / "file" / "grid.png")
     check_writable(folder / "new" / "deeper" / "grid.png")
     assert (folder / "new" / "deeper").is_dir()
     assert not (folder / "new" / "deeper" / "grid.png").exists()
