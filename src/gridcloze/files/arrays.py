@@ -32,8 +32,8 @@ class Stack:
     path
         The file.
     array
-        The array (n, height, width), of NumPy or zarr. Of an npy or zarr file it stays on disk until parts of it are
-        read; of an npz file it is in memory.
+        The array (n, height, width), as `read_array` opens it in parts. Of an npy or zarr file it stays on disk until
+        parts of it are read; of an npz file it is in memory.
     palette
         The symbols that the grids may have.
 
@@ -82,9 +82,7 @@ class Stack:
             return any(self._symbols(slice(start, start + PART))[1] for start in starts)
 
     def _symbols(self, part: slice, names: Sequence[str] = ()) -> tuple[GridOrStack, bool]:
-        with undamaged():
-            array = self.array[part]
-        return symbols_from_values(array, self.palette, STACK_AXES, names)
+        return symbols_from_values(self.array[part], self.palette, STACK_AXES, names)
 
 
 def open_stack(path: AnyPath, palette: Palette) -> Stack:
@@ -168,7 +166,7 @@ def read_array(path: Path, in_parts: bool = False) -> Any:
     Returns
     -------
     array
-        Of NumPy (masked where hidden) or, in parts, like one.
+        Of NumPy, masked where hidden; in parts an object with `shape` and `ndim` that gives such arrays for slices.
 
     Raises
     ------
@@ -187,9 +185,8 @@ def read_array(path: Path, in_parts: bool = False) -> Any:
         headers = _headers(path)
         for header in headers:
             _refuse_too_large(header, in_parts)
-        cells, *hidden = (header.load() for header in headers)
-        array = _Masked(cells, *hidden) if hidden else cells
-        return array if in_parts else array[...] if hidden else np.array(array[...])
+        array = _Parts(headers[0].shape, *(header.load() for header in headers))
+    return array if in_parts else array[...]
 
 
 def _headers(path: Path) -> list[Header]:
@@ -228,22 +225,21 @@ def _refuse_too_large(header: Header, in_parts: bool) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Masked:
-    """Cells, some of which another array hides; parts of both are read when they are taken."""
+class _Parts:
+    """An array of which parts are read when they are taken, masked where another array hides them."""
 
+    shape: tuple[int, ...]
     cells: Any
-    hidden: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.cells.shape
+    hidden: Any = None
 
     @property
     def ndim(self) -> int:
-        return self.cells.ndim
+        return len(self.shape)
 
-    def __getitem__(self, part: Any) -> np.ma.MaskedArray:
-        return np.ma.array(self.cells[part], mask=np.asarray(self.hidden[part]) != 0)
+    def __getitem__(self, part: Any) -> np.ndarray:
+        with undamaged():
+            cells = np.array(self.cells[part])  # of a file that is mapped into memory a copy: it may be written anew
+            return cells if self.hidden is None else np.ma.array(cells, mask=np.asarray(self.hidden[part]) != 0)
 
 
 def write_stack(path: AnyPath, cells: np.ndarray) -> None:

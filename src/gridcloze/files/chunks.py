@@ -55,21 +55,6 @@ class ChunkedArray:
         with zarr.config.set(PIPELINE):
             return cls(zarr.open_array(folder, path=name, mode="r", zarr_format=version))  # type: ignore[arg-type]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its axes."""
-        return self.array.shape
-
-    @property
-    def ndim(self) -> int:
-        """How many axes it has."""
-        return self.array.ndim
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Its type."""
-        return self.array.dtype
-
     def __getitem__(self, part: Any) -> np.ndarray:
         """Read a part into memory."""
         with zarr.config.set(PIPELINE):

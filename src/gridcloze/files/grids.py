@@ -14,7 +14,6 @@ from ..shapes import AnySizeGrid, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
 from . import codes, png
 from .arrays import is_stack, read_array, save_array
-from .headers import undamaged
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import ARRAYS, PICTURES, SUFFIXES, TEXTS, WRITTEN_ARRAYS, atomic_write, is_folder, kind_of, readable
 
@@ -184,8 +183,7 @@ def _hidden_in(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> OneHidde
         flags = read_flags(path)
         if flags.shape not in (pixels.shape, cells.shape):
             raise InputError(f"it is {_size_of(flags)} and the grid {_size_of(pixels)}; both need the same size")
-        with undamaged():
-            hidden = np.ma.filled(flags[...] != 0, True)
+        hidden = np.ma.filled(flags[...] != 0, True)
         return png.shrink(hidden, hidden.shape[0] // cells.shape[0])
 
 
@@ -249,8 +247,7 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
         evidence = read_array(path, in_parts=True) if is_array else _allowed_by(_read_content(path), palette, size)
         if evidence.shape != (*size, palette.n_symbols):
             raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
-        with undamaged():
-            return np.array(evidence[...])
+        return evidence[...]
 
 
 def _allowed_by(
