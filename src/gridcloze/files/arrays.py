@@ -17,7 +17,7 @@ from .palettes import Palette
 from .paths import ARRAYS, WRITTEN_ARRAYS, atomic_write, kind_of, readable
 
 PART = 64  # grids of a stack, or rows, that are in memory at once
-BYTES_A_CELL = 48  # while numbers become cells: five arrays of 64 bits, and the number
+BYTES_A_CELL = 32  # while numbers become cells: arrays of 64 bits
 CHUNKS_AT_ONCE = 10  # that zarr decodes
 NONSENSE_BYTES, NONSENSE_RATIO = 2**31, 1000  # cells of a compressed file that are both are a claim, not a file
 RESULTS = {"fill", "samples", "marginals", "log_prob_bits"}  # what `fill` writes into an npz file
