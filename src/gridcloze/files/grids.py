@@ -53,6 +53,8 @@ class Grid:
         The picture that the grid was read from; None if it comes from elsewhere.
     hidden_as_read
         Which cells were hidden in that picture.
+    in_values
+        Whether the array that the grid was read from had values of the palette; it is written with values again.
     note
         A line on how the picture was read, if its cells have another size than the model's; otherwise empty.
 
@@ -76,6 +78,7 @@ class Grid:
     scale: int = 1
     picture: Image.Image | None = None
     hidden_as_read: OneHidden | None = None
+    in_values: bool = False
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -203,7 +206,7 @@ def read_grid(
     (2, 4)
     """
     with readable(path) as path:
-        content, is_by_file = _read_content(path), str(hidden) not in codes.MARKERS
+        content, is_by_file = _read_content(path, palette=palette), str(hidden) not in codes.MARKERS
         if is_by_file:
             flags = _read_hidden(hidden, content.codes.shape)
             is_hidden = png.enlarge(flags, content.codes.shape[0] // flags.shape[0])
@@ -212,7 +215,7 @@ def read_grid(
         if content.kind is not PICTURES:
             cells, palette = codes.look_up(content, palette)
             _refuse_size(hidden, flags.shape, cells.shape)
-            return Grid(np.where(is_hidden, HIDDEN, cells), palette)
+            return Grid(np.where(is_hidden, HIDDEN, cells), palette, in_values=content.in_values)
         size = None if windows else size
         if scale is not None:
             found, note = scale, ""
@@ -227,7 +230,7 @@ def read_grid(
             raise InputError(f"{error}; {ANOTHER_SCALE}") from None
         _refuse_size(hidden, flags.shape, content.codes.shape, drawn.shape)
         cells, palette = codes.look_up(content._replace(codes=drawn), palette, is_hidden)
-        return Grid(cells, palette, found, content.image, is_hidden, note)
+        return Grid(cells, palette, found, content.image, is_hidden, note=note)
 
 
 def _scale_for_model(content: codes.Content, hidden: OneHidden, size: tuple[int, int] | None, model_scale: int) -> int:
@@ -268,7 +271,7 @@ def _read_hidden(path: AnyPath, shape: tuple[int, ...]) -> OneHidden:
     if not is_divisor or shape[0] // flags.shape[0] != shape[1] // flags.shape[1]:
         _refuse_size(path, flags.shape, shape)
     with about(path):
-        return flags[...] != 0
+        return np.ma.filled(flags[...] != 0, True)
 
 
 def _refuse_size(path: AnyPath, shape: tuple[int, ...], *fitting: tuple[int, ...]) -> None:
@@ -334,10 +337,10 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     """
     with readable(path, PICTURES + ARRAYS) as path:
         is_array = kind_of(path) is ARRAYS
-        evidence = read_array(path) if is_array else _allowed_by(_read_content(path), palette, size)
+        evidence = read_array(path, in_parts=True) if is_array else _allowed_by(_read_content(path), palette, size)
         if evidence.shape != (*size, palette.n_symbols):
             raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
-        return evidence
+        return evidence[...]
 
 
 def _allowed_by(
@@ -396,7 +399,10 @@ def read_examples(
         grids, palette, scale = _read_folder(Path(path), palette, one_size=True, size=size)
         return np.stack(grids), palette, scale
     with readable(path, ARRAYS) as path:
-        return *codes.look_up(_read_content(path, codes.STACK_AXES), palette), 1
+        content = _read_content(path, codes.STACK_AXES, palette)
+        if palette is None:
+            codes.refuse_spins(content.codes)
+        return *codes.look_up(content, palette), 1
 
 
 def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
@@ -450,11 +456,13 @@ def _read_folder(
         paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise InputError(f"no grids in this folder; put some into it, as {', '.join(SUFFIXES)}")
-        contents = _read_alike(paths, one_size, same_table=palette is None)
+        contents = _read_alike(paths, one_size, palette)
         hidden = [codes.marked(content, palette) for content in contents]
         scale = _likely_scale(contents, hidden, size)
         drawn = [png.shrink(content.codes, flags, scale) for content, flags in zip(contents, hidden, strict=True)]
         if palette is None:
+            if contents[0].kind is ARRAYS:
+                codes.refuse_spins(np.concatenate([np.unique(content.codes) for content in contents]))
             visible = [np.unique(cells[~flags]) for cells, flags in drawn]
             palette = codes.palette_of(np.unique(np.concatenate(visible)).tolist(), contents[0])
         grids: list[AnySizeGrid] = []
@@ -481,7 +489,7 @@ def _likely_scale(
     return png.find_scale([content.codes for content in contents])
 
 
-def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[codes.Content]:
+def _read_alike(paths: Sequence[Path], one_size: bool, palette: Palette | None) -> list[codes.Content]:
     first_of_kind = {kind_of(path): path.name for path in reversed(paths)}
     if len(first_of_kind) > 1:
         raise InputError(
@@ -491,15 +499,15 @@ def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list
     used = set[int]()  # indices, if the pictures are indexed
     for path in paths:
         with about(path.name):
-            content = _read_content(path)
-            if same_table and content.image:
+            content = _read_content(path, palette=palette)
+            if palette is None and content.image:
                 _refuse_twins(content.image, used)
             contents.append(content._replace(image=None))  # memory is for the codes of all files
         first, last, first_name = contents[0], contents[-1], paths[0].name
         if one_size and last.codes.shape != first.codes.shape:
             sizes = f"{first_name} is {_size_of(first.codes.shape)} and {path.name} is {_size_of(last.codes.shape)}"
             raise InputError(f"{sizes}; use grids of one size")
-        if same_table and last.table != first.table:
+        if palette is None and last.table != first.table:
             raise InputError(f"{first_name} and {path.name} have different palettes (PLTE); save all with the same one")
     return contents
 
@@ -521,12 +529,13 @@ def _refuse_twins(image: Image.Image, used: set[int]) -> None:
 # Content of files
 
 
-def _read_content(path: Path, axes: str = codes.GRID_AXES) -> codes.Content:
+def _read_content(path: Path, axes: str = codes.GRID_AXES, palette: Palette | None = None) -> codes.Content:
     kind = kind_of(path)
     if kind is TEXTS:
         return codes.Content(kind, _read_text(path))
     if kind is ARRAYS:
-        return codes.Content(kind, codes.cells_from_array(read_array(path), axes))
+        cells, in_values = codes.symbols_from_values(read_array(path), palette, axes)
+        return codes.Content(kind, cells, in_values=in_values)
     image = png.read_image(path)
     return codes.Content(kind, png.pixel_colours(image), image.info[png.SCALE_NOTE], png.table_of(image), image)
 
@@ -609,7 +618,7 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
             rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
             partial.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
         else:
-            save_array(partial, grid.cells)
+            save_array(partial, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
 
 
 def _drawn(grid: Grid) -> Image.Image:
