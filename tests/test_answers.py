@@ -40,7 +40,7 @@ def model(tmp_path, small_bert, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(windows):
-        header = Header(asdict(small_bert.config), Palette.default(2), windows=windows)
+        header = Header(asdict(small_bert.config), Palette.default(2), scale=3, windows=windows)
         checkpoint.save("model.safetensors", TrainedPredictor(NetworkPredictor(small_bert), header))
         return "model.safetensors"
 
