@@ -19,6 +19,7 @@ from .words import HIDDEN
 
 MARGINALS_AT_ONCE = 4  # windows above each other whose marginals are in memory
 CELLS_AT_ONCE = 2**20  # that are read at once to name a puzzle
+CELLS_NAMED = 5  # of those that contradict the rest
 
 NOTHING_HIDDEN = "no cell is hidden: nothing to fill, returned as it came"
 EVERYTHING_HIDDEN = "every cell is hidden: the fill is a sample of the prior"
@@ -173,8 +174,10 @@ def _warnings(hidden_cells: int, cells: int, contradiction: str = "") -> list[st
 def _contradiction(cells: OneHidden) -> str:
     if not cells.any():
         return ""
-    places = ", ".join(f"(row {row}, column {column})" for row, column in np.argwhere(cells).tolist())
-    return f"visible cells contradict the rest, at {places}: kept, and the others filled as if these were hidden"
+    every = np.argwhere(cells).tolist()
+    places = ", ".join(f"(row {row}, column {column})" for row, column in every[:CELLS_NAMED])
+    more = f" and {len(every) - CELLS_NAMED} more" if len(every) > CELLS_NAMED else ""
+    return f"visible cells contradict the rest, at {places}{more}: kept, and the others filled as if these were hidden"
 
 
 @dataclass(frozen=True)
