@@ -142,6 +142,11 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         Inpainter
             Itself, fitted.
+
+        Raises
+        ------
+        InputError
+            For a parameter that is not allowed, and for examples from which nothing can be learned.
         """
         parameters = _checked(self.get_params(deep=False))
         batches, _ = self._values(X, parameters)
@@ -474,7 +479,7 @@ def _is_integer(value: Any, least: int, most: int | None = None) -> bool:
 
 
 def _is_minutes(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < cast(float, value) < LONGEST
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(0 < cast(float, value) < LONGEST)
 
 
 def _is_shape(value: Any) -> bool:
