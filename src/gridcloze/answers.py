@@ -19,6 +19,7 @@ from .words import HIDDEN
 
 MARGINALS_AT_ONCE = 4  # windows above each other whose marginals are in memory
 CELLS_AT_ONCE = 2**20  # that are read at once to name a puzzle
+
 PLACES = 5  # of cells, that a warning names
 
 NOTHING_HIDDEN = "no cell is hidden: nothing to fill, returned as it came"
