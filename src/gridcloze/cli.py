@@ -1,26 +1,26 @@
 """The command line: names, options and help of the commands."""
 
-import contextlib
-import inspect
-import json
-import logging
-import math
-import os
-import re
-import signal
 import sys
-import traceback
-import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from .commands.process import tune_process
-from .words import InputError, __version__
 
 try:
+    import contextlib
+    import inspect
+    import json
+    import logging
+    import os
+    import re
+    import signal
+    import traceback
+    import warnings
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Annotated, Any, Literal
+
     import typer
     from typer.core import TyperCommand, TyperGroup
+
+    from .commands.process import tune_process
+    from .words import InputError, __version__, finite_or_none
 except KeyboardInterrupt:  # Ctrl-C at the very start; `main` handles the rest
     print("gridcloze: stopped", file=sys.stderr)
     sys.exit(130)
@@ -199,15 +199,7 @@ def _print_report(report: Any, as_json: bool, text: str) -> None:
 
 def _print_json(report: Any) -> None:
     """Print JSON, which has no numbers that are not finite: they become null."""
-    print(json.dumps(_finite(report), allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(finite_or_none(report), allow_nan=False))
 
 
 @app.callback(invoke_without_command=True)

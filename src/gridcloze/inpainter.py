@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from . import checking, checkpoint, filling, scoring
 from .answers import Answers, fill
 from .bert import BertConfig
+from .files.arrays import stacked
 from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
 from .learning import learn
@@ -547,20 +548,14 @@ def _parameters_in(predictor: checkpoint.TrainedPredictor) -> dict[str, Any]:
 
 
 def _joined(X: Any) -> Any:  # noqa: N803
-    """Nested lists as one array that keeps the masks in them; grids of different sizes as a list of arrays."""
+    """Lists as one array that keeps the masks in them; grids of different sizes as a list of arrays."""
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)  # noqa: N806
     if not isinstance(X, list | tuple):
         return X
-    if not any(isinstance(one, list | tuple | np.ma.MaskedArray) or getattr(one, "shape", ()) for one in X):
-        return np.asarray(X)
-    parts = [np.asanyarray(_joined(one)) for one in X]
-    if len({part.shape for part in parts}) == 1:
-        masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
-        return np.ma.stack(parts) if masked else np.stack(parts)
-    if any(part.ndim != 2 for part in parts):
-        raise InputError("a list whose parts differ in shape must hold grids, each an array (height, width)")
-    return parts
+    grids = [stacked(one) for one in X]
+    of_sizes = len({grid.shape for grid in grids}) > 1 and all(grid.ndim == 2 for grid in grids)
+    return grids if of_sizes else stacked(grids)
 
 
 def _for_each(values: Any, shapes: list[tuple[int, ...]], name: str) -> list[np.ndarray] | None:
