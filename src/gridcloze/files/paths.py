@@ -1,18 +1,22 @@
 """Names of files: which kind each is, whether it can be read or written, and how it is written whole or not at all."""
 
+import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from ..words import AnyPath, InputError, about
 
 ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
+SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
 SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
 
 
@@ -116,13 +120,14 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     Parameters
     ----------
     path
-        The file to write; missing folders are made.
+        The file to write; missing folders are made. Of a link, the file that it leads to.
 
     Yields
     ------
     Path
-        Another path in the same folder, to write to. When the `with` statement ends it replaces `path`; after an error
-        it is removed, and an older file at `path` stays.
+        Another path of the same name, in a folder of its own next to `path`, to write to. When the `with` statement
+        ends, it is flushed to disk and replaces `path`; after an error it is removed, and an older file at `path`
+        stays. What a killed process leaves behind is removed by `remove_leftovers`.
 
     Raises
     ------
@@ -136,14 +141,262 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     >>> Path("results/note.txt").read_text()
     'done'
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     check_writable(path)
-    partial = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    with scratch_folder(path.parent) as folder:
+        yield folder / path.name
+        put_in_place(folder / path.name, path)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for files that are not finished.
+
+    Parameters
+    ----------
+    parent
+        The folder in which the files will be.
+
+    Yields
+    ------
+    Path
+        A new folder there, which is gone when the `with` statement ends. What a killed process leaves of it is removed
+        by `remove_leftovers`.
+
+    Examples
+    --------
+    >>> with scratch_folder(Path(".")) as folder:
+    ...     folder.is_dir()
+    True
+    >>> folder.exists()
+    False
+    """
+    folder = parent / f"{OWN}{uuid.uuid4().hex}"
+    folder.mkdir()
     try:
-        yield partial
-        os.replace(partial, path)
+        with _lock(folder):
+            yield folder
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on disk.
+
+    Parameters
+    ----------
+    finished
+        A file in a folder that `scratch_folder` made.
+    path
+        Where it belongs, on the same file system; a file that is there is replaced.
+
+    Examples
+    --------
+    >>> with scratch_folder(Path(".")) as folder:
+    ...     _ = (folder / "a.txt").write_text("done")
+    ...     put_in_place(folder / "a.txt", Path("b.txt"))
+    >>> Path("b.txt").read_text()
+    'done'
+    """
+    os.chmod(finished, finished.parent.stat().st_mode & 0o666)  # by the umask: some libraries let nobody else read
+    _flush(finished)
+    os.replace(finished, path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or folder is on disk, where the system can say so."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # of file systems that cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+# One process at a time
+
+RESUMABLE = ".partial"  # how names end of what the next run goes on with
+OWN = ".gridcloze-"  # how names begin of files and folders that are gone when a process has ended well
+
+
+@contextmanager
+def only_one(path: AnyPath) -> Iterator[None]:
+    """Let no other process write the same results meanwhile.
+
+    Parameters
+    ----------
+    path
+        The folder of the results, which exists; or one file that will be written.
+
+    Yields
+    ------
+    None
+        Nothing; other processes are kept out until the `with` statement ends, however it ends.
+
+    Raises
+    ------
+    InputError
+        When another process is writing there.
+
+    Examples
+    --------
+    >>> with only_one("model.safetensors"):
+    ...     with only_one("model.safetensors"):
+    ...         pass
+    Traceback (most recent call last):
+    gridcloze.words.InputError: ...model.safetensors: another run is writing here; wait until it has ended, ...
+    """
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        with _lock(path, path):
+            yield
+        return
+    check_writable(path)
+    lock = path.with_name(f"{OWN}{crc32(path.name.encode(errors='surrogateescape')):08x}.lock")
+    while True:
+        lock.touch()
+        with _lock(lock, path):
+            if not lock.exists():  # the process that had it removed it in between
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+@contextmanager
+def _lock(path: Path, named: Path | None = None) -> Iterator[None]:
+    """Hold the lock of a file or folder, which the system takes back from a process that dies."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock  # of Unix
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        line = "another run is writing here; wait until it has ended, or choose another name"
+        raise InputError(f"{named or path}: {line}") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed left of files that they were writing, unless a next run goes on with it.
+
+    Parameters
+    ----------
+    folder
+        The folder of their results.
+
+    Examples
+    --------
+    >>> Path("results/.gridcloze-of-a-killed-process").mkdir(parents=True)
+    >>> remove_leftovers(Path("results"))
+    >>> list(Path("results").iterdir())
+    []
+    """
+    for path in folder.glob(f"{OWN}*"):
+        if path.suffix == RESUMABLE:
+            continue
+        with suppress(InputError, OSError), _lock(path):  # a process that lives has the lock
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+# Files that are somebody's
+
+
+def refuse_replacing(
+    outputs: Sequence[Path | None], inputs: Sequence[AnyPath | None] = (), overwrite: bool = False
+) -> None:
+    """Refuse, before any work, to replace what is not to be replaced.
+
+    Parameters
+    ----------
+    outputs
+        Files that will be written; None for one that is not wanted.
+    inputs
+        What will be read; None for what is not given.
+    overwrite
+        Whether files that gridcloze wrote may be replaced; those of others never are.
+
+    Raises
+    ------
+    InputError
+        When an output is an input, also through links, or another output; or when there is such a file already.
+
+    Examples
+    --------
+    >>> refuse_replacing([Path("look.png")], [Path("grid.png")])
+    >>> refuse_replacing([Path("grid.png")], [Path("grid.png")])
+    Traceback (most recent call last):
+    gridcloze.words.InputError: grid.png is an input, grid.png, and would be replaced; choose another name
+    """
+    wanted = [path for path in outputs if path is not None]
+    for number, output in enumerate(wanted):
+        for path in inputs:
+            if path is not None and _is_within(output, Path(path)):
+                raise InputError(f"{output} is an input, {path}, and would be replaced; choose another name")
+        if any(_is_same(output, other) for other in wanted[:number]):
+            raise InputError(f"{output} is the name of two results; choose another name for one of them")
+        if not os.path.lexists(output) or os.path.isdir(output):  # of a folder `check_writable` speaks
+            continue
+        if not overwrite:
+            raise InputError(f"{output} is there already; choose another name, or replace it with --overwrite")
+        if not os.path.isfile(output) or not is_signed(output):
+            raise InputError(f"{output} was not written by gridcloze and is not replaced; choose another name")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_within(output: Path, path: Path) -> bool:
+    """Whether a file is another one, or lies in a folder that is an array."""
+    is_array = os.path.isdir(path) and not is_folder(path)
+    return _is_same(output, path) or (
+        is_array and Path(os.path.realpath(path)) in Path(os.path.realpath(output)).parents
+    )
+
+
+def is_signed(path: Path) -> bool:
+    """Tell whether a file says that gridcloze wrote it, as its models, pictures and reports do.
+
+    Parameters
+    ----------
+    path
+        Any file.
+
+    Returns
+    -------
+    bool
+        True if the name stands near its begin or end.
+
+    Examples
+    --------
+    >>> _ = Path("mine.txt").write_text("my notes")
+    >>> is_signed(Path("mine.txt"))
+    False
+    """
+    with path.open("rb") as file:
+        begin = file.read(SIGNED_BYTES)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - SIGNED_BYTES))
+        return b"gridcloze" in begin + file.read()
 
 
 def check_writable(path: AnyPath) -> None:
@@ -187,7 +440,7 @@ def write_json(path: AnyPath, content: Any) -> None:
     path
         The file to write; missing folders are made.
     content
-        Dictionaries, lists, texts, numbers, bools and None.
+        Dictionaries, lists, texts, finite numbers, bools and None.
 
     Raises
     ------
@@ -203,4 +456,4 @@ def write_json(path: AnyPath, content: Any) -> None:
     }
     """
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
