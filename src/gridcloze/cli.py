@@ -73,6 +73,15 @@ Hidden = Annotated[
         "MARK",
     ),
 ]
+HideUnseen = Annotated[
+    bool,
+    _option(
+        "Take classes of a map that the model never saw as hidden from it, and keep them; a line says how many cells.",
+        "",
+        "--hide-unseen",
+    ),
+]
+Overwrite = Annotated[bool, _option("Replace older pictures that gridcloze wrote.", "", "--overwrite")]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
 Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
@@ -202,7 +211,7 @@ def train(
         Path,
         _argument(
             "Folder of grids of one size, or a stack in a .npy, .npz or .zarr file; with --windows one or more big "
-            "grids.",
+            "grids or maps.",
             "EXAMPLES",
         ),
     ],
@@ -268,6 +277,7 @@ def fill(
         int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
     ] = 0,
     hidden: Hidden = "auto",
+    hide_unseen: HideUnseen = False,
     allow: Annotated[
         Path | None,
         _option(
@@ -312,7 +322,8 @@ def fill(
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow), overwrite)
+    request = command.Request(samples, seed, decoder, hidden, allow, hide_unseen=hide_unseen)
+    reports = command.fill(model, puzzles, out, request, overwrite)
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
@@ -347,6 +358,8 @@ def check(
         float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
+    hide_unseen: HideUnseen = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Find visible cells that the rest of a grid contradicts, and the hidden cell to look at next.
@@ -357,7 +370,7 @@ def check(
     tune_process()
     from .commands import check as command
 
-    report, characters = command.check(model, grid, threshold, hidden, picture, dark)
+    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen)
     if as_json:
         print(json.dumps(report))
     else:
@@ -399,6 +412,8 @@ def explain(
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
+    hide_unseen: HideUnseen = False,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -412,7 +427,7 @@ def explain(
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings)
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen)
     if as_json:
         print(json.dumps(report))
     else:
@@ -432,7 +447,9 @@ def score(
     held_out: Annotated[
         Path,
         _argument(
-            "Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file.", "HELD_OUT"
+            "Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file; for a model "
+            "of windows also a map, or grids of any sizes.",
+            "HELD_OUT",
         ),
     ],
     examples: Annotated[Path | None, _option("Training set for a lookup to compare with.", "PATH")] = None,
@@ -444,6 +461,8 @@ def score(
     ] = 200,
     picture: Picture = None,
     dark: Dark = False,
+    hide_unseen: HideUnseen = False,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -456,7 +475,7 @@ def score(
     tune_process()
     from .commands import score as command
 
-    report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark)
+    report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark, overwrite, hide_unseen)
     if as_json:
         print(json.dumps(report))
     else:

@@ -32,6 +32,7 @@ BYTES_A_CELL = 32  # while rows are read: values, masks and symbols
 MOST_BYTES_OF_BLOCK = 2**30
 MOST_BYTES_OF_NOTES = 2**26
 RESOLUTION_TOLERANCE = 0.01
+NAMED_VALUES = 5
 Values = Num[np.ndarray, "rows width"]
 Flags = Bool[np.ndarray, "rows width"]
 
@@ -86,6 +87,33 @@ def resolution_warning(trained: Resolution | None, found: Resolution | None) -> 
     if is_close and trained.unit == found.unit:
         return None
     return f"pixels are {found}, but the model was trained on {trained}: the sizes that it learned do not apply"
+
+
+def unseen_warning(unseen: Mapping[float, int]) -> str:
+    """Say which values were taken as hidden because a model never saw them.
+
+    Parameters
+    ----------
+    unseen
+        How many cells have each value, as `OpenMap.unseen` counts them.
+
+    Returns
+    -------
+    str
+        One line, which names five values at most; empty if there are none.
+
+    Examples
+    --------
+    >>> unseen_warning({52: 7, 90: 1})
+    '8 cells have a class that the model never saw, and count as hidden: 52 (7 cells), 90 (1 cell)'
+    """
+    if not unseen:
+        return ""
+    each = [f"{value:g} ({n} cell{'s' * (n != 1)})" for value, n in unseen.items()]
+    named = ", ".join(each[:NAMED_VALUES]) + f" and {len(each) - NAMED_VALUES} more" * (len(each) > NAMED_VALUES)
+    n_cells = sum(unseen.values())
+    have = "cell has" if n_cells == 1 else "cells have"
+    return f"{n_cells} {have} a class that the model never saw, and count as hidden: {named}"
 
 
 def is_map(path: AnyPath) -> bool:
@@ -598,13 +626,13 @@ def _refuse_layout(dataset: "rasterio.io.DatasetReader") -> None:
     if block[0] * block[1] * np.dtype(dataset.dtypes[0]).itemsize > MOST_BYTES_OF_BLOCK:
         size = f"its blocks of {block[0]} by {block[1]} cells are more than {MOST_BYTES_OF_BLOCK >> 30} GiB each"
         raise InputError(f"{size}; write it in tiles (gdal_translate -co TILED=YES)")
-    refuse_beyond_memory(BYTES_A_CELL * width, f"one row of {width} cells")
+    refuse_beyond_memory(BYTES_A_CELL * width, f"reading one row of {width} cells")
 
 
 def _refuse_beyond_memory(rasters: Sequence[_Raster]) -> None:
     n_cells = sum(height * width for height, width in (raster.shape for raster in rasters))
-    name = rasters[0].path if len(rasters) == 1 else rasters[0].path.parent
-    refuse_beyond_memory(np.dtype(np.int16).itemsize * n_cells, f"{name}: {n_cells} cells of a map, read as a whole")
+    name = rasters[0].path if len(rasters) == 1 else f"all maps in {rasters[0].path.parent}"
+    refuse_beyond_memory(np.dtype(np.int16).itemsize * n_cells, f"reading {name}, {n_cells} cells,")
 
 
 def _refuse_bands(dataset: "rasterio.io.DatasetReader") -> None:
