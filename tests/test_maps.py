@@ -393,7 +393,7 @@ def test_values_that_are_no_classes_of_the_model(folder):
     values = np.full((9, 3), 11, np.uint8)
     values[7, 2] = 99
     path = save(folder / "map.tif", values, nodata=0)
-    where = r"map.tif: row 7, column 2 \(counted from 0\): 99 is not one of the classes 11, 41, 200 "
+    where = r"map.tif: row 7, column 2 \(counted from 0\): 99 is not one of the classes 11, 41, 200$"
     refused(where, read_map, path, COVER)
     with open_map(path, COVER) as source:
         assert (source.read_rows(0, 7) == 0).all()

@@ -76,7 +76,8 @@ Hidden = Annotated[
 HideUnseen = Annotated[
     bool,
     _option(
-        "Take classes of a map that the model never saw as hidden from it, and keep them; a line says how many cells.",
+        "Allow a map any number of cells of classes that the model never saw, not only 1%. They are hidden from the "
+        "model, and kept.",
         "",
         "--hide-unseen",
     ),

@@ -113,7 +113,7 @@ def check(
     overwrite
         Whether an older picture of gridcloze is replaced.
     hide_unseen
-        Whether classes of a map that the model never saw count as hidden.
+        Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
 
     Returns
     -------

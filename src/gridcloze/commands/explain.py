@@ -249,7 +249,7 @@ def explain(
     overwrite
         Whether older drawings of gridcloze are replaced.
     hide_unseen
-        Whether classes of a map that the model never saw count as hidden.
+        Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
 
     Returns
     -------
@@ -291,7 +291,7 @@ def explain(
         check_prior(prior, prior_path, grid.cells.shape, predictor.n_symbols)
         predictors["exact"] = posterior(prior)
     refuse_beyond_attention(predictor, grid.cells.shape)
-    bound_work(path, predictor, grid, (~grid.hidden).sum() * predictor.n_symbols)
+    bound_work(path, predictor, grid, int((~grid.hidden).sum()) * predictor.n_symbols)
     target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
     attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))

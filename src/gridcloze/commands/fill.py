@@ -85,7 +85,7 @@ class FillReport(TypedDict):
     hidden
         What was taken as hidden: auto, grey, transparent or the name of a file.
     hide_unseen
-        Whether classes of a map that the model never saw were taken as hidden.
+        Whether a map was allowed to have any number of cells of classes that the model never saw.
     hidden_hash
         SHA-256 of the content of that file, or an empty text.
     allow
@@ -152,7 +152,8 @@ class Request:
     scale
         Side of a cell in pixels; by default it is found.
     hide_unseen
-        Whether classes of a map that the model never saw count as hidden; they stay in the result as they are.
+        Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
+        ones. They count as hidden, and stay in the result as they are.
 
     Raises
     ------
@@ -664,7 +665,7 @@ class _Map(_Input):
 
     def open(self) -> AbstractContextManager[maps.OpenMap]:
         request, palette = self.run.request, self.run.predictor.header.palette
-        return maps.open_map(self.path, palette, request.hidden, request.hide_unseen)
+        return maps.open_map(self.path, palette, request.hidden, 1.0 if request.hide_unseen else maps.FEW)
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, path, request, header = self.run, self.path, self.run.request, self.run.predictor.header
@@ -674,7 +675,7 @@ class _Map(_Input):
             samples = scratch / f"{path.stem}-samples.tif" if request.samples else None
             filled, uncertainty = scratch / path.name, scratch / f"{path.stem}-uncertainty.tif"
             source = stack.enter_context(self.open())
-            unseen = maps.unseen_warning(source.unseen()) if request.hide_unseen else ""
+            unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
             size, decoder = (source.height, source.width), request.decoder
             found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)

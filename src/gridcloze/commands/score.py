@@ -191,7 +191,7 @@ def score(
     overwrite
         Whether an older picture of gridcloze is replaced.
     hide_unseen
-        Whether classes of a map that the model never saw count as unknown.
+        Whether a map may have more than 1% of cells of classes that the model never saw, which count as unknown.
 
     Returns
     -------

@@ -166,7 +166,8 @@ def read_any(
     scale
         Pixels to the side of a cell in a picture; by default it is found.
     hide_unseen
-        Whether classes of a map that the model never saw count as hidden; a line on stderr says how many cells do.
+        Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
+        ones. They count as hidden, and a line on stderr says how many there are.
 
     Returns
     -------
@@ -194,7 +195,7 @@ def read_any(
     """
     palette = predictor.header.palette
     if maps.is_map(path):
-        found = maps.read_map(path, palette, hidden, hide_unseen)
+        found = maps.read_map(path, palette, hidden, 1.0 if hide_unseen else maps.FEW)
         trained = predictor.header.training.get("resolution")
         warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, found.resolution)
         for line in filter(None, (warning, maps.unseen_warning(found.unseen))):

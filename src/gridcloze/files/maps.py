@@ -33,6 +33,7 @@ MOST_BYTES_OF_BLOCK = 2**30
 MOST_BYTES_OF_NOTES = 2**26
 RESOLUTION_TOLERANCE = 0.01
 NAMED_VALUES = 5
+FEW = 0.01  # of the visible cells may have a class that a model never saw without being asked about
 Values = Num[np.ndarray, "rows width"]
 Flags = Bool[np.ndarray, "rows width"]
 
@@ -89,13 +90,13 @@ def resolution_warning(trained: Resolution | None, found: Resolution | None) -> 
     return f"pixels are {found}, but the model was trained on {trained}: the sizes that it learned do not apply"
 
 
-def unseen_warning(unseen: Mapping[float, int]) -> str:
+def unseen_warning(unseen: Mapping[int | float, int]) -> str:
     """Say which values were taken as hidden because a model never saw them.
 
     Parameters
     ----------
     unseen
-        How many cells have each value, as `OpenMap.unseen` counts them.
+        How many cells have each value, as `OpenMap.unseen` says.
 
     Returns
     -------
@@ -105,15 +106,17 @@ def unseen_warning(unseen: Mapping[float, int]) -> str:
     Examples
     --------
     >>> unseen_warning({52: 7, 90: 1})
-    '8 cells have a class that the model never saw, and count as hidden: 52 (7 cells), 90 (1 cell)'
+    '8 cells have a class that the model never saw, 52 (7 cells), 90 (1 cell): hidden from it, and kept'
     """
-    if not unseen:
-        return ""
+    return f"{_of_unseen_classes(unseen)}: hidden from it, and kept" if unseen else ""
+
+
+def _of_unseen_classes(unseen: Mapping[int | float, int]) -> str:
     each = [f"{value:g} ({n} cell{'s' * (n != 1)})" for value, n in unseen.items()]
     named = ", ".join(each[:NAMED_VALUES]) + f" and {len(each) - NAMED_VALUES} more" * (len(each) > NAMED_VALUES)
     n_cells = sum(unseen.values())
     have = "cell has" if n_cells == 1 else "cells have"
-    return f"{n_cells} {have} a class that the model never saw, and count as hidden: {named}"
+    return f"{n_cells} {have} a class that the model never saw, {named}"
 
 
 def is_map(path: AnyPath) -> bool:
@@ -244,7 +247,7 @@ class WholeMap:
     cells: OneGrid
     palette: Palette
     resolution: Resolution | None
-    unseen: Mapping[float, int] = field(default_factory=dict)
+    unseen: Mapping[int | float, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,8 +260,9 @@ class OpenMap:
         The open file.
     palette
         Names, colours and raster values of the symbols.
-    hide_unseen
-        Whether values that are no class of the palette count as hidden; they stay in the result as they are.
+    unseen
+        How many cells have each of the values that are no class of the palette, and count as hidden; they stay in the
+        result as they are. If None, such values are refused.
 
     Examples
     --------
@@ -272,7 +276,7 @@ class OpenMap:
 
     raster: _Raster
     palette: Palette
-    hide_unseen: bool = False
+    unseen: Mapping[int | float, int] | None = None
 
     @property
     def height(self) -> int:
@@ -312,34 +316,12 @@ class OpenMap:
             When the file is damaged there, or a visible cell has the value of no symbol; names the cell.
         """
         values, cells, unseen = self._read(start, stop)
-        if unseen.any() and not self.hide_unseen:
+        if unseen.any() and self.unseen is None:
             row, column = map(int, np.unravel_index(unseen.argmax(), unseen.shape))
             where = f"row {start + row}, column {column} (counted from 0)"
             classes = ", ".join(map(str, self.palette.raster_values))
-            wrong = f"{values[row, column]} is not one of the classes {classes}"
-            raise InputError(f"{self.raster.path}: {where}: {wrong} (--hide-unseen takes other classes as hidden)")
+            raise InputError(f"{self.raster.path}: {where}: {values[row, column]} is not one of the classes {classes}")
         return cells
-
-    def unseen(self) -> dict[float, int]:
-        """Count the visible cells of each value that is no class of the palette; reads the whole map.
-
-        Returns
-        -------
-        dict
-            The number of cells by value, the most frequent first.
-
-        Raises
-        ------
-        InputError
-            When there are more than 256 such values.
-        """
-        counts = Counter[float]()
-        for start, stop in self.raster.blocks():
-            values, _, unseen = self._read(start, stop)
-            for value, n in zip(*np.unique(values[unseen], return_counts=True), strict=True):
-                counts[value.item()] += int(n)
-            _refuse_many(counts, self.raster.path)
-        return dict(counts.most_common())
 
     def unseen_in(self, start: int, stop: int) -> Flags:
         """Tell where some rows have visible values that are no class of the palette.
@@ -364,7 +346,7 @@ class OpenMap:
 
 
 def read_map(
-    path: AnyPath, palette: Palette | None = None, hidden: AnyPath = "auto", hide_unseen: bool = False
+    path: AnyPath, palette: Palette | None = None, hidden: AnyPath = "auto", most_unseen: float = 0.0
 ) -> WholeMap:
     """Read a whole map.
 
@@ -379,8 +361,9 @@ def read_map(
     hidden
         A second file of the same size, a GeoTIFF, picture or array, that is not zero where further cells are hidden;
         "auto" for none.
-    hide_unseen
-        Whether values that are no class of the palette count as hidden.
+    most_unseen
+        The share of the visible cells that may have values that are no class of the palette; these cells count as
+        hidden.
 
     Returns
     -------
@@ -402,16 +385,33 @@ def read_map(
     array([[ 0,  1, -1]], dtype=int16)
     """
     with _opened(path, hidden) as raster:
-        return _read_whole(raster, palette or _palette_in([raster]), hide_unseen)
+        _refuse_beyond_memory([raster])
+        return _read_whole(raster, palette or _palette_in([raster]), most_unseen)
 
 
-def _read_whole(raster: _Raster, palette: Palette, hide_unseen: bool = False) -> WholeMap:
-    source = OpenMap(raster, palette, hide_unseen)
-    _refuse_beyond_memory([raster])
+def _read_whole(raster: _Raster, palette: Palette, most_unseen: float = 0.0) -> WholeMap:
+    source = OpenMap(raster, palette, _unseen(raster, palette, most_unseen))
     cells = np.empty(raster.shape, np.int16)
     for start, stop in raster.blocks():
         cells[start:stop] = source.read_rows(start, stop)
-    return WholeMap(cells, palette, source.resolution, source.unseen() if hide_unseen else {})
+    return WholeMap(cells, palette, source.resolution, source.unseen or {})
+
+
+def _unseen(raster: _Raster, palette: Palette, most_unseen: float) -> dict[int | float, int] | None:
+    """Count the visible cells of each value that is no class; None if there must be none."""
+    if most_unseen == 0:
+        return None
+    source, counts, n_visible = OpenMap(raster, palette), Counter[int | float](), 0
+    for start, stop in raster.blocks():
+        values, cells, unseen = source._read(start, stop)
+        n_visible += int((cells != HIDDEN).sum() + unseen.sum())
+        for value, n in zip(*np.unique(values[unseen], return_counts=True), strict=True):
+            counts[value.item()] += int(n)
+        _refuse_many(counts, raster.path)
+    if counts.total() > most_unseen * n_visible:
+        ways = "use another model, or --hide-unseen, which hides them from it"
+        raise InputError(f"{raster.path}: {_of_unseen_classes(dict(counts.most_common()))}; {ways}")
+    return dict(counts.most_common())
 
 
 def map_files(folder: AnyPath) -> list[Path]:
@@ -502,7 +502,7 @@ def read_maps(
 
 
 @contextmanager
-def open_map(path: AnyPath, palette: Palette, hidden: AnyPath = "auto", hide_unseen: bool = False) -> Iterator[OpenMap]:
+def open_map(path: AnyPath, palette: Palette, hidden: AnyPath = "auto", most_unseen: float = 0.0) -> Iterator[OpenMap]:
     """Open a map that is to be filled, which need not fit into memory.
 
     Parameters
@@ -514,8 +514,8 @@ def open_map(path: AnyPath, palette: Palette, hidden: AnyPath = "auto", hide_uns
     hidden
         "auto" to fill what the file hides. Or a second file, as for `read_map`: then only the cells that it names are
         filled, and what else is hidden in the map stays as it is.
-    hide_unseen
-        As for `read_map`.
+    most_unseen
+        As for `read_map`; the values stay in the result as they are.
 
     Yields
     ------
@@ -541,7 +541,7 @@ def open_map(path: AnyPath, palette: Palette, hidden: AnyPath = "auto", hide_uns
     with _opened(path, hidden) as raster:
         with about(path):
             _refuse_unfillable(raster, palette)
-        yield OpenMap(raster, palette, hide_unseen)
+        yield OpenMap(raster, palette, _unseen(raster, palette, most_unseen))
 
 
 def files_of(path: AnyPath) -> list[Path]:
@@ -801,7 +801,7 @@ class MapWriter:
         self.n_filled += int(to_fill.sum())
         symbols, mask = np.array(self.source.palette.raster_values, values.dtype), None
         uncertainty = np.stack([probability, entropy])
-        if self.source.hide_unseen:  # the model did not see these cells, but they are known
+        if self.source.unseen:  # the model did not see these cells, but they are known
             unseen = self.source.unseen_in(start, stop) & ~to_fill
             uncertainty = np.where(unseen, np.array([1.0, 0.0])[:, None, None], uncertainty)
         if raster.flags is not None:
