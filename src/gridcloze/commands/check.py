@@ -12,7 +12,7 @@ from ..files.paths import refuse_replacing
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import InputError
-from .shared import bound_work, check_pictures, files_in, read_any, refuse_beyond_attention
+from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any, refuse_beyond_attention
 
 ROUNDS = 3  # in which visible cells are looked at, about
 
@@ -146,10 +146,10 @@ def check(
     refuse_replacing([picture], files_in(model_path, path, hidden), overwrite)
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
-    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen)
+    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen, most_cells=MOST_CELLS)
     refuse_beyond_attention(predictor, grid.cells.shape)
     looks = ROUNDS * sum(stride**2 for stride in checking.BLOCKS.values())
-    bound_work(path, predictor, grid, looks + int(grid.hidden.sum()) * predictor.n_symbols)
+    announce_work(path, predictor, grid, looks + int(grid.hidden.sum()) * predictor.n_symbols)
     surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)
     surprising_cells = [(surprise.row, surprise.column) for surprise in surprises]
     information = _information_bits(predictor, grid.cells, grid.hidden, surprising_cells)

@@ -25,7 +25,8 @@ from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import HIDDEN, InputError
 from .shared import (
-    bound_work,
+    MOST_CELLS,
+    announce_work,
     check_pictures,
     check_prior,
     files_in,
@@ -282,7 +283,7 @@ def explain(
     refuse_replacing(outputs, files_in(model_path, path, hidden, prior_path), overwrite)
     predictor = checkpoint.load(model_path)
     drawings.check()
-    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen)
+    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen, most_cells=MOST_CELLS)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
     predictors: dict[str, Predictor] = {"model": predictor}
@@ -291,7 +292,7 @@ def explain(
         check_prior(prior, prior_path, grid.cells.shape, predictor.n_symbols)
         predictors["exact"] = posterior(prior)
     refuse_beyond_attention(predictor, grid.cells.shape)
-    bound_work(path, predictor, grid, int((~grid.hidden).sum()) * predictor.n_symbols)
+    announce_work(path, predictor, grid, int((~grid.hidden).sum()) * predictor.n_symbols)
     target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
     attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))

@@ -151,7 +151,12 @@ def check_pictures(*paths: Path | None) -> None:
 
 
 def read_any(
-    path: Path, predictor: TrainedPredictor, hidden: str, scale: int | None = None, hide_unseen: bool = False
+    path: Path,
+    predictor: TrainedPredictor,
+    hidden: str,
+    scale: int | None = None,
+    hide_unseen: bool = False,
+    most_cells: int | None = None,
 ) -> Grid:
     """Read one grid of any kind, a map too, with the symbols of a model.
 
@@ -168,6 +173,8 @@ def read_any(
     hide_unseen
         Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
         ones. They count as hidden, and a line on stderr says how many there are.
+    most_cells
+        Of a grid, for work that looks at each of them; None for any number.
 
     Returns
     -------
@@ -177,7 +184,7 @@ def read_any(
     Raises
     ------
     InputError
-        When the file cannot be read, does not fit the model, or has several grids.
+        When the file cannot be read, does not fit the model, or has several grids or too many cells.
 
     Examples
     --------
@@ -195,6 +202,7 @@ def read_any(
     """
     palette = predictor.header.palette
     if maps.is_map(path):
+        _refuse_large(path, maps.map_size(path), most_cells)
         found = maps.read_map(path, palette, hidden, 1.0 if hide_unseen else maps.FEW)
         trained = predictor.header.training.get("resolution")
         warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, found.resolution)
@@ -206,7 +214,16 @@ def read_any(
     if not is_folder(path) and is_stack(path):
         n = len(open_stack(path, palette))
         raise InputError(f"{path} has {n} grid{'s' * (n != 1)}, and one is needed here: np.save one of them")
-    return read_grid(path, palette, predictor.size, scale, hidden)
+    grid = read_grid(path, palette, predictor.size, scale, hidden)
+    _refuse_large(path, grid.cells.shape, most_cells)
+    return grid
+
+
+def _refuse_large(path: Path, size: tuple[int, int], most_cells: int | None) -> None:
+    if most_cells is not None and size[0] * size[1] > most_cells:
+        cut = "gdal_translate -srcwin COLUMN ROW WIDTH HEIGHT" if maps.is_map(path) else "or crop it"
+        many = f"{size[0]} by {size[1]} cells, each of which would be looked at"
+        raise InputError(f"{path} has {many}; cut out at most {most_cells**0.5:.0f} by {most_cells**0.5:.0f} ({cut})")
 
 
 def files_in(*paths: AnyPath | None) -> list[Path]:
@@ -265,8 +282,8 @@ def refuse_beyond_attention(predictor: TrainedPredictor, size: tuple[int, int]) 
         refuse_beyond_memory(needed, f"attention among {size[0]} by {size[1]} cells")
 
 
-def bound_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) -> None:
-    """Refuse grids whose cells are too many to look at one by one, and announce work of more than an hour.
+def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) -> None:
+    """Say on stderr before work of more than an hour how long it takes, by the time of a short try.
 
     Parameters
     ----------
@@ -279,24 +296,12 @@ def bound_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) -> 
     n_queries
         How often about the whole grid will be predicted.
 
-    Raises
-    ------
-    InputError
-        When the grid is too large.
-
     Examples
     --------
     >>> from gridcloze.priors import posterior, squares
-    >>> grid = Grid.from_cells(np.zeros((600, 600), int))
-    >>> bound_work(Path("cover.tif"), posterior(squares()), grid, 100)
-    Traceback (most recent call last):
-    gridcloze.words.InputError: cover.tif has 600 by 600 cells, each of which would be looked at; cut out ...
+    >>> announce_work(Path("cover.tif"), posterior(squares(4, 4, 2, 3)), Grid.from_cells(np.zeros((4, 4), int)), 100)
     """
     height, width = grid.cells.shape
-    if grid.cells.size > MOST_CELLS:
-        cut = "gdal_translate -srcwin COLUMN ROW WIDTH HEIGHT" if maps.is_map(path) else "or crop it"
-        many = f"{height} by {width} cells, each of which would be looked at"
-        raise InputError(f"{path} has {many}; cut out at most {MOST_CELLS**0.5:.0f} by {MOST_CELLS**0.5:.0f} ({cut})")
     if n_queries * grid.cells.size > QUICK:
         n, began = max(1, QUICK // 100 // grid.cells.size), time.monotonic()
         predictor.marginals(grid.cells[None].repeat(n, axis=0), grid.hidden[None].repeat(n, axis=0))

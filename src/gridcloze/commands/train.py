@@ -11,11 +11,14 @@ from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
 from ..files.paths import check_writable, is_folder
 from ..learning import Learnable, learn
+from ..memory import in_words
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
 from ..training import Budget, Progress
 from ..words import InputError, about
-from .shared import TrainingRecord, display
+from .shared import TrainingRecord, console, display
+
+ANNOUNCED_BYTES = 2**31
 
 
 class TrainReport(TypedDict):
@@ -96,6 +99,9 @@ class Source:
             cells, palette, scale = read_examples(self.path, palette)
             return Examples(cells, palette, self.symmetries), scale, None
         if tiles:
+            n_bytes = 2 * sum(height * width for height, width in map(maps.map_size, tiles))
+            if n_bytes > ANNOUNCED_BYTES:
+                console.print(f"reading {self.path} takes {in_words(n_bytes)} of memory", highlight=False)
             (images, palette, resolution), scale = maps.read_maps(tiles, palette), 1
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None

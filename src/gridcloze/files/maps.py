@@ -3,6 +3,7 @@
 rasterio is an extra: it is imported when a file is opened, not before.
 """
 
+import sys
 import warnings
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -196,13 +197,16 @@ class _Raster:
 
 @contextmanager
 def _reported(wrong: str = "damaged, or not a GeoTIFF") -> Iterator[None]:
-    """Turn whatever rasterio and GDAL raise into InputError."""
+    """Turn whatever rasterio and GDAL raise into InputError, with no other word on stderr."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # rasterio cannot log what is not UTF-8
     try:
         yield
     except (InputError, ImportError):
         raise
     except Exception as error:
         raise InputError(f"{wrong} ({' '.join(str(error.__cause__ or error).split())})") from None
+    finally:
+        sys.unraisablehook = hook
 
 
 def _open(path: Path, mode: str = "r", **options: Any) -> Any:
@@ -414,6 +418,35 @@ def _unseen(raster: _Raster, palette: Palette, most_unseen: float) -> dict[int |
     return dict(counts.most_common())
 
 
+def map_size(path: AnyPath) -> tuple[int, int]:
+    """Read how large a map is.
+
+    Parameters
+    ----------
+    path
+        A GeoTIFF.
+
+    Returns
+    -------
+    tuple of int
+        Height and width in cells.
+
+    Raises
+    ------
+    InputError
+        As for `read_map`.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.array([[11, 41, 11]], np.uint8)).save("cover.tif")
+    >>> map_size("cover.tif")
+    (1, 3)
+    """
+    with _opened(path, "auto") as raster:
+        return raster.shape
+
+
 def map_files(folder: AnyPath) -> list[Path]:
     """Find the GeoTIFFs in a folder.
 
@@ -581,11 +614,14 @@ def _opened(path: AnyPath, hidden: AnyPath) -> Iterator[_Raster]:
         with about(path):
             _refuse_bands(raster.dataset)
         if str(hidden) != "auto":
-            with readable(hidden, MAPS + PICTURES + ARRAYS) as file:
-                flags = stack.enter_context(_opened_raster(file)) if is_map(file) else read_flags(file)
-                if flags.shape != raster.shape:
-                    sizes = [" by ".join(map(str, each.shape)) for each in (flags, raster)]
-                    raise InputError(f"it is {sizes[0]} and the map {sizes[1]}; both need the same size")
+            if is_map(hidden):
+                flags = stack.enter_context(_opened_raster(hidden))
+            else:
+                with readable(hidden, MAPS + PICTURES + ARRAYS) as file:
+                    flags = read_flags(file)
+            if flags.shape != raster.shape:
+                sizes = [" by ".join(map(str, each.shape)) for each in (flags, raster)]
+                raise InputError(f"{hidden}: it is {sizes[0]} and the map {sizes[1]}; both need the same size")
             raster = replace(raster, flags=flags)
         yield raster
 
@@ -884,7 +920,9 @@ def write_maps(
 @contextmanager
 def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_GrowingMap]:
     """Read all rows again once they are written, since GDAL does not report a full disk when it closes a file."""
-    with _open(partial, "w", **profile) as dataset:
+    with about(path), _reported("cannot be written"):
+        opened = _open(partial, "w", **profile)
+    with opened as dataset:
         growing = _GrowingMap(path, dataset, {})
         yield growing
     with about(path), _reported("could not be written"), _open(partial) as dataset:
@@ -912,7 +950,9 @@ def _profile_like(dataset: "rasterio.io.DatasetReader") -> tuple[dict[str, Any],
     position: dict[str, Any] = {"height": dataset.height, "width": dataset.width, "BIGTIFF": "IF_SAFER"}
     points, system_of_points = dataset.gcps
     if points:
-        position |= {"gcps": points, "crs": system_of_points}
+        from rasterio.crs import CRS
+
+        position |= {"gcps": points, "crs": system_of_points or CRS()}
     else:
         position |= {"transform": dataset.transform, "crs": dataset.crs}
     if dataset.rpcs:
