@@ -108,6 +108,16 @@ Hidden = Annotated[
         "MARK",
     ),
 ]
+HideUnseen = Annotated[
+    bool,
+    _option(
+        "Allow a map any number of cells of classes that the model never saw, not only 1%. They are hidden from the "
+        "model, and kept.",
+        "",
+        "--hide-unseen",
+    ),
+]
+Overwrite = Annotated[bool, _option("Replace older pictures that gridcloze wrote.", "", "--overwrite")]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
 Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
@@ -306,7 +316,7 @@ def train(
         Path,
         _argument(
             "Folder of grids of one size, or a stack in a .npy, .npz or .zarr file; with --windows one or more big "
-            "grids.",
+            "grids or maps.",
             "EXAMPLES",
         ),
     ],
@@ -377,6 +387,7 @@ def fill(
         int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
     ] = 0,
     hidden: Hidden = "auto",
+    hide_unseen: HideUnseen = False,
     allow: Annotated[
         Path | None,
         _option(
@@ -424,7 +435,7 @@ def fill(
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    request = command.Request(samples, seed, decoder, hidden, allow)
+    request = command.Request(samples, seed, decoder, hidden, allow, hide_unseen=hide_unseen)
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite)
     for report in reports:
@@ -462,6 +473,8 @@ def check(
         float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
+    hide_unseen: HideUnseen = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Find visible cells that the rest of a grid contradicts, and the hidden cell to look at next.
@@ -472,7 +485,7 @@ def check(
     tune_process()
     from .commands import check as command
 
-    report, characters = command.check(model, grid, threshold, hidden, picture, dark)
+    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen)
     if as_json:
         _print_json(report)
     else:
@@ -514,6 +527,8 @@ def explain(
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
+    hide_unseen: HideUnseen = False,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -527,7 +542,7 @@ def explain(
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings)
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen)
     if as_json:
         _print_json(report)
     else:
@@ -547,7 +562,9 @@ def score(
     held_out: Annotated[
         Path,
         _argument(
-            "Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file.", "HELD_OUT"
+            "Whole grids that the model has not seen: a folder, or a stack in a .npy, .npz or .zarr file; for a model "
+            "of windows also a map, or grids of any sizes.",
+            "HELD_OUT",
         ),
     ],
     examples: Annotated[Path | None, _option("Training set for a lookup to compare with.", "PATH")] = None,
@@ -559,6 +576,8 @@ def score(
     ] = 200,
     picture: Picture = None,
     dark: Dark = False,
+    hide_unseen: HideUnseen = False,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -571,7 +590,7 @@ def score(
     tune_process()
     from .commands import score as command
 
-    report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark)
+    report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark, overwrite, hide_unseen)
     if as_json:
         _print_json(report)
     else:

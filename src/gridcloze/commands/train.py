@@ -9,13 +9,16 @@ from .. import checkpoint
 from ..files import maps
 from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
-from ..files.paths import check_writable
+from ..files.paths import check_writable, is_folder
 from ..learning import Learnable, learn
+from ..memory import in_words
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
 from ..training import Budget, Progress
 from ..words import InputError, about
-from .shared import TrainingRecord, display
+from .shared import TrainingRecord, console, display
+
+ANNOUNCED_BYTES = 2**31
 
 
 class TrainReport(TypedDict):
@@ -48,7 +51,7 @@ class Source:
     Parameters
     ----------
     path
-        A folder of grids, a stack in an array file, or with `windows` one or more big grids.
+        A folder of grids, a stack in an array file, or with `windows` one or more big grids or maps.
     windows
         Side of the windows in cells; None to learn from whole grids.
     symmetries
@@ -86,17 +89,20 @@ class Source:
         Raises
         ------
         InputError
-            If the examples cannot be read, or are a map although no `windows` are given.
+            If the examples cannot be read, or are maps although no `windows` are given.
         """
-        palette, is_map = read_palette(self.palette) if self.palette else None, maps.is_map(self.path)
-        if self.windows is None and is_map:
+        palette = read_palette(self.palette) if self.palette else None
+        tiles = [self.path] if maps.is_map(self.path) and not is_folder(self.path) else maps.map_files(self.path)
+        if self.windows is None and tiles:
             raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")
         if self.windows is None:
             cells, palette, scale = read_examples(self.path, palette)
             return Examples(cells, palette, self.symmetries), scale, None
-        if is_map:
-            map_cells = maps.read_map(self.path, palette)
-            images, palette, scale, resolution = [map_cells.cells], map_cells.palette, 1, map_cells.resolution
+        if tiles:
+            n_bytes = 2 * sum(height * width for height, width in map(maps.map_size, tiles))
+            if n_bytes > ANNOUNCED_BYTES:
+                console.print(f"reading {self.path} takes {in_words(n_bytes)} of memory", highlight=False)
+            (images, palette, resolution), scale = maps.read_maps(tiles, palette), 1
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None
         with about(self.path):
