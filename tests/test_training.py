@@ -84,8 +84,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
     assert state.exists()
     resumed, progress = trained(9, state_path=state)
     assert progress.steps == 9
-    assert not state.exists()
     assert same_weights(resumed, trained(9)[0])
+    complete, progress = trained(
+        9, state_path=state, report=lambda progress: pytest.fail("a step") if progress.share < 1 else None
+    )
+    assert (progress.steps, progress.interrupted) == (9, False)
+    assert same_weights(complete, resumed)
 
 
 def test_a_state_of_another_training_is_refused(tmp_path):
@@ -115,7 +119,9 @@ def test_the_record_of_a_model_is_complete_in_its_header(tmp_path):
         return learn(examples, Budget(steps=4), 1, 1, state_path=state, **options).header.training
 
     assert learned(report=interrupt)["interrupted"]
-    resumed = learned(report=interrupt, resume=True, more_record=lambda: records[-1])
+    resumed = learned(
+        report=lambda progress: records.append({"note": progress.steps}), resume=True, more_record=lambda: records[-1]
+    )
     assert (resumed["steps"], resumed["note"], resumed["data"]) == (4, 4, examples.record["data"])
     assert "note" not in learned()
 

@@ -455,7 +455,8 @@ def written(path: Path, theme: Theme, width: float, height: float, caption: str 
             _grow(figure, 0.15 * (text.count("\n") + 1) + 0.1)
         kind = path.suffix.lower().removeprefix(".")
         with atomic_write(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
+            signature = {"Creator": "gridcloze", "Date": None} if kind == "svg" else {"Software": "gridcloze"}
+            figure.savefig(temporary, format=kind, metadata=signature)
 
 
 def _figure(width: float, height: float) -> Figure:

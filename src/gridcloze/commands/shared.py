@@ -18,6 +18,8 @@ class TrainingRecord(TypedDict):
 
     Attributes
     ----------
+    examples
+        What was understood of the examples, in a line; missing in models of older versions.
     data
         SHA-256 of the cells of all examples, in hexadecimal digits.
     grids
@@ -46,9 +48,10 @@ class TrainingRecord(TypedDict):
     Examples
     --------
     >>> sorted(TrainingRecord.__optional_keys__)
-    ['grids', 'images', 'resolution']
+    ['examples', 'grids', 'images', 'resolution']
     """
 
+    examples: NotRequired[str]
     data: str
     grids: NotRequired[int]
     images: NotRequired[int]
@@ -91,12 +94,28 @@ def display(title: str) -> Iterator[Callable[[float, str], None]]:
         yield lambda share, message: bar.update(task, completed=share, message=message)
 
 
+def tell(line: str) -> None:
+    """Print a line of news on stderr, above the bar of `display`.
+
+    Parameters
+    ----------
+    line
+        What happens.
+
+    Examples
+    --------
+    >>> tell("calibrating")
+    """
+    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 def _line_each_tenth() -> Callable[[float, str], None]:
     tenths, began, first_share = 0, time.monotonic(), -1.0
 
     def report(share: float, message: str) -> None:
         nonlocal tenths, first_share
-        first_share = share if first_share < 0 else first_share  # a resumed run starts in the middle
+        if first_share < 0:  # a resumed run starts in the middle
+            tenths, first_share = int(10 * share), share
         if int(10 * share) > tenths:
             tenths = int(10 * share)
             left = ""

@@ -1,6 +1,7 @@
 """`gridcloze toy`: example grids of a toy prior, and puzzles."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -9,12 +10,18 @@ import numpy as np
 from ..files.arrays import write_stack
 from ..files.grids import Grid, write_grid
 from ..files.palettes import Palette
-from ..files.paths import ARRAYS, write_json
+from ..files.paths import ARRAYS, MAPS, SUFFIXES, check_writable, only_one, remove_leftovers, write_json
+from ..files.png import MAX_PIXELS
+from ..memory import refuse_beyond_memory
 from ..priors.hiding import evaluation_hiding
 from ..priors.known import Toy, make_toy
 from ..priors.posterior import KnownPrior
 from ..shapes import Cells
 from ..words import HIDDEN, InputError
+
+FOLDERS = ("", "truth", "puzzles")
+BYTES_OF_A_CELL = 24  # while it is drawn
+NUMBERED = re.compile(r"\d{5,}\.png")
 
 
 class ToyReport(TypedDict):
@@ -40,7 +47,7 @@ class ToyReport(TypedDict):
     prior: dict[str, Any]
 
 
-def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) -> ToyReport:
+def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, overwrite: bool = False) -> ToyReport:
     """Write example grids of a toy prior, a note of which prior it is, and puzzles.
 
     Parameters
@@ -48,7 +55,7 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
     prior
         Where the grids come from.
     out
-        A folder for PNG files, or one .npy or .npz file for a stack.
+        A new or empty folder for PNG files, or one .npy or .npz file for a stack.
     n
         Number of example grids.
     n_puzzles
@@ -57,6 +64,8 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
         Seed of the random numbers.
     scale
         Side of a cell in pixels, in PNG files.
+    overwrite
+        Whether to replace an older toy. All of its grids are removed, and no others.
 
     Returns
     -------
@@ -66,7 +75,9 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
     Raises
     ------
     InputError
-        If a number is negative, there are no grids, or `out` cannot be written.
+        If a number is negative, there are no grids, they need more memory than there is, or pictures would be too
+        large to be read; or if `out` cannot be written, or holds other grids or an older toy that is not to be
+        replaced.
 
     Examples
     --------
@@ -77,18 +88,49 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int) ->
     """
     if n < 1 or n_puzzles < 0:
         raise InputError("the number of grids must be 1 or more, the number of puzzles 0 or more")
-    generator = np.random.default_rng(seed)
-    cells = prior.sample(n, generator)
-    if out.suffix in ARRAYS:
-        write_stack(out, cells)
-    else:
-        _write_grids(out, cells, scale)
-        truth = prior.sample(n_puzzles, generator)
-        hidden = evaluation_hiding(truth.shape, generator)
-        _write_grids(out / "truth", truth, scale)
-        _write_grids(out / "puzzles", np.where(hidden, HIDDEN, truth), scale)
-    write_json(prior_file(out), prior.spec)
+    n_cells, is_stack = prior.height * prior.width, out.suffix in ARRAYS
+    refuse_beyond_memory((n + n_puzzles) * n_cells * BYTES_OF_A_CELL, f"drawing {n + n_puzzles} grids")
+    if not is_stack and n_cells * scale**2 > MAX_PIXELS:
+        raise InputError(
+            f"pictures of {n_cells * scale**2} pixels are more than {MAX_PIXELS}: choose a smaller --scale"
+        )
+    check_writable(prior_file(out))
+    with only_one(out):
+        remove_leftovers(prior_file(out).parent)
+        old = _old_files(out, overwrite)
+        generator = np.random.default_rng(seed)
+        cells = prior.sample(n, generator)
+        for path in old:
+            path.unlink()
+        if is_stack:
+            write_stack(out, cells)
+        else:
+            _write_grids(out, cells, scale)
+            truth = prior.sample(n_puzzles, generator)
+            hidden = evaluation_hiding(truth.shape, generator)
+            _write_grids(out / "truth", truth, scale)
+            _write_grids(out / "puzzles", np.where(hidden, HIDDEN, truth), scale)
+        write_json(prior_file(out), prior.spec)
     return {"path": str(out), "grids": n, "prior": cast(dict[str, Any], prior.spec)}
+
+
+def _old_files(out: Path, overwrite: bool) -> list[Path]:
+    """The grids of an older toy, which are to be replaced; refuses to touch, or to mix with, any other grids."""
+    if out.suffix in ARRAYS:
+        there = [out] if out.exists() else []
+        own = there
+    else:
+        there = [path for name in FOLDERS if (out / name).is_dir() for path in sorted((out / name).iterdir())]
+        there = [path for path in there if path.suffix.lower() in SUFFIXES + MAPS]
+        own = [path for path in there if NUMBERED.fullmatch(path.name)]
+    is_toy = read_prior(prior_file(out), required=False) is not None
+    if (there or is_toy) and not overwrite:
+        line = "is there already; choose another name, or replace an older toy with --overwrite"
+        raise InputError(f"{there[0] if there else prior_file(out)} {line}")
+    foreign = there if not is_toy else [path for path in there if path not in own]
+    if foreign:
+        raise InputError(f"{foreign[0]} is not of a toy and is not replaced; choose another name")
+    return own
 
 
 def _write_grids(folder: Path, cells: Cells, scale: int) -> None:
