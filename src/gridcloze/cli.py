@@ -269,9 +269,14 @@ def train(
 def fill(
     model: Model,
     puzzles: Annotated[
-        list[Path], _argument("Grids with hidden cells: files, stacks, or folders of files.", "PUZZLES")
+        list[Path],
+        _argument(
+            "Grids with hidden cells: files, stacks, or folders of files; - reads one grid from stdin.", "PUZZLES"
+        ),
     ],
-    out: Annotated[Path, _option("Folder for the results.", "FOLDER", "-o", "--out")],
+    out: Annotated[
+        Path, _option("Folder for the results; - writes one filled grid to stdout.", "FOLDER", "-o", "--out")
+    ],
     samples: Annotated[
         int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
     ] = 0,
@@ -300,7 +305,9 @@ def fill(
             "BITS",
         ),
     ] = None,
-    overwrite: Annotated[bool, _option("Fill inputs again that are filled already.", "", "--overwrite")] = False,
+    overwrite: Annotated[
+        bool, _option("Fill inputs again that are filled already, and replace their results.", "", "--overwrite")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -314,17 +321,21 @@ def fill(
     """
     tune_process()
     from .commands import fill as command
+    from .commands import streams
     from .decoding import DEFAULT_DECODER, Decoder
 
     decoder = None
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    reports = command.fill(model, puzzles, out, command.Request(samples, seed, decoder, hidden, allow), overwrite)
+    request = command.Request(samples, seed, decoder, hidden, allow)
+    with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
+        reports = command.fill(model, inputs, folder, request, overwrite)
     for report in reports:
         for warning in report["warnings"]:
             print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
-    _print_report(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
+    if out != streams.STREAM:
+        _print_report(reports, as_json, f"results of {len(reports)} file{'s' * (len(reports) != 1)} in {out}")
 
 
 @_command({"Write squares.onnx": "gridcloze export squares.safetensors -o squares.onnx"})

@@ -16,6 +16,7 @@ from ..words import AnyPath, InputError, about
 ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
+SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
 SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
 SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
 
@@ -143,17 +144,65 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     """
     path = Path(os.path.realpath(path))
     check_writable(path)
-    folder = path.with_name(f"{OWN}{uuid.uuid4().hex}")
+    with scratch_folder(path.parent) as folder:
+        yield folder / path.name
+        put_in_place(folder / path.name, path)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for files that are not finished.
+
+    Parameters
+    ----------
+    parent
+        The folder in which the files will be.
+
+    Yields
+    ------
+    Path
+        A new folder there, which is gone when the `with` statement ends. What a killed process leaves of it is removed
+        by `remove_leftovers`.
+
+    Examples
+    --------
+    >>> with scratch_folder(Path(".")) as folder:
+    ...     folder.is_dir()
+    True
+    >>> folder.exists()
+    False
+    """
+    folder = parent / f"{OWN}{uuid.uuid4().hex}"
     folder.mkdir()
     try:
         with _lock(folder):
-            yield folder / path.name
-            os.chmod(folder / path.name, folder.stat().st_mode & 0o666)  # some libraries let nobody else read
-            _flush(folder / path.name)
-            os.replace(folder / path.name, path)
-            _flush(path.parent)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(finished: Path, path: Path) -> None:
+    """Give a finished file its name, once it is on disk.
+
+    Parameters
+    ----------
+    finished
+        A file in a folder that `scratch_folder` made.
+    path
+        Where it belongs, on the same file system; a file that is there is replaced.
+
+    Examples
+    --------
+    >>> with scratch_folder(Path(".")) as folder:
+    ...     _ = (folder / "a.txt").write_text("done")
+    ...     put_in_place(folder / "a.txt", Path("b.txt"))
+    >>> Path("b.txt").read_text()
+    'done'
+    """
+    os.chmod(finished, finished.parent.stat().st_mode & 0o666)  # by the umask: some libraries let nobody else read
+    _flush(finished)
+    os.replace(finished, path)
+    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:
@@ -170,6 +219,7 @@ def _flush(path: Path) -> None:
 
 # One process at a time
 
+RESUMABLE = ".partial"  # how names end of what the next run goes on with
 OWN = ".gridcloze-"  # how names begin of files and folders that are gone when a process has ended well
 
 
@@ -243,7 +293,7 @@ def _lock(path: Path, named: Path | None = None) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left of files that they were writing.
+    """Remove what processes that were killed left of files that they were writing, unless a next run goes on with it.
 
     Parameters
     ----------
@@ -258,6 +308,8 @@ def remove_leftovers(folder: Path) -> None:
     []
     """
     for path in folder.glob(f"{OWN}*"):
+        if path.suffix == RESUMABLE:
+            continue
         with suppress(InputError, OSError), _lock(path):  # a process that lives has the lock
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -345,7 +397,7 @@ def is_signed(path: Path) -> bool:
     with path.open("rb") as file:
         begin = file.read(SIGNED_BYTES)
         file.seek(max(0, file.seek(0, os.SEEK_END) - SIGNED_BYTES))
-        return b"gridcloze" in begin + file.read()
+        return SIGNATURE.encode() in begin + file.read()
 
 
 def check_writable(path: AnyPath) -> None:
