@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from .words import InputError
 
-MOST_DEPTH = 1000
 MOST_PATCHES = 256
 MOST_SINGLE = 100  # cells of grids whose patches are one cell each
 PASS_PATCHES = 512
@@ -44,7 +43,7 @@ class BertConfig:
     Raises
     ------
     InputError
-        If a number is below 1, there are more than 1000 layers, or the embedding is no multiple of 4 numbers a head.
+        If a number is below 1, or the embedding is no multiple of 4 numbers a head.
 
     Examples
     --------
@@ -62,8 +61,6 @@ class BertConfig:
     patch: int = 0
 
     def __post_init__(self) -> None:
-        if self.depth > MOST_DEPTH:
-            raise InputError(f"a model has at most {MOST_DEPTH} layers, not {self.depth}")
         object.__setattr__(self, "patch", self.patch or _default_patch(self.height, self.width))
         object.__setattr__(self, "embedding_size", self.embedding_size or _default_embedding_size(self.depth))
         object.__setattr__(self, "heads", self.heads or _default_heads(self.embedding_size))

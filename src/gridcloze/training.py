@@ -567,7 +567,7 @@ def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             type(notes["steps"]) is int
             and 0 <= notes["steps"] <= MOST_STEPS
             and 0 <= notes["seconds"] <= 60 * MOST_MINUTES
-            and (bits is None or bits >= 0)
+            and (bits is None or 0 <= bits < np.inf)
             and all(value.dtype == torch.float32 and bool(value.isfinite().all()) for value in tensors.values())
             and file_hash == _hash(text, tensors)
         )

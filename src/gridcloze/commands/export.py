@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from .. import checkpoint
-from ..files.paths import only_one, refuse_replacing, remove_leftovers
+from ..files.paths import check_writable, only_one, refuse_replacing, remove_leftovers
 
 
 class ExportReport(TypedDict):
@@ -59,6 +59,7 @@ def export(model_path: Path, out: Path, overwrite: bool = False) -> ExportReport
     gridcloze.words.InputError: model.safetensors: no such file; ...
     """
     predictor = checkpoint.load(model_path)
+    check_writable(out)
     with only_one(out):
         remove_leftovers(out.parent)
         refuse_replacing([out], [model_path], overwrite)

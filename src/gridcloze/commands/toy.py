@@ -10,9 +10,19 @@ import numpy as np
 from ..files.arrays import write_stack
 from ..files.grids import Grid, write_grid
 from ..files.palettes import Palette
-from ..files.paths import ARRAYS, MAPS, SUFFIXES, check_writable, only_one, remove_leftovers, write_json
+from ..files.paths import (
+    ARRAYS,
+    MAPS,
+    SUFFIXES,
+    WRITTEN_ARRAYS,
+    check_writable,
+    is_signed,
+    kind_of,
+    only_one,
+    remove_leftovers,
+    write_json,
+)
 from ..files.png import MAX_PIXELS
-from ..memory import refuse_beyond_memory
 from ..priors.hiding import evaluation_hiding
 from ..priors.known import Toy, make_toy
 from ..priors.posterior import KnownPrior
@@ -20,7 +30,6 @@ from ..shapes import Cells
 from ..words import HIDDEN, InputError
 
 FOLDERS = ("", "truth", "puzzles")
-BYTES_OF_A_CELL = 24  # while it is drawn
 NUMBERED = re.compile(r"\d{5,}\.png")
 
 
@@ -75,9 +84,8 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
     Raises
     ------
     InputError
-        If a number is negative, there are no grids, they need more memory than there is, or pictures would be too
-        large to be read; or if `out` cannot be written, or holds other grids or an older toy that is not to be
-        replaced.
+        If a number is negative, there are no grids, or pictures would be too large to be read; or if `out` cannot be
+        written, or holds other grids or an older toy that is not to be replaced.
 
     Examples
     --------
@@ -88,13 +96,14 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
     """
     if n < 1 or n_puzzles < 0:
         raise InputError("the number of grids must be 1 or more, the number of puzzles 0 or more")
+    if out.suffix in ARRAYS:
+        kind_of(out, WRITTEN_ARRAYS)
     n_cells, is_stack = prior.height * prior.width, out.suffix in ARRAYS
-    refuse_beyond_memory((n + n_puzzles) * n_cells * BYTES_OF_A_CELL, f"drawing {n + n_puzzles} grids")
     if not is_stack and n_cells * scale**2 > MAX_PIXELS:
         raise InputError(
             f"pictures of {n_cells * scale**2} pixels are more than {MAX_PIXELS}: choose a smaller --scale"
         )
-    check_writable(prior_file(out))
+    check_writable(out if out.suffix in ARRAYS else prior_file(out))
     with only_one(out):
         remove_leftovers(prior_file(out).parent)
         old = _old_files(out, overwrite)
@@ -102,7 +111,8 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
         cells = prior.sample(n, generator)
         for path in old:
             path.unlink()
-        if is_stack:
+        if is_stack:  # the prior comes first, as it says whose the stack is
+            write_json(prior_file(out), prior.spec)
             write_stack(out, cells)
         else:
             _write_grids(out, cells, scale)
@@ -110,27 +120,27 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
             hidden = evaluation_hiding(truth.shape, generator)
             _write_grids(out / "truth", truth, scale)
             _write_grids(out / "puzzles", np.where(hidden, HIDDEN, truth), scale)
-        write_json(prior_file(out), prior.spec)
+            write_json(prior_file(out), prior.spec)
     return {"path": str(out), "grids": n, "prior": cast(dict[str, Any], prior.spec)}
 
 
 def _old_files(out: Path, overwrite: bool) -> list[Path]:
-    """The grids of an older toy, which are to be replaced; refuses to touch, or to mix with, any other grids."""
+    """The files of an older toy, which are to be replaced; refuses to touch, or to mix with, any other grids."""
+    prior = prior_file(out)
+    is_toy = read_prior(prior, required=False) is not None
     if out.suffix in ARRAYS:
-        there = [out] if out.exists() else []
-        own = there
+        grids = [out] if out.exists() else []
+        foreign = [] if is_toy else grids
     else:
-        there = [path for name in FOLDERS if (out / name).is_dir() for path in sorted((out / name).iterdir())]
-        there = [path for path in there if path.suffix.lower() in SUFFIXES + MAPS]
-        own = [path for path in there if NUMBERED.fullmatch(path.name)]
-    is_toy = read_prior(prior_file(out), required=False) is not None
-    if (there or is_toy) and not overwrite:
-        line = "is there already; choose another name, or replace an older toy with --overwrite"
-        raise InputError(f"{there[0] if there else prior_file(out)} {line}")
-    foreign = there if not is_toy else [path for path in there if path not in own]
+        files = [path for name in FOLDERS if (out / name).is_dir() for path in sorted((out / name).iterdir())]
+        grids = [path for path in files if path.suffix.lower() in SUFFIXES + MAPS and not path.name.startswith(".")]
+        foreign = [path for path in grids if not (NUMBERED.fullmatch(path.name) and is_signed(path))]
     if foreign:
-        raise InputError(f"{foreign[0]} is not of a toy and is not replaced; choose another name")
-    return own
+        raise InputError(f"{foreign[0]} is not of a toy, and toys do not mix with other grids: choose another name")
+    old = [*grids, *([prior] if is_toy else [])]
+    if old and not overwrite:
+        raise InputError(f"{old[0]} is there already: choose another name, or replace the older toy with --overwrite")
+    return old
 
 
 def _write_grids(folder: Path, cells: Cells, scale: int) -> None:

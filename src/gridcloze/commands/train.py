@@ -11,7 +11,7 @@ from .. import checkpoint
 from ..files import maps
 from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
-from ..files.paths import only_one, refuse_replacing, remove_leftovers
+from ..files.paths import check_writable, only_one, refuse_replacing, remove_leftovers
 from ..learning import Learnable, learn
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
@@ -158,6 +158,7 @@ def train(
     >>> training["grids"], training["steps"], training["interrupted"]
     (20, 1, False)
     """
+    check_writable(out)
     with only_one(out):
         remove_leftovers(out.parent)
         _check_out(out, source, resume, overwrite)
