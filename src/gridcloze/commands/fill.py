@@ -32,8 +32,8 @@ from ..files.paths import (
     RESUMABLE,
     SUFFIXES,
     ZARR,
-    check_writable,
     is_folder,
+    made_folder,
     only_one,
     remove_leftovers,
     scratch_folder,
@@ -220,8 +220,7 @@ def fill(
     """
     predictor = checkpoint.load(model_path)
     paths = _grid_files(inputs)
-    check_writable(out / "any")
-    with only_one(out), display("filling") as show:
+    with made_folder(out), only_one(out), display("filling") as show:
         remove_leftovers(out)
         watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
         run = _Run(predictor, request, out)

@@ -39,6 +39,8 @@ class Content(NamedTuple):
         The packed colours of an indexed picture (PLTE and tRNS); None for any other file.
     image
         The picture itself, so that it can be written back as it came.
+    in_values
+        Whether the numbers of an array were values of the palette, before they became symbols.
 
     Examples
     --------
@@ -52,6 +54,7 @@ class Content(NamedTuple):
     noted_scale: int = 1
     table: tuple[int, ...] | None = None
     image: Image.Image | None = None
+    in_values: bool = False
 
 
 DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
@@ -238,17 +241,131 @@ def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = (
     >>> cells_from_array(np.array([[0.0, 2.0, np.nan]]))
     array([[ 0,  2, -1]])
     """
+    return symbols_from_values(array, None, axes, names)[0]
+
+
+def symbols_from_values(
+    array: np.ndarray, palette: Palette | None, axes: str = "", names: Sequence[str] = ()
+) -> tuple[GridOrStack, bool]:
+    """Turn an array of symbols, or of the values that stand for them in a palette, into cells.
+
+    An array holds values if one of its numbers is a value of the palette and no symbol; then all must be values. So a
+    palette whose values are 11, 21 and 41 reads both the symbols 0, 1, 2 and these values. If a value is the number of
+    another symbol, as in 1, 2, 3, the numbers of an array are always symbols: a puzzle with few visible cells could not
+    tell. -1 is hidden in any case.
+
+    Parameters
+    ----------
+    array, axes, names
+        As in `cells_from_array`; values may be any integers.
+    palette
+        The palette; None for symbols.
+
+    Returns
+    -------
+    cells
+        The symbols, HIDDEN where hidden.
+    in_values
+        Whether the array has values, which `values_of` makes of symbols again.
+
+    Raises
+    ------
+    InputError
+        As `cells_from_array` does, and for symbols among values.
+
+    Examples
+    --------
+    >>> cover = Palette(Palette.default(3).colours, "abc", values=(11, 21, 41))
+    >>> symbols_from_values(np.array([[41, 11, -1]]), cover)
+    (array([[ 2,  0, -1]]), True)
+    >>> symbols_from_values(np.array([[2, 0, -1]]), cover)
+    (array([[ 2,  0, -1]]), False)
+    """
+    numbers = _whole_numbers(array, axes, names)
+    values = palette.values if palette else ()
+    if values and (np.isin(numbers, values) & ((numbers < HIDDEN) | (numbers >= len(values)))).any():
+        if HIDDEN in values or any(0 <= value < len(values) and values[value] != value for value in values):
+            reason = f"some of them are symbols 0 … {len(values) - 1} or -1, too"
+            raise InputError(f"its numbers are values of the palette, but {reason}: write symbols instead of values")
+        symbols = symbols_of(numbers, values)
+        wrong = (symbols == HIDDEN) & (numbers != HIDDEN)
+        refuse_first(wrong, lambda cell: f"{numbers[cell]} is no value of the palette, and others are", names)
+        return symbols, True
+    wrong = (numbers < HIDDEN) | (numbers >= MAX_SYMBOLS)
+    refuse_first(wrong, lambda cell: f"{numbers[cell]} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}", names)
+    return numbers, False
+
+
+def _whole_numbers(array: np.ndarray, axes: str, names: Sequence[str]) -> GridOrStack:
+    """The numbers of an array, HIDDEN where they are masked or NaN."""
     if axes and array.ndim != len(axes.split()):
         raise InputError(f"shape {array.shape} is not ({axes}), which is needed here")
-    if array.ndim not in (2, 3) or array.size == 0:
+    if array.ndim not in (2, 3):
         raise InputError(f"shape {array.shape} is neither a grid (height, width) nor a stack (n, height, width)")
+    if array.size == 0:
+        raise InputError(f"shape {array.shape} has no cells")
     if array.dtype.kind not in "biuf":
         raise InputError(f"values of type {array.dtype} are not symbols; {RENUMBER}")
-    values = np.ma.filled(array.astype(np.float64), HIDDEN)  # exact for every value that can be a symbol
-    values = np.where(np.isnan(values), HIDDEN, values)
-    is_symbol = (values >= HIDDEN) & (values < MAX_SYMBOLS) & (values == np.floor(values))
-    refuse_first(~is_symbol, lambda cell: f"{values[cell]:g} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}", names)
-    return values.astype(np.int64)
+    numbers, hidden = np.asarray(np.ma.getdata(array)), np.ma.getmaskarray(array)
+    if numbers.dtype.kind == "f":
+        hidden = hidden | np.isnan(numbers)
+    with np.errstate(invalid="ignore"):  # the conversion of what is too large or no number is refused, or hidden
+        cells = numbers.astype(np.int64)
+    refuse_first(
+        (cells != numbers) & ~hidden,
+        lambda cell: f"{numbers[cell]:.10g} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}",
+        names,
+    )
+    cells[hidden] = HIDDEN
+    return cells
+
+
+def values_of(cells: GridOrStack, palette: Palette) -> GridOrStack:
+    """Turn symbols into the values of a palette, as `symbols_from_values` read them.
+
+    Parameters
+    ----------
+    cells
+        The symbols, HIDDEN where hidden.
+    palette
+        A palette with values.
+
+    Returns
+    -------
+    array of int
+        The values, HIDDEN where hidden.
+
+    Examples
+    --------
+    >>> values_of(np.array([[1, 0, -1]]), Palette(Palette.default(2).colours, "ab", values=(11, 21)))
+    array([[21, 11, -1]])
+    """
+    return np.array([*palette.values, HIDDEN])[cells]
+
+
+def refuse_spins(cells: Integer[np.ndarray, "..."]) -> None:
+    """Refuse examples with one symbol and hidden cells, of which nothing can be learned: -1 may be meant as a class.
+
+    Parameters
+    ----------
+    cells
+        Cells of all examples, HIDDEN where unknown. Puzzles need not have two symbols, but examples do.
+
+    Raises
+    ------
+    InputError
+        When there are hidden cells, and all others have the same symbol.
+
+    Examples
+    --------
+    >>> refuse_spins(np.array([[1, -1], [-1, 1]]))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: all cells are 1 or -1, which stands for hidden cells; if -1 is a class, write 0 and 1
+    """
+    known = cells[cells != HIDDEN]
+    if 0 < known.size < cells.size and (known == known[0]).all():
+        meaning = "which stands for hidden cells; if -1 is a class, write 0 and 1"
+        raise InputError(f"all cells are {known[0]} or -1, {meaning}")
 
 
 def refuse_first(wrong: Flags, describe: Callable[[tuple[int, ...]], str], names: Sequence[str] = ()) -> None:

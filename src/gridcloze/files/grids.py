@@ -34,6 +34,8 @@ class Grid:
         The picture that the grid was read from; None if it comes from elsewhere.
     hidden_as_read
         Which cells were hidden in that picture.
+    in_values
+        Whether the array that the grid was read from had values of the palette; it is written with values again.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Grid:
     scale: int = 1
     picture: Image.Image | None = None
     hidden_as_read: OneHidden | None = None
+    in_values: bool = False
 
     def __post_init__(self) -> None:
         if self.scale < 1:
@@ -161,12 +164,12 @@ def read_grid(
     (array([[ 0,  1, -1,  0]]), 'ab')
     """
     with readable(path) as path:
-        content, by_file = _read_content(path), str(hidden) not in codes.MARKERS
+        content, by_file = _read_content(path, palette=palette), str(hidden) not in codes.MARKERS
         pixels = content.codes
         if content.kind is not PICTURES:
             cells, palette = codes.look_up(content, palette)
             is_hidden = _hidden_in(hidden, cells, cells) if by_file else cells == HIDDEN
-            return Grid(np.where(is_hidden, HIDDEN, cells), palette)
+            return Grid(np.where(is_hidden, HIDDEN, cells), palette, in_values=content.in_values)
         if scale is None:
             scale = png.find_scale([pixels], [content.noted_scale, png.scale_for_size(pixels, size or (0, 0))])
         drawn = content._replace(codes=png.shrink(pixels, scale))
@@ -177,9 +180,10 @@ def read_grid(
 def _hidden_in(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> OneHidden:
     """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
     with readable(path, PICTURES + ARRAYS) as path:
-        hidden = read_flags(path)[...] != 0
-        if hidden.shape not in (pixels.shape, cells.shape):
-            raise InputError(f"it is {_size_of(hidden)} and the grid {_size_of(pixels)}; both need the same size")
+        flags = read_flags(path)
+        if flags.shape not in (pixels.shape, cells.shape):
+            raise InputError(f"it is {_size_of(flags)} and the grid {_size_of(pixels)}; both need the same size")
+        hidden = np.ma.filled(flags[...] != 0, True)
         return png.shrink(hidden, hidden.shape[0] // cells.shape[0])
 
 
@@ -240,10 +244,10 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     """
     with readable(path, PICTURES + ARRAYS) as path:
         is_array = kind_of(path) is ARRAYS
-        evidence = read_array(path) if is_array else _allowed_by(_read_content(path), palette, size)
+        evidence = read_array(path, in_parts=True) if is_array else _allowed_by(_read_content(path), palette, size)
         if evidence.shape != (*size, palette.n_symbols):
             raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
-        return evidence
+        return evidence[...]
 
 
 def _allowed_by(
@@ -298,7 +302,10 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells,
         grids, palette, scale = _read_folder(Path(path), palette, one_size=True)
         return np.stack(grids), palette, scale
     with readable(path, ARRAYS) as path:
-        return *codes.look_up(_read_content(path, codes.STACK_AXES), palette), 1
+        content = _read_content(path, codes.STACK_AXES, palette)
+        if palette is None:
+            codes.refuse_spins(content.codes)
+        return *codes.look_up(content, palette), 1
 
 
 def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
@@ -347,11 +354,13 @@ def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple
         paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise InputError(f"no grids in this folder; put some into it, as {', '.join(SUFFIXES)}")
-        contents = _read_alike(paths, one_size, same_table=palette is None)
+        contents = _read_alike(paths, one_size, palette)
         noted_scales = {content.noted_scale for content in contents}
         scale = png.find_scale([content.codes for content in contents], noted_scales if len(noted_scales) == 1 else [])
         drawn = [content._replace(codes=png.shrink(content.codes, scale)) for content in contents]
         if palette is None:
+            if contents[0].kind is ARRAYS:
+                codes.refuse_spins(np.concatenate([np.unique(content.codes) for content in contents]))
             visible = [np.unique(content.codes[~codes.marked(content, None)]) for content in drawn]
             palette = codes.palette_of(np.unique(np.concatenate(visible)).tolist(), drawn[0])
         grids: list[AnySizeGrid] = []
@@ -361,7 +370,7 @@ def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple
         return grids, palette, scale
 
 
-def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[codes.Content]:
+def _read_alike(paths: Sequence[Path], one_size: bool, palette: Palette | None) -> list[codes.Content]:
     first_of_kind = {kind_of(path): path.name for path in reversed(paths)}
     if len(first_of_kind) > 1:
         raise InputError(
@@ -370,12 +379,14 @@ def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list
     contents: list[codes.Content] = []
     for path in paths:
         with about(path.name):
-            contents.append(_read_content(path)._replace(image=None))  # memory is for the codes of all files
+            contents.append(
+                _read_content(path, palette=palette)._replace(image=None)
+            )  # memory is for the codes of all files
         first, last, first_name = contents[0], contents[-1], paths[0].name
         if one_size and last.codes.shape != first.codes.shape:
             sizes = f"{first_name} is {_size_of(first.codes)} and {path.name} is {_size_of(last.codes)}"
             raise InputError(f"{sizes}; use grids of one size")
-        if same_table and last.table != first.table:
+        if palette is None and last.table != first.table:
             raise InputError(f"{first_name} and {path.name} have different palettes (PLTE); save all with the same one")
     return contents
 
@@ -383,12 +394,13 @@ def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list
 # Content of files
 
 
-def _read_content(path: Path, axes: str = codes.GRID_AXES) -> codes.Content:
+def _read_content(path: Path, axes: str = codes.GRID_AXES, palette: Palette | None = None) -> codes.Content:
     kind = kind_of(path)
     if kind is TEXTS:
         return codes.Content(kind, _read_text(path))
     if kind is ARRAYS:
-        return codes.Content(kind, codes.cells_from_array(read_array(path), axes))
+        cells, in_values = codes.symbols_from_values(read_array(path), palette, axes)
+        return codes.Content(kind, cells, in_values=in_values)
     image = png.read_image(path)
     note = str(image.info.get(png.SCALE_NOTE, ""))
     noted_scale = int(note) if note.isdecimal() and len(note) < 9 else 0
@@ -449,7 +461,7 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
             rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
             partial.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
         else:
-            save_array(partial, grid.cells)
+            save_array(partial, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
 
 
 def _drawn(grid: Grid) -> Image.Image:

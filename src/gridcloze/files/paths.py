@@ -144,7 +144,7 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     """
     path = Path(os.path.realpath(path))
     check_writable(path)
-    with scratch_folder(path.parent) as folder:
+    with made_folder(path.parent), scratch_folder(path.parent) as folder:
         yield folder / path.name
         put_in_place(folder / path.name, path)
 
@@ -256,17 +256,18 @@ def only_one(path: AnyPath) -> Iterator[None]:
             yield
         return
     check_writable(path)
-    lock = path.with_name(f"{OWN}{crc32(path.name.encode(errors='surrogateescape')):08x}.lock")
-    while True:
-        lock.touch()
-        with _lock(lock, path):
-            if not lock.exists():  # the process that had it removed it in between
-                continue
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
+    lock = path.with_name(f"{OWN}{crc32(os.fsencode(path.name)):08x}.lock")
+    with made_folder(path.parent):
+        while True:
+            lock.touch()
+            with _lock(lock, path):
+                if not lock.exists():  # the process that had it removed it in between
+                    continue
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
 
 
 @contextmanager
@@ -401,12 +402,12 @@ def is_signed(path: Path) -> bool:
 
 
 def check_writable(path: AnyPath) -> None:
-    """Check before a long computation that its result can be written, and make the folder for it.
+    """Check before a long computation that its result can be written.
 
     Parameters
     ----------
     path
-        The file that will be written.
+        The file that will be written; missing folders will be made.
 
     Raises
     ------
@@ -416,21 +417,55 @@ def check_writable(path: AnyPath) -> None:
     Examples
     --------
     >>> check_writable("results/filled.npz")
-    >>> is_folder("results")
-    True
-    >>> check_writable("results")
+    >>> check_writable(".")
     Traceback (most recent call last):
-    gridcloze.words.InputError: results: cannot be written, it is a folder
+    gridcloze.words.InputError: .: cannot be written, it is a folder
     """
-    path = Path(path)
     if os.path.isdir(path):
         raise InputError(f"{path}: cannot be written, it is a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written, its folder cannot be made ({error.strerror})") from None
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    nearest = next(folder for folder in Path(path).absolute().parents if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise InputError(f"{path}: cannot be written, {nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{path}: cannot be written, no permission for its folder")
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for results, and remove it again if none has come into it.
+
+    Parameters
+    ----------
+    folder
+        The folder, which may be there already; missing ones above it are made, too.
+
+    Yields
+    ------
+    None
+        Nothing; an empty folder that was made is gone when the `with` statement ends.
+
+    Raises
+    ------
+    InputError
+        When it cannot be made or written to.
+
+    Examples
+    --------
+    >>> with made_folder(Path("results/today")):
+    ...     Path("results/today").is_dir()
+    True
+    >>> Path("results").exists()
+    False
+    """
+    check_writable(folder / "result")
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # something is in it
+                each.rmdir()
 
 
 def write_json(path: AnyPath, content: Any) -> None:
