@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .commands.fill import Request, fill
 from .commands.score import print_scores, score
-from .commands.toy import toy
+from .commands.toy import older_toy, toy
 from .commands.train import Source, train
 from .files.grids import Grid, read_examples, read_grid, write_grid
 from .files.palettes import Palette
@@ -62,6 +62,7 @@ def run(out: Path, minutes: float, seed: int) -> None:
     model, budget = out / "squares.safetensors", Budget(minutes=minutes)
     check_writable(model)
     refuse_replacing([model, out / "demo.png", *(_puzzle_file(out / "puzzles", name) for name in HIDE)], overwrite=True)
+    older_toy(out / "held-out.npy", overwrite=True)  # before any work is done
     toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS, overwrite=True)
     truths = _write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..files.paths import check_writable, only_one, remove_leftovers, write_json
+from ..files.paths import made_folder, only_one, remove_leftovers, write_json
 from .shared import display
 
 
@@ -142,8 +142,7 @@ def compare(out: Path, quick: bool) -> CompareReport:
     from ..study import comparing  # loads torch
     from ..study.charts import write_bounds, write_fields, write_reach
 
-    check_writable(out / "compare.json")
-    with only_one(out):
+    with made_folder(out), only_one(out):
         remove_leftovers(out)
         with display("comparing") as show:
             report = cast(CompareReport, comparing.run(comparing.QUICK if quick else comparing.FULL, out, show))

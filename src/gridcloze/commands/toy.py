@@ -18,6 +18,7 @@ from ..files.paths import (
     check_writable,
     is_signed,
     kind_of,
+    made_folder,
     only_one,
     remove_leftovers,
     write_json,
@@ -96,17 +97,18 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
     """
     if n < 1 or n_puzzles < 0:
         raise InputError("the number of grids must be 1 or more, the number of puzzles 0 or more")
-    if out.suffix in ARRAYS:
-        kind_of(out, WRITTEN_ARRAYS)
     n_cells, is_stack = prior.height * prior.width, out.suffix in ARRAYS
+    if is_stack:
+        kind_of(out, WRITTEN_ARRAYS)
     if not is_stack and n_cells * scale**2 > MAX_PIXELS:
         raise InputError(
             f"pictures of {n_cells * scale**2} pixels are more than {MAX_PIXELS}: choose a smaller --scale"
         )
-    check_writable(out if out.suffix in ARRAYS else prior_file(out))
-    with only_one(out):
-        remove_leftovers(prior_file(out).parent)
-        old = _old_files(out, overwrite)
+    check_writable(out if is_stack else prior_file(out))
+    folder = prior_file(out).parent
+    with made_folder(folder), only_one(out):
+        remove_leftovers(folder)
+        old = older_toy(out, overwrite)
         generator = np.random.default_rng(seed)
         cells = prior.sample(n, generator)
         for path in old:
@@ -124,8 +126,33 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
     return {"path": str(out), "grids": n, "prior": cast(dict[str, Any], prior.spec)}
 
 
-def _old_files(out: Path, overwrite: bool) -> list[Path]:
-    """The files of an older toy, which are to be replaced; refuses to touch, or to mix with, any other grids."""
+def older_toy(out: Path, overwrite: bool) -> list[Path]:
+    """Find the files of an older toy that a new one would replace.
+
+    Parameters
+    ----------
+    out
+        Where the new one will be: a folder, or a stack in an array file.
+    overwrite
+        Whether an older toy may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The grids and the prior.json of the older toy.
+
+    Raises
+    ------
+    InputError
+        If there are grids that no toy wrote, or an older toy that is not to be replaced.
+
+    Examples
+    --------
+    >>> np.save("grids.npy", np.zeros((3, 4, 4), int))
+    >>> older_toy(Path("grids.npy"), overwrite=True)
+    Traceback (most recent call last):
+    gridcloze.words.InputError: grids.npy is not of a toy, and toys do not mix with other grids: choose another name
+    """
     prior = prior_file(out)
     is_toy = read_prior(prior, required=False) is not None
     if out.suffix in ARRAYS:
