@@ -114,8 +114,7 @@ def _line_each_tenth() -> Callable[[float, str], None]:
 
     def report(share: float, message: str) -> None:
         nonlocal tenths, first_share
-        if first_share < 0:  # a resumed run starts in the middle
-            tenths, first_share = int(10 * share), share
+        first_share = share if first_share < 0 else first_share  # a resumed run starts in the middle
         if int(10 * share) > tenths:
             tenths = int(10 * share)
             left = ""

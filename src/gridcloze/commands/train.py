@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -283,7 +284,8 @@ def learn_with_progress(
         def report(progress: Progress) -> None:
             while lines:
                 tell(lines.pop())
-            show(progress.share, _news(progress))
+            if not isnan(progress.bits_per_hidden_cell):  # as it is before the first step
+                show(progress.share, _news(progress))
 
         return learn(examples, budget, seed, depth, scale, report, state_file(out), resume, more_record, tell)
 
