@@ -12,8 +12,9 @@ from .. import checkpoint
 from ..files import maps
 from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
-from ..files.paths import check_writable, only_one, refuse_replacing, remove_leftovers
+from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
 from ..learning import Learnable, learn
+from ..memory import in_words
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
 from ..training import Budget, Progress
@@ -21,6 +22,7 @@ from ..words import InputError, about
 from .shared import TrainingRecord, console, display, tell
 
 SUFFIX = ".safetensors"
+ANNOUNCED_BYTES = 2**31
 
 
 class TrainReport(TypedDict):
@@ -53,7 +55,7 @@ class Source:
     Parameters
     ----------
     path
-        A folder of grids, a stack in an array file, or with `windows` one or more big grids.
+        A folder of grids, a stack in an array file, or with `windows` one or more big grids or maps.
     windows
         Side of the windows in cells; None to learn from whole grids.
     symmetries
@@ -91,17 +93,20 @@ class Source:
         Raises
         ------
         InputError
-            If the examples cannot be read, or are a map although no `windows` are given.
+            If the examples cannot be read, or are maps although no `windows` are given.
         """
-        palette, is_map = read_palette(self.palette) if self.palette else None, maps.is_map(self.path)
-        if self.windows is None and is_map:
+        palette = read_palette(self.palette) if self.palette else None
+        tiles = [self.path] if maps.is_map(self.path) and not is_folder(self.path) else maps.map_files(self.path)
+        if self.windows is None and tiles:
             raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")
         if self.windows is None:
             cells, palette, scale = read_examples(self.path, palette)
             return Examples(cells, palette, self.symmetries), scale, None
-        if is_map:
-            map_cells = maps.read_map(self.path, palette)
-            images, palette, scale, resolution = [map_cells.cells], map_cells.palette, 1, map_cells.resolution
+        if tiles:
+            n_bytes = 2 * sum(height * width for height, width in map(maps.map_size, tiles))
+            if n_bytes > ANNOUNCED_BYTES:
+                console.print(f"reading {self.path} takes {in_words(n_bytes)} of memory", highlight=False)
+            (images, palette, resolution), scale = maps.read_maps(tiles, palette), 1
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None
         with about(self.path):
@@ -163,10 +168,12 @@ def train(
     with only_one(out):
         remove_leftovers(out.parent)
         _check_out(out, source, resume, overwrite)
-        with console.status(f"reading {source.path}"):
+        with console.status("reading the examples"):
             examples, scale, resolution = source.read()
         if overwrite and not resume:
             state_file(out).unlink(missing_ok=True)
+        if resume and not state_file(out).exists():
+            tell(f"no interrupted training of {out}: starting a new one")
         more_record: dict[str, Any] = {"examples": _in_words(examples)}
         if resolution is not None:
             more_record["resolution"] = list(resolution)
@@ -198,8 +205,6 @@ def _check_out(out: Path, source: Source, resume: bool, overwrite: bool) -> None
     if resume and not overwrite and out.exists() and not state.exists():
         raise InputError(f"{out} is complete, there is nothing to resume: --overwrite trains anew")
     refuse_replacing([out, state], [source.path, source.palette], overwrite or resume)
-    if resume and not state.exists():
-        tell(f"no interrupted training of {out}: starting a new one")
 
 
 def _unwritten(out: Path, error: Exception) -> InputError:
