@@ -120,6 +120,7 @@ HideUnseen = Annotated[
 Overwrite = Annotated[bool, _option("Replace older pictures that gridcloze wrote.", "", "--overwrite")]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
+Overwrite = Annotated[bool, _option("Replace an older result of gridcloze.", "", "--overwrite")]
 Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
 
 
@@ -273,6 +274,7 @@ def toy(
         float | None, _prior_option("How strongly cells in ising tend to be white; 0 if not given.", "X")
     ] = None,
     scale: Annotated[int, _option("Side of a cell in PNG files in pixels.", "PIXELS", min=1)] = 8,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -297,7 +299,7 @@ def toy(
         "field": field,
     }
     given = {option: value for option, value in options.items() if value is not None}
-    report = command.toy(make_toy(name, **given), out, n, puzzles, seed, scale)
+    report = command.toy(make_toy(name, **given), out, n, puzzles, seed, scale, overwrite)
     _print_report(report, as_json, f"wrote {n} grids to {out}")
 
 
@@ -344,12 +346,18 @@ def train(
     ] = None,
     depth: Annotated[int, _option("Number of layers of the model; its other sizes follow.", "N", min=1)] = 6,
     seed: Seed = 0,
-    resume: Annotated[bool, _option("Continue an interrupted training with the same options.", "", "--resume")] = False,
+    resume: Annotated[
+        bool, _option("Continue an interrupted training with the same options, if there is one.", "", "--resume")
+    ] = False,
+    overwrite: Annotated[
+        bool, _option("Replace an older model, and drop the state of an interrupted training.", "", "--overwrite")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Learn what example grids have in common, and write a model file.
 
-    Ctrl-C ends the training early and still writes a model that can be used.
+    Ctrl-C ends the training early and still writes a model that can be used. The state of a training is kept next to
+    the model until it is complete: `--resume` continues after Ctrl-C, a crash or a full disk.
     """
     tune_process()
     from .commands import train as command
@@ -357,7 +365,7 @@ def train(
 
     budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
     source = command.Source(examples, windows, symmetries, palette)
-    report = command.train(source, out, budget, seed, depth, resume)
+    report = command.train(source, out, budget, seed, depth, resume, overwrite)
     training = report["training"]
     ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
     _print_report(report, as_json, f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}")
@@ -449,12 +457,13 @@ def fill(
 def export(
     model: Model,
     out: Annotated[Path, _option("The .onnx file to write.", "FILE", "-o", "--out")],
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX file, which `fill`, `check`, `explain` and `score` read without torch."""
     from .commands import export as command
 
-    report = command.export(model, out)
+    report = command.export(model, out, overwrite)
     _print_report(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
 
 

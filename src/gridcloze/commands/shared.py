@@ -35,6 +35,8 @@ class TrainingRecord(TypedDict):
 
     Attributes
     ----------
+    examples
+        What was understood of the examples, in a line; missing in models of older versions.
     data
         SHA-256 of the cells of all examples, in hexadecimal digits.
     grids
@@ -63,9 +65,10 @@ class TrainingRecord(TypedDict):
     Examples
     --------
     >>> sorted(TrainingRecord.__optional_keys__)
-    ['grids', 'images', 'resolution']
+    ['examples', 'grids', 'images', 'resolution']
     """
 
+    examples: NotRequired[str]
     data: str
     grids: NotRequired[int]
     images: NotRequired[int]
@@ -106,6 +109,21 @@ def display(title: str) -> Iterator[Callable[[float, str], None]]:
     with ProgressBar(TextColumn("{task.description}"), *columns, console=console) as bar:
         task = bar.add_task(title, total=1.0, message="")
         yield lambda share, message: bar.update(task, completed=share, message=message)
+
+
+def tell(line: str) -> None:
+    """Print a line of news on stderr, above the bar of `display`.
+
+    Parameters
+    ----------
+    line
+        What happens.
+
+    Examples
+    --------
+    >>> tell("calibrating")
+    """
+    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _line_each_tenth() -> Callable[[float, str], None]:
