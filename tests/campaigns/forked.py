@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MODULES = (
-    *("torch", "accelerate", "onnxruntime", "onnx", "rasterio", "zarr", "matplotlib.pyplot", "PIL.PngImagePlugin"),
+    *("torch", "torch._dynamo", "torch.fx.experimental.symbolic_shapes", "torch.distributed.tensor", "accelerate"),
+    *("onnxruntime", "onnx", "rasterio", "zarr", "pydantic.type_adapter", "matplotlib.pyplot", "matplotlib.backends.backend_agg"),
+    *(f"PIL.{name}ImagePlugin" for name in ("Png", "Gif", "Bmp", "Jpeg", "Ppm")),
     *(f"gridcloze.commands.{name}" for name in ("check", "explain", "export", "fill", "info", "score", "toy", "train")),
+    "gridcloze.pictures",
 )
 EVENTS = ("replace", "rename", "link", "unlink", "rmdir", "mkdir", "fsync")  # what changes a folder, or makes it last
 

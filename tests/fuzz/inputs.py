@@ -15,7 +15,7 @@ Files = dict[str, Any]  # by name: their bytes, or a pair of a word for somethin
 SINGLE = ("p.png", "p.png", "alpha.png", "indexed.png", "p.txt", "p.npy", "real.npy", "p.npz", "group.zarr")
 STACKS = ("s.npy", "s.npz", "z2.zarr", "z3.zarr")
 MAPS = ("m.tif", "m.tif", "plain.tif", "alpha.tif", "masked.tif")
-WEIGHTS = {"fill": 33, "info": 22, "check": 15, "toy": 11, "explain": 6, "train": 4, "score": 3, "export": 0.1, "other": 5}
+WEIGHTS = {"fill": 33, "info": 22, "check": 15, "toy": 11, "explain": 6, "train": 2.5, "score": 2, "export": 0.1, "other": 5}
 BASE = {
     "train": "--steps 1 --depth 1",
     "toy": "-n 2 --puzzles 1 --height 4 --width 4",
