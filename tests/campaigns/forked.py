@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -15,6 +16,10 @@ MODULES = (
     *(f"PIL.{name}ImagePlugin" for name in ("Png", "Gif", "Bmp", "Jpeg", "Ppm")),
     *(f"gridcloze.commands.{name}" for name in ("check", "explain", "export", "fill", "info", "score", "toy", "train")),
     "gridcloze.pictures",
+)
+STRAY = re.compile(  # lines of Python and of libraries, which people should not see
+    r"Traceback|Warning\b|warnings\.warn|^\s+File \"|Exception (ignored|in thread)|\[[WE]:onnxruntime"
+    r"|\b(ERROR|Warning) \d+:|libpng|\bTIFF[A-Z]\w*:|_tiff\w+:"
 )
 EVENTS = ("replace", "rename", "link", "unlink", "rmdir", "mkdir", "fsync")  # what changes a folder, or makes it last
 
@@ -43,6 +48,20 @@ def command(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
     return code if isinstance(code, int) else 1
+
+
+def unclear(code: int, said: str) -> str:
+    """What is wrong with the end of a run that fails: not code 2, or not one line of gridcloze after its news."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    if stray := next((line for line in lines if not line.startswith("gridcloze: ") and STRAY.search(line)), ""):
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Abort)\b", line)]
+        return f"code {code}, stray line: {(errors or [stray])[-1].strip()[:90]}"
+    if code != 2:
+        return f"code {code}: {(lines or [''])[-1][:90]}"
+    complaints = sum(line.startswith("gridcloze: ") for line in lines)
+    if complaints != 1 or not lines[-1].startswith("gridcloze: "):
+        return f"code 2 with {complaints} complaints, last: {(lines or [''])[-1][:60]}"
+    return ""
 
 
 def start(argv: Sequence[str], folder: Path, log: Path, prepare: Callable[[], None] = lambda: None) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from campaigns.forked import at_event, import_everything, start
+from campaigns.forked import STRAY, at_event, import_everything, start
 from campaigns.scenarios import COMMANDS, Scenario, in_small_parts, last_line, scenarios
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -53,9 +53,8 @@ def _stopped(one: Scenario, folder: Path, log: Path, rng: Random, event: int | N
         os.kill(number, which)
     code = _end(number)
     faults = [] if code in ENDS else [f"{which.name}: ends with {code}: {last_line(log)}"]
-    said = log.read_text(errors="replace")
-    if "Traceback" in said or "Exception ignored" in said:
-        faults.append(f"{which.name}: traceback: {last_line(log)}")
+    if stray := STRAY.search(log.read_text(errors="replace")):
+        faults.append(f"{which.name}: stray line: {stray[0]}, {last_line(log)}")
     return faults + [f"{which.name}: at once {fault}" for fault in one.differences(folder, finished=False)]
 
 

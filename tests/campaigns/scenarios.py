@@ -44,7 +44,8 @@ class Scenario:
     inputs: Path
     results: dict[str, object]
     seconds: float
-    events: int
+    events: int  # how often it changed the folder
+    largest: int  # bytes of the largest file
 
     @property
     def argv(self) -> list[str]:
@@ -69,13 +70,18 @@ class Scenario:
                 kind = "left over" if name in found else "missing"
                 faults += [f"{kind}: {re.sub('[0-9a-f]{32}', '*', name)}"] if finished else []
             elif found[name] != self.results[name] and (finished or self.name != "train" or isinstance(found[name], str)):
-                faults.append(f"different: {name}")  # a training that was interrupted leaves a model of fewer steps
+                one, other = found[name], self.results[name]  # an interrupted training leaves a model of fewer steps
+                both = isinstance(one, dict) and isinstance(other, dict)
+                parts = [part for part in other if one.get(part) != other[part]] if both else [one] if isinstance(one, str) else []
+                faults.append(f"different: {name} {' '.join(parts)}")
         changed = [name for name in INPUTS if contents(folder / name) != contents(self.inputs / name)]
         return [*faults, *(f"input changed: {name}" for name in changed)]
 
 
 def last_line(log: Path) -> str:
-    return (log.read_text(errors="replace").strip().splitlines() or [""])[-1][:150]
+    """The line of an error, or the last one."""
+    lines = log.read_text(errors="replace").strip().splitlines() or [""]
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Interrupt)\b", line)), lines[-1])[:150]
 
 
 def contents(path: Path) -> dict[str, object]:
@@ -94,8 +100,8 @@ def _content(file: Path) -> object:
             length = 8 + int.from_bytes(data[:8], "little")
             header = json.loads(data[8:length])
             notes = json.loads(json.loads(header["__metadata__"].pop("gridcloze"))[0])
-            notes["training"] = {name: value for name, value in notes["training"].items() if name not in TIMES}
-            return header, notes, data[length:]
+            record = {name: value for name, value in notes.pop("training").items() if name not in TIMES}
+            return {"header": header, "weights": data[length:], **notes, **record}
     except Exception as error:
         return f"{type(error).__name__}: not whole"
     return file.read_bytes()
@@ -147,7 +153,8 @@ def _reference(name: str, inputs: Path, scratch: Path) -> Scenario:
     seconds = time.monotonic() - began
     if code:
         raise SystemExit(f"gridcloze {COMMANDS[name]}: {last_line(scratch / 'log')}")
-    return Scenario(name, inputs, contents(folder / "out"), seconds, marks.stat().st_size)
+    largest = max(file.stat().st_size for file in (folder / "out").rglob("*"))
+    return Scenario(name, inputs, contents(folder / "out"), seconds, marks.stat().st_size, largest)
 
 
 def in_child(work: Callable[[], None]) -> None:

@@ -35,12 +35,12 @@ def damaged(rng: Random, name: str, data: bytes, others: list[bytes]) -> bytes:
 
 def of_kind(rng: Random, name: str, data: bytes) -> bytes:
     suffix = PurePath(name).suffix.lower()
-    if suffix == ".json" or data[:1] in (b"{", b"["):
-        return json_text(rng, data)
-    if suffix in (".txt", ".xml") or name.rpartition("/")[2].startswith("."):
-        return text(rng, data)
-    change = {".png": png, ".npy": npy, ".npz": npz, ".tif": tiff, ".msk": tiff, ".onnx": onnx_model}
-    return change.get(suffix, safetensors if suffix in (".safetensors", ".resume") else blind)(rng, data)
+    for start, change in ((b"\x89PNG", png), (b"\x93NUMPY", npy), (b"PK", npz), (b"II*", tiff), (b"{", json_text), (b"[", json_text)):
+        if data.startswith(start):
+            return change(rng, data)
+    if data[8:10] == b'{"':
+        return safetensors(rng, data)
+    return onnx_model(rng, data) if suffix == ".onnx" else text(rng, data) if suffix in (".txt", ".xml") else blind(rng, data)
 
 
 def blind(rng: Random, data: bytes, others: list[bytes] | None = None) -> bytes:
@@ -216,11 +216,11 @@ def tiff(rng: Random, data: bytes) -> bytes:
 NUMPY = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "F16": "<f2", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 
 
-def signature(content: str, tensors: dict[str, np.ndarray]) -> str:
-    """The hash in a model file, written down a second time: who alters a file can sign it again."""
+def signature(content: str, tensors: dict[str, np.ndarray], types: bool = True) -> str:
+    """The hash in a model file, and without types in a state: who alters a file can sign it again."""
     digest = hashlib.sha256(content.encode(errors="surrogatepass"))
     for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].shape} {tensors[name].dtype}".encode())
+        digest.update(f"{name} {tensors[name].shape}{f' {tensors[name].dtype}' if types else ''}".encode())
         digest.update(tensors[name].tobytes())
     return digest.hexdigest()
 
@@ -247,7 +247,7 @@ def safetensors(rng: Random, data: bytes, chosen: int | None = None) -> bytes:
         content, _, *more = json.loads(metadata["gridcloze"])
         content = json_text(rng, content).decode(errors="replace") if action > 4 else content
         arrays = {name: np.frombuffer(body[slice(*header[name]["data_offsets"])], NUMPY[header[name]["dtype"]]).reshape(header[name]["shape"]) for name in names}
-        metadata["gridcloze"] = json.dumps([content, signature(content, arrays), *more])
+        metadata["gridcloze"] = json.dumps([content, signature(content, arrays, types=not any("/" in name for name in names)), *more])
     top = json.dumps(header).encode()
     return struct.pack("<Q", len(top)) + top + bytes(body)
 

@@ -27,14 +27,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from campaigns.forked import command, import_everything
+from campaigns.forked import STRAY, command, import_everything, unclear
 from inputs import Case, Files, make, read_seeds
 from seeds import make_seeds, make_states
 
 SECONDS, MEMORY, ADDRESSES, FILE_SIZE = 20, 2 * 2**30, 12 * 2**30, 4 * 2**30
 INPUTS_OF_A_WORKER = 1000
-PROGRESS = re.compile(r"\s*\d+%, |gridcloze: .*: .*warning", re.IGNORECASE)  # lines that a run may print before it fails
-STRAY = re.compile(r"Warning\b|\[[WE]:onnxruntime|\bERROR \d|libpng|TIFF\w*:|Exception ignored")
 DAMAGE = 4096  # bytes of stderr that are looked at
 
 
@@ -98,16 +96,12 @@ def judge(case: Case, folder: Path, code: int, out: str, err: str, before: dict[
     """The faults of a run."""
     after = snapshot(folder)
     faults = []
-    lines = [line for line in err.splitlines() if line.strip()]
-    spoken = [line for line in lines if not PROGRESS.match(line)]
     if "Traceback (most recent call last)" in err:
         faults.append(f"traceback: {where(err)}")
-    elif code not in ((0, 1, 2) if case.argv[:1] == ["check"] else (0, 2)):
-        faults.append(f"code {code}: {spoken[-1][:80] if spoken else ''}")
-    elif code == 2 and case.argv and not (len(spoken) == 1 and spoken[0].startswith("gridcloze: ")):
-        faults.append(f"{len(spoken)} lines: {spoken[0][:70] if spoken else 'none'}")
-    elif code != 2 and (stray := STRAY.search(err)):
-        faults.append(f"stray line: {next(line for line in lines if stray[0] in line)[:70]}")
+    elif code == 2 or code not in ((0, 1) if case.argv[:1] == ["check"] else (0,)):
+        faults += filter(None, [unclear(code, err) if case.argv else ""])
+    elif stray := next((line for line in err.splitlines() if STRAY.search(line)), ""):
+        faults.append(f"stray line: {stray[:70]}")
     results = tuple(case.results) if code != 2 else ()
     for name in sorted(before):
         if after.get(name) != before[name] and not (results and name.startswith(results)):
@@ -174,11 +168,13 @@ class Worker:
         sys.stdout, sys.stderr = (open(each, "w", errors="backslashreplace", closefd=False) for each in (1, 2))  # noqa: SIM115
         sys.stdin = io.TextIOWrapper(io.BytesIO(case.stdin))
         Path("/proc/self/clear_refs").write_text("5")  # sets the peak of the memory back
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: other work on the machine is no fault
+        signal.alarm(3 * SECONDS)
         began = time.monotonic()
         code = command([os.fsdecode(os.fsencode(word)) for word in case.argv])
         seconds = time.monotonic() - began
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         os.chdir(self.folder)
         out, err = (os.pread(each, size, 0).decode(errors="replace") for each, size in zip(self.streams, (2**20, 2**16), strict=True))
         faults = judge(case, self.folder, code, out, err, before)
@@ -250,7 +246,7 @@ def campaign(scratch: Path, seed: int, first: int, count: int, jobs: int):
                 number = numbers.pop(0)
                 if numbers:
                     parts.append(numbers)
-                reason = "hang" if process.exitcode == -signal.SIGALRM else f"died by {process.exitcode}"
+                reason = "hang" if -(process.exitcode or 0) in (signal.SIGALRM, signal.SIGPROF) else f"died by {process.exitcode}"
                 case = make(seed, number, seeds, commands_of())
                 name = case.argv[0] if case.argv else ""
                 outcome = Outcome(number, name, process.exitcode or 0, [f"{reason}: {name}"], SECONDS, 0, case.argv)
