@@ -1,4 +1,4 @@
-"""Runs commands of gridcloze in processes that are forked from one that has imported everything: milliseconds, not seconds."""
+"""Runs commands of gridcloze in processes forked from one that has imported everything, so that each starts fast."""
 
 import contextlib
 import importlib
@@ -12,7 +12,15 @@ from pathlib import Path
 
 MODULES = (
     *("torch", "torch._dynamo", "torch.fx.experimental.symbolic_shapes", "torch.distributed.tensor", "accelerate"),
-    *("onnxruntime", "onnx", "rasterio", "zarr", "pydantic.type_adapter", "matplotlib.pyplot", "matplotlib.backends.backend_agg"),
+    *(
+        "onnxruntime",
+        "onnx",
+        "rasterio",
+        "zarr",
+        "pydantic.type_adapter",
+        "matplotlib.pyplot",
+        "matplotlib.backends.backend_agg",
+    ),
     *(f"PIL.{name}ImagePlugin" for name in ("Png", "Gif", "Bmp", "Jpeg", "Ppm")),
     *(f"gridcloze.commands.{name}" for name in ("check", "explain", "export", "fill", "info", "score", "toy", "train")),
     "gridcloze.pictures",
@@ -55,7 +63,8 @@ def unclear(code: int, said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
     if stray := next((line for line in lines if not line.startswith("gridcloze: ") and STRAY.search(line)), ""):
         errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Abort)\b", line)]
-        return f"code {code}, stray line: {(errors or [stray])[-1].strip()[:90]}"
+        shown = re.sub(r"^.*?(?=\[[WE]:onnx|\w*Warning:)", "", (errors or [stray])[-1].strip())  # no times, no paths
+        return f"code {code}, stray line: {shown[:70]}"
     if code != 2:
         return f"code {code}: {(lines or [''])[-1][:90]}"
     complaints = sum(line.startswith("gridcloze: ") for line in lines)
@@ -119,7 +128,11 @@ def count_events(into: Path) -> Callable[[], None]:
 
     def prepare() -> None:
         file = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+        def counted(function: Callable[..., object]) -> Callable[..., object]:
+            return lambda *values, **named: (os.write(file, b"."), function(*values, **named))[1]
+
         for name in EVENTS:
-            setattr(os, name, lambda *values, _f=getattr(os, name), **named: (os.write(file, b"."), _f(*values, **named))[1])
+            setattr(os, name, counted(getattr(os, name)))
 
     return prepare

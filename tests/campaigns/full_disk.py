@@ -1,8 +1,8 @@
 """Runs on a disk that is full at one place after the other, makes room, and resumes.
 
-`python tests/campaigns/full_disk.py` prints what is not as it should be. As root, the results are on a file system of their
-own, of one page, two pages and so on until a run succeeds; and there are limits on the size of a file, for which no
-rights are needed and which the system reports in the same way.
+`python tests/campaigns/full_disk.py` prints what is not as it should be. As root, the results are on a file system of
+their own, of one page, two pages and so on until a run succeeds. Limits on the size of a file need no rights, and the
+system reports them in the same way.
 """
 
 import argparse
@@ -40,7 +40,9 @@ def campaign(stride: int = 1, names: tuple[str, ...] = tuple(COMMANDS)) -> Itera
 
 def _file_limit(one: Scenario, folder: Path, log: Path, limit: int) -> tuple[bool, list[str]]:
     one.fresh(folder)
-    code = run(one.argv, folder, log, lambda: (in_small_parts(), resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))))
+    code = run(
+        one.argv, folder, log, lambda: (in_small_parts(), resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    )
     faults = _faults(one, folder, log, code)
     return code != 0, [*faults, *_resumed(one, folder, log)]
 

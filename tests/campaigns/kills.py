@@ -22,7 +22,9 @@ ENDS = (0, 2, 130, 143, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
 PATIENCE = 30  # seconds for a run that was told to stop
 
 
-def campaign(n_kills: int, seed: int, names: tuple[str, ...] = tuple(COMMANDS)) -> Iterator[tuple[Scenario, int, list[str]]]:
+def campaign(
+    n_kills: int, seed: int, names: tuple[str, ...] = tuple(COMMANDS)
+) -> Iterator[tuple[Scenario, int, list[str]]]:
     """Yield the scenario, the kills and the faults of each run that was stopped one to three times, and resumed."""
     rng = Random(seed)
     with scenarios(names) as (all_of_them, scratch):
@@ -41,11 +43,15 @@ def campaign(n_kills: int, seed: int, names: tuple[str, ...] = tuple(COMMANDS)) 
             yield one, kills, faults
 
 
-def _stopped(one: Scenario, folder: Path, log: Path, rng: Random, event: int | None, after: bool, resume: bool) -> list[str]:
+def _stopped(
+    one: Scenario, folder: Path, log: Path, rng: Random, event: int | None, after: bool, resume: bool
+) -> list[str]:
     """Start a run, stop it, and look whether it stopped as it should, and left only whole files."""
     which = rng.choice(SIGNALS)
     argv = [*one.argv, *(["--resume"] if resume and one.name == "train" else [])]
-    aim: Callable[[], None] = at_event(event, lambda: os.kill(os.getpid(), which), after) if event is not None else lambda: None
+    aim: Callable[[], None] = (
+        at_event(event, lambda: os.kill(os.getpid(), which), after) if event is not None else lambda: None
+    )
     number = start(argv, folder, log, lambda: (in_small_parts(), aim()))
     if event is None:
         late = one.name == "train" and rng.random() < 0.5  # while it calibrates and writes the model
@@ -86,7 +92,8 @@ def main() -> int:
     for kind, times in kinds.most_common():
         print(f"{times:6}  {kind}")
     for name in kills:
-        print(f"{name}: {kills[name]} kills; {runs[name, True]} of {runs[name, True] + runs[name, False]} resumed runs equal one never stopped")
+        equal, all_runs = runs[name, True], runs[name, True] + runs[name, False]
+        print(f"{name}: {kills[name]} kills; {equal} of {all_runs} resumed runs equal one never stopped")
     print(f"{sum(kills.values())} kills, {len(kinds)} kinds of faults")
     return 1 if kinds else 0
 

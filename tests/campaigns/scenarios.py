@@ -1,4 +1,4 @@
-"""What the campaigns run: a training, and fills of a folder, a stack, a zarr stack and a map, with what each should give."""
+"""What the campaigns run, and what it should give: a training, and fills of a folder, stacks and a map."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import numpy as np
 
 from .forked import count_events, run
 
-SIZE = "--height 4 --width 4 --smallest 2 --largest 3".split()
+SIZE = ["--height", "4", "--width", "4", "--smallest", "2", "--largest", "3"]
 COMMANDS = {
     "train": "train ex.npy -o out/m.safetensors --steps 12 --depth 1",
     "folder": "fill m.safetensors folder -o out --samples 2",
@@ -63,16 +63,24 @@ class Scenario:
         return "" if code == 0 or (code == 2 and finished) else f"the resumed run ends with {code}: {last_line(log)}"
 
     def differences(self, folder: Path, finished: bool = True) -> list[str]:
-        """How results and inputs differ from those of a run that nothing disturbed; of an unfinished run, what is broken."""
+        """How results and inputs differ from those of an undisturbed run; if it did not finish, what is broken."""
         found, faults = contents(folder / "out"), []
         for name in sorted(found.keys() | self.results.keys()):
             if name not in found or name not in self.results:
                 kind = "left over" if name in found else "missing"
                 faults += [f"{kind}: {re.sub('[0-9a-f]{32}', '*', name)}"] if finished else []
-            elif found[name] != self.results[name] and (finished or self.name != "train" or isinstance(found[name], str)):
+            elif found[name] != self.results[name] and (
+                finished or self.name != "train" or isinstance(found[name], str)
+            ):
                 one, other = found[name], self.results[name]  # an interrupted training leaves a model of fewer steps
                 both = isinstance(one, dict) and isinstance(other, dict)
-                parts = [part for part in other if one.get(part) != other[part]] if both else [one] if isinstance(one, str) else []
+                parts = (
+                    [part for part in other if one.get(part) != other[part]]
+                    if both
+                    else [one]
+                    if isinstance(one, str)
+                    else []
+                )
                 faults.append(f"different: {name} {' '.join(parts)}")
         changed = [name for name in INPUTS if contents(folder / name) != contents(self.inputs / name)]
         return [*faults, *(f"input changed: {name}" for name in changed)]
@@ -120,9 +128,20 @@ def make_inputs(folder: Path) -> None:
     for number, grid in enumerate(stack[:5]):
         Image.fromarray(np.array([0, 255, 128], np.uint8)[grid]).save(folder / f"folder/{number}.png")
     classes = np.where(np.add.outer(np.arange(40), np.arange(12)) % 5 < 2, 11, 41).astype(np.uint8)
-    form = {"driver": "GTiff", "height": 40, "width": 12, "count": 1, "dtype": "uint8", "nodata": 255, "crs": "EPSG:32618"}
+    form = {
+        "driver": "GTiff",
+        "height": 40,
+        "width": 12,
+        "count": 1,
+        "dtype": "uint8",
+        "nodata": 255,
+        "crs": "EPSG:32618",
+    }
     form["transform"] = rasterio.Affine(30, 0, 5e5, 0, -30, 4e6)
-    for name, values in (("whole.tif", classes), ("map.tif", np.where(generator.random(classes.shape) < 0.1, 255, classes))):
+    for name, values in (
+        ("whole.tif", classes),
+        ("map.tif", np.where(generator.random(classes.shape) < 0.1, 255, classes)),
+    ):
         with rasterio.open(folder / name, "w", **form) as file:
             file.write(values, 1)
 
@@ -137,8 +156,8 @@ def scenarios(names: tuple[str, ...] = tuple(COMMANDS)):
         in_child(lambda: make_inputs(inputs))
         for argv in (
             ["toy", "squares", "-o", "ex.npy", "-n", "20", *SIZE],
-            "train ex.npy -o m.safetensors --steps 2 --depth 1".split(),
-            "train whole.tif -o map.safetensors --windows 4 --steps 2 --depth 1".split(),
+            ["train", "ex.npy", "-o", "m.safetensors", "--steps", "2", "--depth", "1"],
+            ["train", "whole.tif", "-o", "map.safetensors", "--windows", "4", "--steps", "2", "--depth", "1"],
         ):
             if run(argv, inputs, log):
                 raise SystemExit(f"gridcloze {' '.join(argv)}: {last_line(log)}")

@@ -19,7 +19,9 @@ from campaigns.scenarios import COMMANDS, Scenario, contents, in_small_parts, sc
 WAYS = ("same", "other seeds", "other inputs")
 
 
-def campaign(rounds: int, seed: int = 0, names: tuple[str, ...] = tuple(COMMANDS)) -> Iterator[tuple[str, list[int], list[str]]]:
+def campaign(
+    rounds: int, seed: int = 0, names: tuple[str, ...] = tuple(COMMANDS)
+) -> Iterator[tuple[str, list[int], list[str]]]:
     """Yield what was done, the exit codes and the faults: each number of processes, in each way, `rounds` times."""
     rng = Random(seed)
     with scenarios(names) as (all_of_them, scratch):
@@ -34,7 +36,9 @@ def campaign(rounds: int, seed: int = 0, names: tuple[str, ...] = tuple(COMMANDS
 def _argvs(one: Scenario, way: str, n: int) -> list[list[str]]:
     if way == "other inputs":
         model, kind = one.argv[1], Path(one.argv[2])
-        return [["fill", model, f"{kind.stem}-{number}{kind.suffix}", "-o", "out", "--samples", "2"] for number in range(n)]
+        return [
+            ["fill", model, f"{kind.stem}-{number}{kind.suffix}", "-o", "out", "--samples", "2"] for number in range(n)
+        ]
     return [[*one.argv, "--seed", str(number % 2 if way == "other seeds" else 0)] for number in range(n)]
 
 
@@ -52,7 +56,9 @@ def _together(
         numbers.append(start(argv, folder, log, in_small_parts))
         time.sleep(rng.choice((0, 0, one.seconds * rng.random())))
     codes = [os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) for number in numbers]
-    said = [unclear(code, log.read_text(errors="replace")) if code else "" for code, log in zip(codes, logs, strict=True)]
+    said = [
+        unclear(code, log.read_text(errors="replace")) if code else "" for code, log in zip(codes, logs, strict=True)
+    ]
     faults = list(filter(None, said))
     found = contents(folder / "out")
     ended = [references[one.name, " ".join(argv)] for argv, code in zip(argvs, codes, strict=True) if code == 0]
@@ -60,8 +66,10 @@ def _together(
         faults.append("none of them ends well")
     expected = [{name: content for each in ended for name, content in each.items()}] if way == "other inputs" else ended
     if ended and found not in expected:
-        names = sorted({name for name in found.keys() | expected[0].keys() if not any(found.get(name) == each.get(name) for each in expected)})
-        faults.append(f"not what one of them gives alone: {', '.join(name for name in names if '/.' not in name) or 'a mixture or leftovers'}")
+        names = found.keys() | expected[0].keys()
+        wrong = [name for name in names if all(found.get(name) != each.get(name) for each in expected)]
+        named = ", ".join(sorted(name for name in wrong if "/." not in name)) or "a mixture, or leftovers"
+        faults.append(f"not what one of them gives alone: {named}")
     return codes, faults
 
 
@@ -93,7 +101,9 @@ def main() -> int:
     for kind, times in kinds.most_common():
         print(f"{times:6}  {kind}")
     for name in sorted({name for name, _ in ends}):
-        print(f"{name}:", ", ".join(f"code {code}: {times}" for (of, code), times in sorted(ends.items()) if of == name))
+        print(
+            f"{name}:", ", ".join(f"code {code}: {times}" for (of, code), times in sorted(ends.items()) if of == name)
+        )
     print(f"{ends.total()} processes, {len(kinds)} kinds of faults")
     return 1 if kinds else 0
 

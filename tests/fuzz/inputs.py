@@ -15,7 +15,17 @@ Files = dict[str, Any]  # by name: their bytes, or a pair of a word for somethin
 SINGLE = ("p.png", "p.png", "alpha.png", "indexed.png", "p.txt", "p.npy", "real.npy", "p.npz", "group.zarr")
 STACKS = ("s.npy", "s.npz", "z2.zarr", "z3.zarr")
 MAPS = ("m.tif", "m.tif", "plain.tif", "alpha.tif", "masked.tif")
-WEIGHTS = {"fill": 33, "info": 22, "check": 15, "toy": 11, "explain": 6, "train": 2.5, "score": 2, "export": 0.1, "other": 5}
+WEIGHTS = {
+    "fill": 33,
+    "info": 22,
+    "check": 15,
+    "toy": 11,
+    "explain": 6,
+    "train": 1.5,
+    "score": 1.2,
+    "export": 0.1,
+    "other": 5,
+}
 BASE = {
     "train": "--steps 1 --depth 1",
     "toy": "-n 2 --puzzles 1 --height 4 --width 4",
@@ -23,20 +33,66 @@ BASE = {
 }
 OUT = {"train": "m.safetensors", "toy": "new", "fill": "out", "export": "x.onnx"}
 VALID = {  # values of options, by the name of their parameter
-    "samples": ("0", "1", "2"), "seed": ("0", "1"), "hidden": ("auto", "grey", "transparent", "h.png", "h.npy", "h.tif"),
-    "allow": ("a.png", "a.npy"), "order": ("weighted", "random", "certain", "spread"), "budget_bits": ("0.5", "2"),
-    "cell": ("1,1", "3,3", "0,0"), "prior": ("ex/prior.json",), "symmetries": ("none", "mirrors", "all"), "scale": ("1", "2"),
-    "palette": ("palette.json",), "windows": ("4", "4", "5"), "threshold": ("0.01", "0.5"), "examples": ("ex.npy", "ex"),
-    "coupling": ("0.3",), "field": ("0.1",), "smallest": ("2",), "largest": ("3",), "largest_period": ("3",),
-    "steps": ("1", "2"), "minutes": ("1e-5",), "depth": ("1",), "picture": ("x.png",), "heads": ("y.svg",), "film": ("f.gif",),
+    "samples": ("0", "1", "2"), "seed": ("0", "1"), "scale": ("1", "2"), "cell": ("1,1", "3,3", "0,0"),
+    "hidden": ("auto", "grey", "transparent", "h.png", "h.npy", "h.tif"), "allow": ("a.png", "a.npy"),
+    "order": ("weighted", "random", "certain", "spread"), "budget_bits": ("0.5", "2"), "prior": ("ex/prior.json",),
+    "symmetries": ("none", "mirrors", "all"), "palette": ("palette.json",), "windows": ("4", "4", "5"),
+    "threshold": ("0.01", "0.5"), "examples": ("ex.npy", "ex"), "coupling": ("0.3",), "field": ("0.1",),
+    "smallest": ("2",), "largest": ("3",), "largest_period": ("3",), "steps": ("1", "2"), "minutes": ("1e-5",),
+    "depth": ("1",), "picture": ("x.png",), "heads": ("y.svg",), "film": ("f.gif",),
 }  # fmt: skip
 SLOW = ("picture", "heads", "film", "minutes")  # a drawing takes half a second
-INTEGERS = ("-1", "0", "1", "2", "7", "1000000000000", "9" * 30, "1.5", "1e3", "nan", "", "abc", "٣", "0x10", "--", "2147483648", "1_0", " 2")
+INTEGERS = (
+    "-1",
+    "0",
+    "1",
+    "2",
+    "7",
+    "1000000000000",
+    "9" * 30,
+    "1.5",
+    "1e3",
+    "nan",
+    "",
+    "abc",
+    "٣",
+    "0x10",
+    "--",
+    "2147483648",
+    "1_0",
+    " 2",
+)
 REALS = ("nan", "inf", "-inf", "1e400", "-0.0", "0", "1", "1e-320", "abc", "", "-1", "1e308", "0.5")
 LENGTHS = ("-1", "0", "nan", "-inf", "abc", "", "1.5", "1e-9")  # of a training: a long one is no fault
-WORDS = (*(text for text in TEXTS if "\0" not in text and "\ud800" not in text), "-", "--", "0,0", "1;2", f"{'9' * 30},0", "4,4", "1,2,3", ".", "*", "auto", "é")
+WORDS = (
+    *(text for text in TEXTS if "\0" not in text and "\ud800" not in text),
+    "-",
+    "--",
+    "0,0",
+    "1;2",
+    f"{'9' * 30},0",
+    "4,4",
+    "1,2,3",
+    ".",
+    "*",
+    "auto",
+    "é",
+)
 READ = ("model", "puzzles", "grid", "puzzle", "held_out", "examples", "hidden", "allow", "prior", "palette")
-NAMES = ("a b{}", "-x{}", "é\u0301\u202e{}", "line\nbreak{}", "\udcff{}", "{}", "x" * 240 + "{}", "a.b{}.bak", "[bold]{}", "CON{}", "%s{}", "sub/deep/a{}")
+NAMES = (
+    "a b{}",
+    "-x{}",
+    "é\u0301\u202e{}",
+    "line\nbreak{}",
+    "\udcff{}",
+    "{}",
+    "x" * 240 + "{}",
+    "a.b{}.bak",
+    "[bold]{}",
+    "CON{}",
+    "%s{}",
+    "sub/deep/a{}",
+)
 
 
 @dataclass
@@ -150,9 +206,23 @@ def _scene(rng: Random, name: str, case: Case, seeds: Files) -> None:
             case.argv += ["--resume", "--steps", "3"]
     if name == "fill" and rng.random() < 0.15:
         earlier = rng.choice(("done", "half"))
-        case.files |= {f"out{key.removeprefix(earlier)}": data for key, data in seeds.items() if key.startswith(f"{earlier}/")}
+        case.files |= {
+            f"out{key.removeprefix(earlier)}": data for key, data in seeds.items() if key.startswith(f"{earlier}/")
+        }
     if rng.random() < 0.04:  # files of somebody, and inputs, where results would go
-        name = rng.choice(("out/p.png", "out/p.npz", "out/p.json", "out/s.json", "out", "m.safetensors", "new", "new/mine.png", "x.png"))
+        name = rng.choice(
+            (
+                "out/p.png",
+                "out/p.npz",
+                "out/p.json",
+                "out/s.json",
+                "out",
+                "m.safetensors",
+                "new",
+                "new/mine.png",
+                "x.png",
+            )
+        )
         case.files.setdefault(name, seeds["p.png"])
     if rng.random() < 0.02 and "-o" in case.argv:
         case.argv[case.argv.index("-o") + 1] = rng.choice([word for word in case.argv if word in case.files] or ["."])
@@ -177,7 +247,9 @@ def _other_option(rng: Random, case: Case, seeds: Files) -> None:
         lists = LENGTHS if option in ("--steps", "--minutes") else rng.choice((INTEGERS, REALS, WORDS))
         case.argv[at] = rng.choice(lists)
     elif rng.random() < 0.5:
-        case.argv.insert(rng.randrange(1, len(case.argv) + 1), rng.choice((*WORDS, "--bad", "-h", "--json", "--seed=-1", "-xyz")))
+        case.argv.insert(
+            rng.randrange(1, len(case.argv) + 1), rng.choice((*WORDS, "--bad", "-h", "--json", "--seed=-1", "-xyz"))
+        )
     elif len(case.argv) > 2:
         del case.argv[rng.randrange(1, len(case.argv))]
 
@@ -189,7 +261,10 @@ def _rename(rng: Random, case: Case, seeds: Files) -> None:
         before = rng.choice(named)
         suffix = PurePath(before).suffix
         after = rng.choice(NAMES).format(rng.choice((suffix, suffix, suffix.upper(), ".png", "")))
-        case.files = {after + key[len(before) :] if (key + "/").startswith(before + "/") else key: data for key, data in case.files.items()}
+        case.files = {
+            after + key[len(before) :] if (key + "/").startswith(before + "/") else key: data
+            for key, data in case.files.items()
+        }
         case.argv = [after if word == before else word for word in case.argv]
 
 
@@ -198,19 +273,23 @@ def _replace(rng: Random, case: Case, seeds: Files) -> None:
     if case.files:
         name = rng.choice(sorted(case.files))
         links = ("link", rng.choice(("/dev/zero", "/dev/null", name, "nowhere", "p.png", ".", "/proc/self/mem")))
-        other = rng.choice((("folder", ""), ("fifo", ""), links, links, ("sparse", MEMORY), b"", *[seeds[rng.choice(sorted(seeds))]] * 6))
+        other = rng.choice(
+            (
+                ("folder", ""),
+                ("fifo", ""),
+                links,
+                links,
+                ("sparse", MEMORY),
+                b"",
+                *[seeds[rng.choice(sorted(seeds))]] * 6,
+            )
+        )
         case.files[name] = other
 
 
 def _other(rng: Random) -> Case:
     """No command, another one, or one that takes long, with an option that ends it at once."""
-    commands = list(WEIGHTS)
-    return Case(
-        rng.choice(
-            (
-                [], ["--help"], ["--version"], [rng.choice(WORDS)], [rng.choice(commands)], [rng.choice(commands), "--help"],
-                ["demo", "--minutes", rng.choice(("-1", "abc", "0"))], ["compare", rng.choice(WORDS[:3]), "--bad"],
-                ["demo", "--seed", rng.choice(("-1", "abc", "1.5"))], [rng.choice(commands), *rng.choices(WORDS, k=2), "--bad"],
-            )
-        )
-    )  # fmt: skip
+    name, word = rng.choice(list(WEIGHTS)), rng.choice(WORDS)
+    alone = [[], ["--help"], ["--version"], [word], [name], [name, "--help"]]
+    long = [["demo", "--minutes", rng.choice(("-1", "abc", "0"))], ["demo", "--seed", rng.choice(("-1", "abc", "1.5"))]]
+    return Case(rng.choice([*alone, *long, ["compare", word, "--bad"], [name, word, rng.choice(WORDS), "--bad"]]))

@@ -16,8 +16,40 @@ from typing import Any
 import numpy as np
 
 NUMBERS = (-1, 0, 1, 2, 3, 5, 0.5, -1e9, 255, 65536, 10**12, 2**31, 2**63, 10**400, math.nan, math.inf, -math.inf)
-TEXTS = ("", "x", "-1", "nan", "cells", "tokens", "\ud800", "\u202e", "a\nb", "\x00", "é" * 300, "../x", "/etc/passwd", "9" * 5000)
-TYPES = ("|O", "|b1", "<f8", "<f2", "<c16", "<U5", "|S3", "<M8[s]", "|V8", "<i8", ">i2", "|u1", "<u8", "int16", "string", "")
+TEXTS = (
+    "",
+    "x",
+    "-1",
+    "nan",
+    "cells",
+    "tokens",
+    "\ud800",
+    "\u202e",
+    "a\nb",
+    "\x00",
+    "é" * 300,
+    "../x",
+    "/etc/passwd",
+    "9" * 5000,
+)
+TYPES = (
+    "|O",
+    "|b1",
+    "<f8",
+    "<f2",
+    "<c16",
+    "<U5",
+    "|S3",
+    "<M8[s]",
+    "|V8",
+    "<i8",
+    ">i2",
+    "|u1",
+    "<u8",
+    "int16",
+    "string",
+    "",
+)
 MEMORY = 3 * 2**30  # bytes that a small file may claim to hold
 ZEROS = zlib.compressobj(9, zlib.DEFLATED, -15)
 BLOCK = ZEROS.compress(bytes(2**20)) + ZEROS.flush(zlib.Z_FULL_FLUSH)  # of deflate, a mebibyte, which can be repeated
@@ -35,12 +67,25 @@ def damaged(rng: Random, name: str, data: bytes, others: list[bytes]) -> bytes:
 
 def of_kind(rng: Random, name: str, data: bytes) -> bytes:
     suffix = PurePath(name).suffix.lower()
-    for start, change in ((b"\x89PNG", png), (b"\x93NUMPY", npy), (b"PK", npz), (b"II*", tiff), (b"{", json_text), (b"[", json_text)):
+    for start, change in (
+        (b"\x89PNG", png),
+        (b"\x93NUMPY", npy),
+        (b"PK", npz),
+        (b"II*", tiff),
+        (b"{", json_text),
+        (b"[", json_text),
+    ):
         if data.startswith(start):
             return change(rng, data)
     if data[8:10] == b'{"':
         return safetensors(rng, data)
-    return onnx_model(rng, data) if suffix == ".onnx" else text(rng, data) if suffix in (".txt", ".xml") else blind(rng, data)
+    return (
+        onnx_model(rng, data)
+        if suffix == ".onnx"
+        else text(rng, data)
+        if suffix in (".txt", ".xml")
+        else blind(rng, data)
+    )
 
 
 def blind(rng: Random, data: bytes, others: list[bytes] | None = None) -> bytes:
@@ -66,7 +111,9 @@ def value(rng: Random, before: Any) -> Any:
     """Something else in the place of a value of JSON."""
     near = [before + 1, -before, float(before)] if type(before) is int and abs(before) < 2**53 else []
     more = ([], {}, [before], {"x": before}, [[]] * 300, str(before)[:300], [before, before], TYPES)
-    return rng.choice([*near, *near, None, True, rng.choice(NUMBERS), rng.choice(NUMBERS), rng.choice(TEXTS), rng.choice(more)])
+    return rng.choice(
+        [*near, *near, None, True, rng.choice(NUMBERS), rng.choice(NUMBERS), rng.choice(TEXTS), rng.choice(more)]
+    )
 
 
 def json_tree(rng: Random, tree: Any) -> Any:
@@ -96,16 +143,32 @@ def json_text(rng: Random, data: bytes | str) -> bytes:
     tree = json.loads(data)
     changed = json.dumps(json_tree(rng, tree)).encode()
     deep = rng.choice((b"[" * 100_000, b'{"a":' * 50_000, b"[" * 900 + b"]" * 900))
-    return rng.choice((changed,) * 12 + (deep, changed + b"x", changed[:-1], b"\xef\xbb\xbf" + changed, changed.replace(b":", b":" + deep, 1)))
+    return rng.choice(
+        (changed,) * 12
+        + (deep, changed + b"x", changed[:-1], b"\xef\xbb\xbf" + changed, changed.replace(b":", b":" + deep, 1))
+    )
 
 
 def text(rng: Random, data: bytes) -> bytes:
     lines = data.decode(errors="replace").splitlines()
     at = rng.randrange(len(lines) or 1)
     line = lines[at] if lines else ""
-    changed = rng.choice((line[:-1], line * 2, "", "#" * 100_000, line + rng.choice(TEXTS), *(line.replace(line[:1] or "x", c) for c in "0,?\t1 é\u0301-")))
+    changed = rng.choice(
+        (
+            line[:-1],
+            line * 2,
+            "",
+            "#" * 100_000,
+            line + rng.choice(TEXTS),
+            *(line.replace(line[:1] or "x", c) for c in "0,?\t1 é\u0301-"),
+        )
+    )
     encoding = rng.choice(("utf-8", "utf-8", "utf-8", "utf-16", "utf-8-sig", "latin-1"))
-    return rng.choice(("\n", "\n", "\r\n", "\r", "\x0b")).join([*lines[:at], changed, *lines[at + 1 :]]).encode(encoding, "replace")
+    return (
+        rng.choice(("\n", "\n", "\r\n", "\r", "\x0b"))
+        .join([*lines[:at], changed, *lines[at + 1 :]])
+        .encode(encoding, "replace")
+    )
 
 
 def png(rng: Random, data: bytes) -> bytes:
@@ -118,8 +181,19 @@ def png(rng: Random, data: bytes) -> bytes:
     header = bytearray(chunks[0][1])
     side = struct.pack(">I", rng.choice((0, 1, 3, 7, 9, 16, 50_000, 2**31 - 1, 2**31, 2**32 - 1)))
     bomb = b"\x78\xda" + BLOCK * 100
-    extra = (b"zTXt", b"a\0\0" + bomb), (b"iTXt", b"a\0\1\0\0\0" + bomb), (b"acTL", struct.pack(">II", 2, 0)), (b"IHDR", bytes(header))
-    extra += (b"iCCP", b"a\0\0" + bomb), (b"eXIf", rng.randbytes(20)), (b"tRNS", rng.randbytes(3)), (b"PLTE", rng.randbytes(6)), (b"IDAT", bomb)
+    extra = (
+        (b"zTXt", b"a\0\0" + bomb),
+        (b"iTXt", b"a\0\1\0\0\0" + bomb),
+        (b"acTL", struct.pack(">II", 2, 0)),
+        (b"IHDR", bytes(header)),
+    )
+    extra += (
+        (b"iCCP", b"a\0\0" + bomb),
+        (b"eXIf", rng.randbytes(20)),
+        (b"tRNS", rng.randbytes(3)),
+        (b"PLTE", rng.randbytes(6)),
+        (b"IDAT", bomb),
+    )
     number, action = rng.randrange(len(chunks)), rng.randrange(7)
     if action == 0:
         place = rng.choice((0, 4))
@@ -139,7 +213,9 @@ def png(rng: Random, data: bytes) -> bytes:
         chunks.insert(1, [b"IHDR", chunks[0][1]])
     if chunks and chunks[0][0] == b"IHDR" and action in (0, 1, 6):
         chunks[0][1] = bytes(header)
-    parts = (struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks)
+    parts = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
     return data[:8] + b"".join(parts)
 
 
@@ -147,17 +223,45 @@ def npy(rng: Random, data: bytes) -> bytes:
     """Change the header, or the values."""
     length = struct.unpack("<H", data[8:10])[0]
     header, body = data[10 : 10 + length].decode("latin-1"), data[10 + length :]
-    shape = rng.choice(("()", "(0, 4, 4)", "(4,)", "(1, 1)", "(2, 2, 2, 2)", "(4, -4)", "(4, 4.5)", "(1000000, 1000000)", "(3, 0)", f"({10**30},)", "None"))
+    shape = rng.choice(
+        (
+            "()",
+            "(0, 4, 4)",
+            "(4,)",
+            "(1, 1)",
+            "(2, 2, 2, 2)",
+            "(4, -4)",
+            "(4, 4.5)",
+            "(1000000, 1000000)",
+            "(3, 0)",
+            f"({10**30},)",
+            "None",
+        )
+    )
     if (action := rng.randrange(5)) == 0:
         header = re.sub(r"\(.*?\)", shape, header)
     elif action == 1:
         header = re.sub(r"'descr': '.*?'", f"'descr': '{rng.choice(TYPES)}'", header)
     elif action == 2:
-        header = rng.choice((header.replace("False", "True"), blind(rng, header.encode()).decode("latin-1"), "{" * 5000, "(" * 900, header * 40))
+        header = rng.choice(
+            (
+                header.replace("False", "True"),
+                blind(rng, header.encode()).decode("latin-1"),
+                "{" * 5000,
+                "(" * 900,
+                header * 40,
+            )
+        )
     else:
         array = np.load(io.BytesIO(data)).astype(rng.choice(("f8", "i8", "f4", "i2", "u1")))
         if array.size:
-            array.flat[rng.randrange(array.size)] = rng.choice((np.nan, np.inf, 1e300, 0.5) if array.dtype.kind == "f" else (-1, 2, 7, 99) if array.dtype.kind == "i" else (7, 99))
+            array.flat[rng.randrange(array.size)] = rng.choice(
+                (np.nan, np.inf, 1e300, 0.5)
+                if array.dtype.kind == "f"
+                else (-1, 2, 7, 99)
+                if array.dtype.kind == "i"
+                else (7, 99)
+            )
         return saved(array[: rng.choice((None, None, 3, 1, 0))])
     header = header.encode("latin-1", "replace")[: 2**16 - 1]
     return data[:8] + struct.pack("<H", len(header)) + header + body
@@ -176,7 +280,10 @@ def npz(rng: Random, data: bytes) -> bytes:
     name, content = members[at]
     action = rng.randrange(6)
     if action == 0:
-        members[at] = (rng.choice(("cells", "x.txt", "../x.npy", "/x.npy", "hidden.npy", "cells.npy", "é.npy", "fill.npy")), content)
+        members[at] = (
+            rng.choice(("cells", "x.txt", "../x.npy", "/x.npy", "hidden.npy", "cells.npy", "é.npy", "fill.npy")),
+            content,
+        )
     elif action == 1:
         members.append(rng.choice(((name, content), ("fill.npy", content), ("hidden.npy", content), ("x", b""))))
     elif action == 2:
@@ -194,11 +301,26 @@ def npz(rng: Random, data: bytes) -> bytes:
 def bomb() -> bytes:
     """A small npz file with a grid of so many cells that memory would not hold them."""
     head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (2**15, MEMORY // 2**15)})
-    body = struct.pack("<BHH", 0, len(head.getvalue()), len(head.getvalue()) ^ 0xFFFF) + head.getvalue() + BLOCK * (MEMORY >> 20) + b"\3\0"
-    sizes = struct.pack("<III", 0, len(body), MEMORY + len(head.getvalue()))  # whoever comes to the checksum has read all
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "|u1", "fortran_order": False, "shape": (2**15, MEMORY // 2**15)}
+    )
+    body = (
+        struct.pack("<BHH", 0, len(head.getvalue()), len(head.getvalue()) ^ 0xFFFF)
+        + head.getvalue()
+        + BLOCK * (MEMORY >> 20)
+        + b"\3\0"
+    )
+    sizes = struct.pack(
+        "<III", 0, len(body), MEMORY + len(head.getvalue())
+    )  # whoever comes to the checksum has read all
     local = b"PK\3\4" + struct.pack("<HHHHH", 20, 0, 8, 0, 33) + sizes + struct.pack("<HH", 9, 0) + b"cells.npy"
-    entry = b"PK\1\2" + struct.pack("<HHHHHH", 20, 20, 0, 8, 0, 33) + sizes + struct.pack("<HHHHHII", 9, 0, 0, 0, 0, 0, 0) + b"cells.npy"
+    entry = (
+        b"PK\1\2"
+        + struct.pack("<HHHHHH", 20, 20, 0, 8, 0, 33)
+        + sizes
+        + struct.pack("<HHHHHII", 9, 0, 0, 0, 0, 0, 0)
+        + b"cells.npy"
+    )
     return local + body + entry + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entry), len(local) + len(body), 0)
 
 
@@ -209,7 +331,14 @@ def tiff(rng: Random, data: bytes) -> bytes:
     at = start + 2 + 12 * rng.randrange(struct.unpack(order + "H", data[start : start + 2])[0])
     tag, kind, count, content = struct.unpack(order + "HHII", data[at : at + 12])
     odd = (0, 1, 2, 3, 8, 16, 255, 65535, 2**31, 2**32 - 1, start, content + 1 & 2**32 - 1)
-    changed = rng.choice(((tag, kind, count, rng.choice(odd)),) * 4 + ((tag, kind, rng.choice(odd), content), (tag, rng.randrange(20), count, content), (rng.choice((254, 256, 257, 258, 259, 273, 277, 317, 320, 338, 339, 33550, 42113)), kind, count, content)))
+    changed = rng.choice(
+        ((tag, kind, count, rng.choice(odd)),) * 4
+        + (
+            (tag, kind, rng.choice(odd), content),
+            (tag, rng.randrange(20), count, content),
+            (rng.choice((254, 256, 257, 258, 259, 273, 277, 317, 320, 338, 339, 33550, 42113)), kind, count, content),
+        )
+    )
     return data[:at] + struct.pack(order + "HHII", *changed) + data[at + 12 :]
 
 
@@ -242,12 +371,21 @@ def safetensors(rng: Random, data: bytes, chosen: int | None = None) -> bytes:
         body[first:last] = np.full((last - first) // 4, weight, "<f4").tobytes()
     elif action == 4:
         key = rng.choice(list(metadata))
-        metadata[key] = rng.choice((*map(str, NUMBERS), *TEXTS, "[" * 100_000, json_text(rng, metadata[key]).decode(errors="replace")))
+        metadata[key] = rng.choice(
+            (*map(str, NUMBERS), *TEXTS, "[" * 100_000, json_text(rng, metadata[key]).decode(errors="replace"))
+        )
     if action != 1 and "gridcloze" in metadata:
         content, _, *more = json.loads(metadata["gridcloze"])
         content = json_text(rng, content).decode(errors="replace") if action > 4 else content
-        arrays = {name: np.frombuffer(body[slice(*header[name]["data_offsets"])], NUMPY[header[name]["dtype"]]).reshape(header[name]["shape"]) for name in names}
-        metadata["gridcloze"] = json.dumps([content, signature(content, arrays, types=not any("/" in name for name in names)), *more])
+        arrays = {
+            name: np.frombuffer(body[slice(*header[name]["data_offsets"])], NUMPY[header[name]["dtype"]]).reshape(
+                header[name]["shape"]
+            )
+            for name in names
+        }
+        metadata["gridcloze"] = json.dumps(
+            [content, signature(content, arrays, types=not any("/" in name for name in names)), *more]
+        )
     top = json.dumps(header).encode()
     return struct.pack("<Q", len(top)) + top + bytes(body)
 
@@ -286,7 +424,9 @@ def onnx_model(rng: Random, data: bytes, chosen: int | None = None) -> bytes:
         weight.data_location = 1
         weight.external_data.add(key="location", value=rng.choice(("p.png", "../p.png", "/etc/passwd", "x" * 300)))
     elif action == 3:
-        weight.raw_data = rng.choice((b"", b"\xff" * len(weight.raw_data), bytes(len(weight.raw_data)), weight.raw_data[:-1]))
+        weight.raw_data = rng.choice(
+            (b"", b"\xff" * len(weight.raw_data), bytes(len(weight.raw_data)), weight.raw_data[:-1])
+        )
     elif action == 4:
         weight.dims[:] = rng.choice(([0], [-1], [2**40], [2**31, 2**31], []))
     elif action == 5:
@@ -296,4 +436,6 @@ def onnx_model(rng: Random, data: bytes, chosen: int | None = None) -> bytes:
     elif action > 7:
         content = json_text(rng, content).decode(errors="replace")
     changed = graph.SerializeToString() if 0 <= action <= 6 else data[:length]
-    return signed(changed, content, (lambda notes: json_text(rng, notes).decode(errors="replace")) if action == 7 else str)
+    return signed(
+        changed, content, (lambda notes: json_text(rng, notes).decode(errors="replace")) if action == 7 else str
+    )

@@ -1,4 +1,4 @@
-"""Valid files of every kind, from which the fuzzer makes its inputs: grids of 4 by 4 cells, and models that took two steps."""
+"""Valid files of every kind, from which the fuzzer makes its inputs: small grids, and models that took two steps."""
 
 import os
 import signal
@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1]))
-from campaigns.forked import at_event, command, run
 from mutations import notes_of, signed
 
-TINY = "--height 4 --width 4 --smallest 2 --largest 3".split()
-TRAIN = "--steps 2 --depth 1".split()
-PALETTE = '{"symbols": [{"name": "water", "colour": "#466b9f", "value": 11, "character": "W"}, %s]}' % (
-    '{"name": "forest", "colour": "#1c5f2c", "value": 41, "character": "F"}'
-)
+from campaigns.forked import at_event, command, run
+
+TINY = ["--height", "4", "--width", "4", "--smallest", "2", "--largest", "3"]
+TRAIN = ["--steps", "2", "--depth", "1"]
+PALETTE = """{"symbols": [
+ {"name": "water", "colour": "#466b9f", "value": 11, "character": "W"},
+ {"name": "forest", "colour": "#1c5f2c", "value": 41, "character": "F"}
+]}"""
 
 
 def make_seeds(folder: Path) -> None:
@@ -24,7 +26,10 @@ def make_seeds(folder: Path) -> None:
     _pictures_and_arrays()
     _maps()
     for argv in (
-        *(["toy", "squares", "-o", out, "-n", "12", *TINY, *more] for out, *more in (("ex", "--scale", "2"), ("ex.npy",))),
+        *(
+            ["toy", "squares", "-o", out, "-n", "12", *TINY, *more]
+            for out, *more in (("ex", "--scale", "2"), ("ex.npy",))
+        ),
         ["train", "ex", "-o", "two.safetensors", *TRAIN],
         ["train", "big.npy", "-o", "win.safetensors", "--windows", "4", *TRAIN],
         ["train", "big.tif", "-o", "map.safetensors", "--windows", "4", *TRAIN],
@@ -75,8 +80,14 @@ def _exported(model: bytes) -> bytes:
     ]
     shapes = {"tokens": [None] * 3, "logits": [None, None, None, 2], "attention": [None, 1, 1, None, None]}
     kinds = {"tokens": TensorProto.INT64}
-    tokens, *outputs = (helper.make_tensor_value_info(name, kinds.get(name, 1), shape) for name, shape in shapes.items())
-    constants = [numpy_helper.from_array(ways, "ways"), sizes([0, 1, 1, 1, -1], "row"), sizes([0, 1, 1, -1, 1], "column")]
+    tokens, *outputs = (
+        helper.make_tensor_value_info(name, kinds.get(name, 1), shape) for name, shape in shapes.items()
+    )
+    constants = [
+        numpy_helper.from_array(ways, "ways"),
+        sizes([0, 1, 1, 1, -1], "row"),
+        sizes([0, 1, 1, -1, 1], "column"),
+    ]
     graph = helper.make_graph(nodes, "model", [tokens], outputs, constants)
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
     return signed(data, notes_of(model))
@@ -104,7 +115,9 @@ def _pictures_and_arrays() -> None:
     np.save("s.npy", np.stack([puzzle, cells, puzzle.T]))
     np.save("big.npy", np.kron(np.arange(9).reshape(3, 3) % 3, np.ones((4, 4), int)).astype(np.int16))
     for version in (2, 3):
-        array = zarr.create_array(f"z{version}.zarr", shape=(2, 4, 4), chunks=(1, 4, 4), dtype="i2", zarr_format=version)
+        array = zarr.create_array(
+            f"z{version}.zarr", shape=(2, 4, 4), chunks=(1, 4, 4), dtype="i2", zarr_format=version
+        )
         array[:] = np.stack([puzzle, puzzle.T])
     group = zarr.open_group("group.zarr", mode="w")
     group.create_array("cells", data=cells)
