@@ -117,7 +117,6 @@ HideUnseen = Annotated[
         "--hide-unseen",
     ),
 ]
-Overwrite = Annotated[bool, _option("Replace older pictures that gridcloze wrote.", "", "--overwrite")]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
 Overwrite = Annotated[bool, _option("Replace an older result of gridcloze.", "", "--overwrite")]
