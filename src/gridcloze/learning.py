@@ -12,6 +12,7 @@ from .bert import Bert, BertConfig
 from .calibrating import calibrate
 from .checkpoint import Header, TrainedPredictor
 from .files.palettes import Palette
+from .memory import refuse_beyond_memory
 from .networks import NetworkPredictor
 from .priors.examples import Examples
 from .priors.posterior import Prior
@@ -111,6 +112,7 @@ def learn(
     (2, 'a short training')
     """
     config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
+    refuse_beyond_memory(16 * config.n_parameters, f"a model of {config.depth} layers")  # with gradients and moments
     settings = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
     with torch.random.fork_rng():

@@ -40,6 +40,7 @@ MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot values; comparing grids with 
 STEPS_OF_A_POOL = 50  # then other examples are drawn
 HELD_OUT_SCORES = 10  # in a whole training
 SECONDS_BETWEEN_SAVES = 30.0
+LONGEST = 10**9  # minutes or steps
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Budget:
     Raises
     ------
     InputError
-        If neither or both are given, or the number is not positive.
+        If neither or both are given, or the number is not positive or beyond a billion.
 
     Examples
     --------
@@ -75,8 +76,8 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise InputError("give the length of the training in minutes or in steps, one of the two")
-        if (self.minutes or self.steps or 0) <= 0:
-            raise InputError("the length of the training must be more than 0")
+        if not 0 < (self.minutes or self.steps or 0) <= LONGEST:  # refuses NaN too
+            raise InputError(f"the length of the training must be more than 0 and at most {LONGEST}")
 
     def share_used(self, steps: int, seconds: float) -> float:
         """Return how much of the budget is used.
@@ -439,7 +440,7 @@ def _held_out_bits(model: nn.Module, cells: Cells) -> float:
         count = int((hidden[part] & (cells[part] >= 0)).sum())
         nats += cross_entropy(model, cells[part], hidden[part]).item() * count
         scored += count
-    return nats / np.log(2) / max(1, scored)
+    return nats / np.log(2) / scored if scored else float("nan")
 
 
 def _learning_rate_share(progress: Progress) -> float:

@@ -19,7 +19,7 @@ from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import Cells, Hidden, Marginals, Samples
-from ..words import InputError
+from ..words import InputError, finite_or_none
 from .shared import TrainingRecord, check_pictures
 from .toy import prior_file, read_prior
 
@@ -40,16 +40,17 @@ class _Scores(TypedDict):
     Attributes
     ----------
     bits_per_hidden_cell
-        Cross-entropy: the mean of -log2 of the probability of the true symbol, in bits per hidden cell.
+        Cross-entropy: the mean of -log2 of the probability of the true symbol, in bits per hidden cell; null, as every
+        score, if no true symbol is known or it is infinite.
     error
         Share of hidden cells whose most likely symbol is wrong, 0 to 1.
     excess_bits
         Mean Kullback-Leibler divergence from the exact posterior, in bits per hidden cell; needs the prior.
     determined_error
-        Share of the cells that the exact posterior determines whose most likely symbol is wrong, 0 to 1, NaN if there
+        Share of the cells that the exact posterior determines whose most likely symbol is wrong, 0 to 1, null if there
         are none; needs the prior.
     grids_all_determined_right
-        Share of grids in which every determined cell is predicted correctly, 0 to 1, NaN if there are none; needs the
+        Share of grids in which every determined cell is predicted correctly, 0 to 1, null if there are none; needs the
         prior.
     expected_calibration_error
         Mean distance between predicted probabilities and observed frequencies, 0 to 1.
@@ -216,8 +217,8 @@ def score(
         "seed": seed,
         "grids": len(cells),
         "hidden_fraction": float(hidden.mean()),
-        "scores": cast(dict[str, _Scores], scores),
-        "calibration": cast(dict[str, _Calibration], calibration),
+        "scores": cast(dict[str, _Scores], finite_or_none(scores)),
+        "calibration": cast(dict[str, _Calibration], finite_or_none(calibration)),
     }
 
 
@@ -296,6 +297,6 @@ def print_scores(report: ScoreReport) -> None:
     for name in scores:
         table.add_column(name, justify="right")
     for key in dict.fromkeys(key for of_one in scores.values() for key in of_one):
-        figures = (f"{of_one[key]:.4f}" if key in of_one else "" for of_one in scores.values())
+        figures = ("" if of_one.get(key) is None else f"{of_one[key]:.4f}" for of_one in scores.values())
         table.add_row(LABELS.get(key, key.replace("_", " ")), *figures)
     Console().print(table)
