@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ FORMAT_VERSION = 3
 EXPORTED = ".onnx"  # how the names of exported models end
 METADATA = "gridcloze"
 MOST_BYTES = 2**31  # of a model file
-OPERATIONS_A_MINUTE = 1e12  # of attention on a few cores
+OPERATIONS_A_MINUTE = 2.5e12  # of attention, measured on one core
 COUNT, INT64, TRUE_OR_FALSE = whole(0, 2**63), whole(-(2**63), 2**63 - 1), one_of(False, True)
 TRAINING: Form = {  # of the record that Header.training is; whoever trains may add entries
     "data?": text(),
@@ -163,7 +164,7 @@ class TrainedPredictor:
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
         """See `Predictor.marginals`."""
         if self.window is None or cells.shape[1:] == self.window:
-            self._refuse_beyond_memory(cells.shape[1:])
+            self._refuse_beyond_memory(cells.shape)
             return self.base.marginals(cells, hidden)
         return tiling.marginals(self.base, cells, hidden, self.window)
 
@@ -185,7 +186,7 @@ class TrainedPredictor:
         ndarray
             See `Bert.forward`.
         """
-        self._refuse_beyond_memory(cells.shape[1:], attention=True)
+        self._refuse_beyond_memory(cells.shape, attention=True)
         weights = cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols))
         n_patches = _n_patches(self.header, cells.shape[1:])
         config = self.header.config
@@ -193,13 +194,16 @@ class TrainedPredictor:
             raise InputError("the attention weights of the model do not fit its header: use the original file")
         return weights
 
-    def _refuse_beyond_memory(self, size: tuple[int, ...], attention: bool = False) -> None:
-        if size[0] * size[1] > self.size[0] * self.size[1]:  # otherwise it was trained with as many cells
-            exported = isinstance(self.base, OnnxPredictor)
-            needed = _pass_bytes(self.header, size, written_out=exported or attention)
-            grid, trained = (f"{height} by {width} cells" for height, width in (size, self.size))
-            what = f"the model learned from whole grids of {trained}; to answer one of {grid} (train with --windows)"
-            refuse_beyond_memory(needed, what)
+    def _refuse_beyond_memory(self, shape: tuple[int, ...], attention: bool = False) -> None:
+        n, size = shape[0], shape[1:]
+        if size[0] * size[1] <= self.size[0] * self.size[1]:  # it was trained with as many cells
+            return
+        at_once = min(n, (os.cpu_count() or 1) * max(1, self.base.pass_cells // (size[0] * size[1])))
+        exported = isinstance(self.base, OnnxPredictor)
+        needed = (n if attention else at_once) * _pass_bytes(self.header, size, written_out=exported or attention)
+        grid, trained = (f"{height} by {width} cells" for height, width in (size, self.size))
+        what = f"the model learned from whole grids of {trained} (not with --windows): to answer one of {grid}"
+        refuse_beyond_memory(needed, what)
 
     def uncalibrated(self) -> "TrainedPredictor":
         """Return the same model without calibration.
@@ -426,7 +430,7 @@ def _pass_bytes(header: Header, size: tuple[int, ...], written_out: bool) -> int
     of_head = config["embedding_size"] // config["heads"]
     inputs = 4 * config["patch"] ** 2 * (config["n_symbols"] + 2)
     linear = 4 * patches * (12 * config["embedding_size"] + 3 * of_head**2 + inputs)
-    return linear + (4 * config["heads"] * patches**2 * (2 * config["depth"] + 2) if written_out else 0)
+    return linear + (8 * config["heads"] * patches**2 * config["depth"] if written_out else 0)
 
 
 def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcloze.networks.NetworkPredictor":
@@ -467,7 +471,7 @@ def _read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a model file of gridcloze, or it is truncated ({error})") from error
-    header = _header(path, metadata[METADATA], lambda length: tensors)
+    header = _header(path, metadata[METADATA], [str, str], lambda length: tensors)
     if not all(np.isfinite(value).all() for value in tensors.values()):
         raise InputError(f"{path}: a weight is no finite number; train the model again")
     return header, tensors
@@ -481,7 +485,7 @@ def _read_exported(path: Path) -> tuple[Header, bytes]:
         note = read_metadata(data, METADATA)
     if note is None:
         raise InputError(f"{path}: this is not an exported model of gridcloze, or it is truncated")
-    header = _header(path, note, lambda length: {"": np.frombuffer(data[:length], np.uint8)})
+    header = _header(path, note, [str, str, int], lambda length: {"": np.frombuffer(data[:length], np.uint8)})
     return header, data[: parse_note(note)[2]]
 
 
@@ -505,12 +509,11 @@ def _header_to_json(header: Header) -> dict[str, Any]:
     }
 
 
-def _header(path: Path, metadata: str, tensors_of: Callable[[int], dict[str, np.ndarray]]) -> Header:
+def _header(path: Path, metadata: str, kinds: list[type], tensors_of: Callable[[int], dict[str, np.ndarray]]) -> Header:
     """The header from a note that holds its text, its hash and, of an exported model, the length of the rest."""
     with about(path):
         signed = parse_note(metadata)
-        kinds = [type(each) for each in signed] if type(signed) is list else []
-        if kinds not in ([str, str], [str, str, int]):
+        if not (type(signed) is list and [type(each) for each in signed] == kinds):
             raise InputError("its note is not that of a model; use the original file")
         note, file_hash = signed[:2]
         if file_hash != _hash(note, tensors_of(signed[-1])):

@@ -156,9 +156,10 @@ class _Session:
         with about(path):
             _refuse_more_than_numbers("model", memoryview(model))
             with _in_one_line(NO_MODEL):
-                self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-            given, returned = self.session.get_inputs(), self.session.get_outputs()
-            described = {each.name: (each.type, len(each.shape)) for each in (*given, *returned)}
+                providers = ["CPUExecutionProvider"]
+                self.session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+                given, returned = self.session.get_inputs(), self.session.get_outputs()
+                described = {each.name: (each.type, len(each.shape)) for each in (*given, *returned)}
             required = {name: SPECIFICATION[name] for name in ("tokens", "logits", *described) if name in SPECIFICATION}
             if [each.name for each in given] != ["tokens"] or described != required:
                 raise InputError("this is an ONNX file, but its inputs and outputs are not those of an exported model")

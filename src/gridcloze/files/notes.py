@@ -8,11 +8,12 @@ from typing import Any
 
 from ..words import InputError
 
-Form = dict[str, Any] | Callable[[Any], bool]
+Test = Callable[[Any], bool]
+Form = dict[str, Any] | Test
 """A test of a value, or the forms of the entries of an object; a key that ends in "?" may be missing."""
 
 
-def whole(least: int, most: int) -> Form:
+def whole(least: int, most: int) -> Test:
     """Make the form of a whole number.
 
     Parameters
@@ -22,8 +23,8 @@ def whole(least: int, most: int) -> Form:
 
     Returns
     -------
-    Form
-        A test that a bool does not pass.
+    Test
+        It passes what has the form, which no bool has.
 
     Examples
     --------
@@ -33,7 +34,7 @@ def whole(least: int, most: int) -> Form:
     return lambda value: type(value) is int and least <= value <= most
 
 
-def number(least: int | float, most: int | float) -> Form:
+def number(least: int | float, most: int | float) -> Test:
     """Make the form of a number.
 
     Parameters
@@ -43,8 +44,8 @@ def number(least: int | float, most: int | float) -> Form:
 
     Returns
     -------
-    Form
-        A test that neither a bool nor NaN passes.
+    Test
+        It passes what has the form, which neither a bool nor NaN has.
 
     Examples
     --------
@@ -54,7 +55,7 @@ def number(least: int | float, most: int | float) -> Form:
     return lambda value: type(value) in (int, float) and least <= value <= most
 
 
-def text(pattern: str = "(?s).*") -> Form:
+def text(pattern: str = "(?s).*") -> Test:
     """Make the form of a text.
 
     Parameters
@@ -64,8 +65,8 @@ def text(pattern: str = "(?s).*") -> Form:
 
     Returns
     -------
-    Form
-        A test.
+    Test
+        It passes what has the form.
 
     Examples
     --------
@@ -75,7 +76,7 @@ def text(pattern: str = "(?s).*") -> Form:
     return lambda value: type(value) is str and re.fullmatch(pattern, value) is not None
 
 
-def listed(form: Form, least: int = 0) -> Form:
+def listed(form: Form, least: int = 0) -> Test:
     """Make the form of a list.
 
     Parameters
@@ -87,8 +88,8 @@ def listed(form: Form, least: int = 0) -> Form:
 
     Returns
     -------
-    Form
-        A test.
+    Test
+        It passes what has the form.
 
     Examples
     --------
@@ -102,18 +103,18 @@ def listed(form: Form, least: int = 0) -> Form:
     return fits
 
 
-def one_of(*choices: Any) -> Form:
+def one_of(*choices: Any) -> Test:
     """Make the form of a value that is one of several.
 
     Parameters
     ----------
     *choices
-        Values, or forms.
+        Values, or tests.
 
     Returns
     -------
-    Form
-        A test that distinguishes 1 from 1.0 and True.
+    Test
+        It distinguishes 1 from 1.0 and True.
 
     Examples
     --------
@@ -123,7 +124,7 @@ def one_of(*choices: Any) -> Form:
 
     def fits(value: Any) -> bool:
         return any(
-            _fault(value, choice) is None if callable(choice) else type(value) is type(choice) and value == choice
+            bool(choice(value)) if callable(choice) else type(value) is type(choice) and value == choice
             for choice in choices
         )
 

@@ -108,13 +108,16 @@ def held_out_last(known: Float[np.ndarray, " example"], most: int | None = None)
     >>> held_out_last(np.array([1.0, 1.0, 1.0, 0.0]))
     array([False, False,  True, False])
     """
-    candidates = np.arange(len(known))
-    for _ in range(2):
-        held_out = candidates[-min(max(int(HELD_OUT_FRACTION * len(candidates)), 1), most or len(candidates)) :]
-        if known[held_out].mean() >= LEAST_KNOWN * known.mean():
-            break
-        candidates = np.flatnonzero(known >= LEAST_KNOWN * known.mean())
-    return np.isin(np.arange(len(known)), held_out)
+    enough = known >= LEAST_KNOWN * known.mean()
+    held_out = _last_tenth(np.ones(len(known), bool), most)
+    return held_out if known[held_out].mean() >= LEAST_KNOWN * known.mean() else _last_tenth(enough, most)
+
+
+def _last_tenth(among: Bool[np.ndarray, " example"], most: int | None) -> Bool[np.ndarray, " example"]:
+    n = max(int(HELD_OUT_FRACTION * among.sum()), 1)
+    held_out = np.zeros(len(among), dtype=bool)
+    held_out[np.flatnonzero(among)[-min(n, most or n) :]] = True
+    return held_out
 
 
 def checked_symmetries(symmetries: str) -> Symmetries:

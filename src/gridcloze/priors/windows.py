@@ -114,7 +114,9 @@ class Windows:
             known = np.array([(image >= 0).mean() for image in self.images])
             chosen = held_out_last(known)
             kept = ~chosen if known[~chosen].any() else chosen | True
-            learned, held_out = (self._of([self.images[n] for n in np.flatnonzero(each)]) for each in (kept, chosen))
+            learned, held_out = (
+                self._of([self.images[n] for n in np.flatnonzero(each).tolist()]) for each in (kept, chosen)
+            )
         else:
             blocks = [self._block(image) for image in self.images]
             learned = self._of(self.images, blocks)
