@@ -514,7 +514,7 @@ def _held_out_bits(model: nn.Module, cells: Cells) -> float:
         count = int((hidden[part] & (cells[part] >= 0)).sum())
         nats += cross_entropy(model, cells[part], hidden[part]).item() * count
         scored += count
-    return nats / np.log(2) / max(1, scored)
+    return nats / np.log(2) / scored if scored else float("nan")
 
 
 def _learning_rate_share(progress: Progress) -> float:

@@ -23,14 +23,13 @@ from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
-from ..words import HIDDEN, InputError
+from ..words import HIDDEN, InputError, finite_or_none
 from .shared import (
     MOST_CELLS,
     announce_work,
     check_pictures,
     check_prior,
     files_in,
-    or_none,
     read_any,
     refuse_beyond_attention,
 )
@@ -332,8 +331,8 @@ def _report(explained: _Explained, file_name: str, model_hash: str, most_uncerta
     if "exact" in explanations:
         model, exact = explanations["model"], explanations["exact"]
         report["influence_of_model_and_exact"] = {
-            "hide": or_none(explaining.rank_correlation(model.hide, exact.hide)),
-            "flip": or_none(explaining.rank_correlation(model.flip, exact.flip)),
+            "hide": finite_or_none(explaining.rank_correlation(model.hide, exact.hide)),
+            "flip": finite_or_none(explaining.rank_correlation(model.flip, exact.flip)),
         }
     return report
 
@@ -348,7 +347,8 @@ def _most_influential(explanation: Explanation) -> list[tuple[int, int]]:
 
 def _influence(cell: tuple[int, int], explanations: Mapping[str, Explanation], cells: OneGrid) -> _Influence:
     by_name = {
-        name: {"hide": or_none(one.hide[cell]), "flip": or_none(one.flip[cell])} for name, one in explanations.items()
+        name: {"hide": finite_or_none(one.hide[cell]), "flip": finite_or_none(one.flip[cell])}
+        for name, one in explanations.items()
     }
     return cast(_Influence, {"row": cell[0], "column": cell[1], "symbol": int(cells[cell]), **by_name})
 
@@ -360,9 +360,9 @@ def _agreement(
 ) -> _Attention:
     layer, head = explaining.best_head(correlations)
     return {
-        "rank_correlations": [[or_none(number) for number in of_layer] for of_layer in correlations],
-        "best": {"layer": layer, "head": head, "rank_correlation": or_none(correlations[layer, head])},
-        "mean_of_heads": or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
+        "rank_correlations": [[finite_or_none(number) for number in of_layer] for of_layer in correlations],
+        "best": {"layer": layer, "head": head, "rank_correlation": finite_or_none(correlations[layer, head])},
+        "mean_of_heads": finite_or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
     }
 
 

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from rich.console import Console
@@ -358,28 +358,3 @@ def check_prior(prior: KnownPrior, path: AnyPath, size: tuple[int, ...], n_symbo
     if ((prior.height, prior.width), prior.n_symbols) != (tuple(size), n_symbols):
         of_prior = f"grids of {prior.height} by {prior.width} cells with {prior.n_symbols} symbols"
         raise InputError(f"{path} is of {of_prior}; these have {size[0]} by {size[1]} with {n_symbols}")
-
-
-def or_none(number: Any) -> Any:
-    """Make a number fit for JSON, which has neither NaN nor infinity.
-
-    Parameters
-    ----------
-    number
-        A float, or a list or dictionary of such numbers.
-
-    Returns
-    -------
-    float, list, dict or None
-        The same with None for each number that is not finite.
-
-    Examples
-    --------
-    >>> or_none([0.5, float("nan")])
-    [0.5, None]
-    """
-    if isinstance(number, dict):
-        return {key: or_none(value) for key, value in number.items()}
-    if isinstance(number, list):
-        return [or_none(value) for value in number]
-    return float(number) if np.isfinite(number) else None

@@ -1,6 +1,5 @@
 """`gridcloze toy`: example grids of a toy prior, and puzzles."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..files.arrays import write_stack
 from ..files.grids import Grid, write_grid
+from ..files.notes import Form, check_note, number, one_of, parse_note, text, whole
 from ..files.palettes import Palette
 from ..files.paths import (
     ARRAYS,
@@ -24,11 +24,26 @@ from ..files.paths import (
     write_json,
 )
 from ..files.png import MAX_PIXELS
+from ..memory import refuse_beyond_memory
 from ..priors.hiding import evaluation_hiding
 from ..priors.known import Toy, make_toy
 from ..priors.posterior import KnownPrior
 from ..shapes import Cells
-from ..words import HIDDEN, InputError
+from ..words import HIDDEN, InputError, about
+
+CELLS = whole(0, 2**31)
+SPEC: Form = {  # what prior.json holds
+    "name": text(),
+    "height?": CELLS,
+    "width?": CELLS,
+    "smallest?": CELLS,
+    "largest?": one_of(None, CELLS),
+    "outline?": one_of(False, True),
+    "inverted?": one_of(False, True),
+    "largest_period?": CELLS,
+    "coupling?": number(-10, 10),
+    "field?": number(-10, 10),
+}
 
 FOLDERS = ("", "truth", "puzzles")
 NUMBERED = re.compile(r"\d{5,}\.png")
@@ -98,6 +113,8 @@ def toy(prior: Toy, out: Path, n: int, n_puzzles: int, seed: int, scale: int, ov
     if n < 1 or n_puzzles < 0:
         raise InputError("the number of grids must be 1 or more, the number of puzzles 0 or more")
     n_cells, is_stack = prior.height * prior.width, out.suffix in ARRAYS
+    n_bytes = 2 * max(n, n_puzzles) * n_cells * np.dtype(np.int64).itemsize
+    refuse_beyond_memory(n_bytes, f"to make {n} grids of {prior.height} by {prior.width} cells")
     if is_stack:
         kind_of(out, WRITTEN_ARRAYS)
     if not is_stack and n_cells * scale**2 > MAX_PIXELS:
@@ -171,8 +188,8 @@ def older_toy(out: Path, overwrite: bool) -> list[Path]:
 
 
 def _write_grids(folder: Path, cells: Cells, scale: int) -> None:
-    for number, grid in enumerate(cells):
-        write_grid(folder / f"{number:05d}.png", Grid.from_cells(grid, Palette.default(2), scale))
+    for index, grid in enumerate(cells):
+        write_grid(folder / f"{index:05d}.png", Grid.from_cells(grid, Palette.default(2), scale))
 
 
 def prior_file(examples: Path) -> Path:
@@ -226,7 +243,7 @@ def read_prior(path: Path, required: bool) -> KnownPrior | None:
         if required:
             raise InputError(f"{path}: no such file; it must be a prior.json that `gridcloze toy` wrote")
         return None
-    try:
-        return make_toy(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path} names no toy prior: {error}") from error
+    with about(path):
+        spec = parse_note(path.read_bytes())
+        check_note(spec, SPEC)
+        return make_toy(**spec)
