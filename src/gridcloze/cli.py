@@ -117,6 +117,14 @@ HideUnseen = Annotated[
         "--hide-unseen",
     ),
 ]
+Scale = Annotated[
+    int | None,
+    _option(
+        "Side of a cell of a picture in pixels; by default what the picture notes or what fits the model.",
+        "PIXELS",
+        min=1,
+    ),
+]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
 Overwrite = Annotated[bool, _option("Replace an older result of gridcloze.", "", "--overwrite")]
@@ -419,6 +427,7 @@ def fill(
             "BITS",
         ),
     ] = None,
+    scale: Scale = None,
     overwrite: Annotated[
         bool, _option("Fill inputs again that are filled already, and replace their results.", "", "--overwrite")
     ] = False,
@@ -442,7 +451,7 @@ def fill(
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    request = command.Request(samples, seed, decoder, hidden, allow, hide_unseen=hide_unseen)
+    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen)
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite)
     for report in reports:
@@ -481,6 +490,7 @@ def check(
         float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
+    scale: Scale = None,
     hide_unseen: HideUnseen = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -493,7 +503,7 @@ def check(
     tune_process()
     from .commands import check as command
 
-    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen)
+    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen, scale)
     if as_json:
         _print_json(report)
     else:
@@ -535,6 +545,7 @@ def explain(
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
+    scale: Scale = None,
     hide_unseen: HideUnseen = False,
     overwrite: Overwrite = False,
     seed: Seed = 0,
@@ -550,7 +561,7 @@ def explain(
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen)
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen, scale)
     if as_json:
         _print_json(report)
     else:

@@ -229,6 +229,7 @@ def explain(
     drawings: Drawings,
     overwrite: bool = False,
     hide_unseen: bool = False,
+    scale: int | None = None,
 ) -> tuple[ExplainReport, str]:
     """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
@@ -250,6 +251,8 @@ def explain(
         Whether older drawings of gridcloze are replaced.
     hide_unseen
         Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -282,7 +285,7 @@ def explain(
     refuse_replacing(outputs, files_in(model_path, path, hidden, prior_path), overwrite)
     predictor = checkpoint.load(model_path)
     drawings.check()
-    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen, most_cells=MOST_CELLS)
+    grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
     predictors: dict[str, Predictor] = {"model": predictor}

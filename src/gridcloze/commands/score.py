@@ -254,7 +254,7 @@ def _grids_of_one_size(path: Path, model: TrainedPredictor, hide_unseen: bool = 
     tiles = maps.map_files(path) if is_folder(path) else [path] if maps.is_map(path) else []
     is_set = not tiles and (is_folder(path) or is_stack(path))
     if is_set and model.window is None:
-        return read_examples(path, model.header.palette)[0]
+        return read_examples(path, model.header.palette, model.size)[0]
     if is_set:
         images = read_images(path, model.header.palette)[0]
     else:

@@ -143,6 +143,41 @@ def _line_each_tenth() -> Callable[[float, str], None]:
     return report
 
 
+def read_puzzle(predictor: TrainedPredictor, path: Path, scale: int | None = None, hidden: AnyPath = "auto") -> Grid:
+    """Read a grid for a model.
+
+    Parameters
+    ----------
+    predictor
+        The model, which knows the palette and the size and scale of its examples.
+    path, scale, hidden
+        As `files.grids.read_grid` takes them.
+
+    Returns
+    -------
+    Grid
+        Its `note` is a line to show, if it is not empty.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import Inpainter, checkpoint
+    >>> Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).save("model.safetensors")
+    >>> np.save("puzzle.npy", np.array([[1, -1, 0, 0]]))
+    >>> read_puzzle(checkpoint.load("model.safetensors"), Path("puzzle.npy")).cells
+    array([[ 1, -1,  0,  0]])
+    """
+    header = predictor.header
+    return read_grid(
+        path, header.palette, predictor.size, scale, hidden, model_scale=header.scale, windows=header.windows
+    )
+
+
 def check_pictures(*paths: Path | None) -> None:
     """Check, before any work is done, that pictures can be written.
 
@@ -232,7 +267,9 @@ def read_any(
     if not is_folder(path) and is_stack(path):
         n = len(open_stack(path, palette))
         raise InputError(f"{path} has {n} grid{'s' * (n != 1)}, and one is needed here: np.save one of them")
-    grid = read_grid(path, palette, predictor.size, scale, hidden)
+    grid = read_puzzle(predictor, path, scale, hidden)
+    if grid.note:
+        console.print(f"{path.name}: {grid.note}", highlight=False, markup=False, soft_wrap=True)
     _refuse_large(path, grid.cells.shape, most_cells)
     return grid
 

@@ -4,7 +4,8 @@ Each kind of file has its codes: a picture colours packed as 0xRRGGBBAA, a text 
 themselves. So for all of them, reading is to look up the symbol of each code.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ GridOrStack = Int[np.ndarray, "*grids height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
 GREY, TRANSPARENT = 0x808080FF, 0x00000000
+CELLS_AT_ONCE = 2**22
 MARKERS = ("auto", "grey", "transparent")
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
 
@@ -57,6 +59,7 @@ class Content(NamedTuple):
     in_values: bool = False
 
 
+LISTED = 5  # symbols whose share `understood` says
 DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
 
 
@@ -99,10 +102,15 @@ def look_up(
         hidden = marked(content, palette)
     if palette is None:
         palette = palette_of(np.unique(codes[~hidden]).tolist(), content)
-    cells, (what, decode) = symbols_of(codes, _codes_in(palette, content.kind)), DECODED[content.kind]
+    cells, (what, decode) = np.empty(codes.shape, np.int64), DECODED[content.kind]
+    at_once = max(1, CELLS_AT_ONCE * len(codes) // max(1, codes.size))
+    for start in range(0, len(codes), at_once):
+        part = slice(start, start + at_once)
+        cells[part] = symbols_of(codes[part], _codes_in(palette, content.kind))
     unknown = (cells == HIDDEN) & ~hidden
     refuse_first(unknown, lambda cell: f"{what} {decode(int(codes[cell]))!r} is not in the palette", names)
-    return np.where(hidden, HIDDEN, cells), palette
+    cells[hidden] = HIDDEN
+    return cells, palette
 
 
 def marked(content: Content, palette: Palette | None, marker: str = "auto") -> Flags:
@@ -133,10 +141,13 @@ def marked(content: Content, palette: Palette | None, marker: str = "auto") -> F
     codes = content.codes
     if content.kind is not PICTURES:
         return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
-    grey, transparent = codes == GREY, codes & 0xFF == 0
-    if marker == "auto":
-        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
-    return grey if marker == "grey" else transparent
+    hidden = codes == GREY if marker != "transparent" else np.zeros(codes.shape, bool)
+    if marker != "grey":
+        hidden |= codes.astype(np.uint8) == 0  # the last byte is alpha
+    for colour in palette.packed_colours if palette and marker == "auto" else ():
+        if colour == GREY or colour & 0xFF == 0:
+            hidden &= codes != colour
+    return hidden
 
 
 def palette_of(codes: list[int], content: Content) -> Palette:
@@ -174,6 +185,56 @@ def palette_of(codes: list[int], content: Content) -> Palette:
     if codes != list(range(len(codes))):
         raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
     return palette
+
+
+def understood(grids: Iterable[Int[np.ndarray, "..."]], palette: Palette) -> str:
+    """Say in one line what grids were read as.
+
+    Parameters
+    ----------
+    grids
+        The grids or stacks, HIDDEN where unknown, or one stack.
+    palette
+        Their symbols.
+
+    Returns
+    -------
+    str
+        How many grids there are, their size, the symbols with their share of the known cells, and the unknown cells.
+
+    Examples
+    --------
+    >>> understood(np.array([[[0, 1], [0, 0]], [[0, 0], [-1, -1]]]), Palette.default(2)).split("; ")[:2]
+    ['2 grids of 2 by 2 cells', '2 symbols: black 83 %, white 17 %']
+    >>> understood([np.zeros((3, 4), int), np.ones((2, 9), int)], Palette.default(2))
+    '2 grids of 2 by 4 to 3 by 9 cells; 2 symbols: black 40 %, white 60 %; no unknown cells'
+    """
+    shapes, counts = Counter[tuple[int, ...]](), np.zeros(palette.n_symbols + 1, np.int64)
+    for grid in grids:
+        shapes[grid.shape[-2:]] += len(grid) if grid.ndim == 3 else 1
+        counts += np.bincount(grid.ravel() - HIDDEN, minlength=len(counts))  # HIDDEN is -1: unknown cells come first
+    n_grids, (heights, widths) = shapes.total(), zip(*shapes, strict=True)
+    ends = dict.fromkeys([f"{min(heights)} by {min(widths)}", f"{max(heights)} by {max(widths)}"])
+    unknown, known = int(counts[0]), int(counts[1:].sum())
+    shares = [f"{palette.label(symbol)} {_percent(int(n), known)}" for symbol, n in enumerate(counts[1 : LISTED + 1])]
+    more = [f"… {palette.n_symbols - LISTED} more"] if palette.n_symbols > LISTED else []
+    parts = [
+        f"{n_grids} grid{'s' * (n_grids != 1)} of {' to '.join(ends)} cells",
+        f"{palette.n_symbols} symbol{'s' * (palette.n_symbols != 1)}: {', '.join(shares + more)}",
+        f"{_percent(unknown, unknown + known)} of the cells are unknown" if unknown else "no unknown cells",
+    ]
+    if unknown and GREY not in palette.packed_colours:
+        parts.append("if grey (128, 128, 128) is a class in pictures, give it the colour #808080 in a --palette")
+    return "; ".join(parts)
+
+
+def _percent(part: int, whole: int) -> str:
+    if part in (0, whole):
+        return f"{100 * part // max(1, whole)} %"
+    percent = 100 * part / whole
+    if percent < 0.1:
+        return "under 0.1 %"
+    return f"{percent:.0f} %" if 10 <= percent <= 99 else f"{min(percent, 99.9):.1f} %"
 
 
 def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:

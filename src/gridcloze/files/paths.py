@@ -114,6 +114,45 @@ def kind_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[str, ...]:
     return next(kind for kind in (PICTURES, TEXTS, ARRAYS, MAPS) if suffix in kind)
 
 
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a whole file whose size is bounded.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        How many bytes it may have.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    InputError
+        When it is no plain file, cannot be read or has more bytes.
+
+    Examples
+    --------
+    >>> _ = Path("note.txt").write_text("text")
+    >>> read_bytes(Path("note.txt"), most=3)
+    Traceback (most recent call last):
+    gridcloze.words.InputError: this file has more than the 3 bytes that are supported here
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError("this file cannot be read (it is no plain file)")
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"this file cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(content) > most:
+        raise InputError(f"this file has more than the {most} bytes that are supported here")
+    return content
+
+
 @contextmanager
 def atomic_write(path: AnyPath) -> Iterator[Path]:
     """Write a file whole or not at all.
