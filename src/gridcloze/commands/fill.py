@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +57,7 @@ ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
 Results = dict[str, np.ndarray]  # of `ARRAYS_OF_RESULTS` and "passes", all with a leading axis of grids
+BYTES_OF_A_TILE = 2500  # of a window of a map, which is part of two tilings
 Watch = Callable[[float, int], None]  # called with the grids that are done and with all
 
 
@@ -83,6 +84,8 @@ class FillReport(TypedDict):
         Side of a cell in pixels, if it was chosen; null if it was found.
     hidden
         What was taken as hidden: auto, grey, transparent or the name of a file.
+    hide_unseen
+        Whether a map was allowed to have any number of cells of classes that the model never saw.
     hidden_hash
         SHA-256 of the content of that file, or an empty text.
     allow
@@ -119,6 +122,7 @@ class FillReport(TypedDict):
     decoder: dict[str, Any] | None
     scale: int | None
     hidden: str
+    hide_unseen: bool
     hidden_hash: str
     allow: str
     allow_hash: str
@@ -148,6 +152,9 @@ class Request:
         A file of what is allowed where, as `read_evidence` reads it.
     scale
         Side of a cell in pixels; by default it is found.
+    hide_unseen
+        Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
+        ones. They count as hidden, and stay in the result as they are.
 
     Raises
     ------
@@ -166,6 +173,7 @@ class Request:
     hidden: str = "auto"
     allow: Path | None = None
     scale: int | None = None
+    hide_unseen: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
@@ -424,6 +432,8 @@ class _Input(ABC):
 def _input_of(run: _Run, path: Path) -> _Input:
     if maps.is_map(path):
         return _Map(run, path)
+    if run.request.hide_unseen:
+        raise InputError(f"{path}: --hide-unseen is for maps (GeoTIFF)")
     return _Many(run, path) if is_stack(path) else _Single(run, path)
 
 
@@ -643,11 +653,18 @@ class _Map(_Input):
         if self.run.request.allow is not None:
             raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
         self.identity  # noqa: B018, before it is read
-        with maps.open_map(self.path, self.run.predictor.header.palette, self.run.request.hidden) as source:
+        with self.open() as source:
             window = self.run.predictor.window
             height = min(source.height, ROWS_OF_WINDOWS * window[0]) if window else source.height
             self.run.at_once((height, source.width))
+            if window:
+                windows = BYTES_OF_A_TILE * source.height * source.width // (window[0] * window[1])
+                refuse_beyond_memory(windows, f"filling {source.height} by {source.width} cells")
             return 1
+
+    def open(self) -> AbstractContextManager[maps.OpenMap]:
+        request, palette = self.run.request, self.run.predictor.header.palette
+        return maps.open_map(self.path, palette, request.hidden, 1.0 if request.hide_unseen else maps.FEW)
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, path, request, header = self.run, self.path, self.run.request, self.run.predictor.header
@@ -656,7 +673,8 @@ class _Map(_Input):
             scratch = stack.enter_context(scratch_folder(run.out))
             samples = scratch / f"{path.stem}-samples.tif" if request.samples else None
             filled, uncertainty = scratch / path.name, scratch / f"{path.stem}-uncertainty.tif"
-            source = stack.enter_context(maps.open_map(path, header.palette, request.hidden))
+            source = stack.enter_context(self.open())
+            unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
             size, decoder = (source.height, source.width), request.decoder
             found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
@@ -664,5 +682,6 @@ class _Map(_Input):
                 for rows in found:
                     writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples)
                     watch((rows.start + len(rows.fill)) / source.height)
-            warnings = [*found.warnings, *([warning] if warning else [])]
-            return self.finish(scratch, found.hidden_cells, found.passes, found.log_prob_bits, warnings=warnings)
+            nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
+            warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
+            return self.finish(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Integer
+from jaxtyping import Bool, Int, Integer, Num
 from PIL import Image
 
 from ..words import HIDDEN, InputError
@@ -244,13 +244,13 @@ def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
     return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
 
 
-def symbols_of(codes: Codes, codes_of_symbols: Sequence[int]) -> GridOrStack:
+def symbols_of(codes: Num[np.ndarray, "*grids height width"], codes_of_symbols: Sequence[int]) -> GridOrStack:
     """Turn codes into symbols.
 
     Parameters
     ----------
     codes
-        Any integers.
+        Any numbers.
     codes_of_symbols
         The code of symbol 0, 1, 2, …; all different, in any order.
 
