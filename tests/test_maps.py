@@ -440,13 +440,13 @@ def test_scale_unit_and_tags_of_all_namespaces_come_back(folder):
         dataset.update_tags(ns="LICENCE", name="CC0")
         dataset.update_tags(1, ns="SURVEY", year="2021")
         dataset.update_tags(ns="xml:XMP", **dict([xmp.split("=", 1)]))
-        dataset.colorinterp = (ColorInterp.undefined,)
+        dataset.colorinterp = (ColorInterp.red,)
     filled = open_raster(fill(folder, path)[0])
     assert (filled.scales, filled.offsets, filled.units) == ((0.5,), (3.0,), ("m",))
     assert filled.tags(ns="LICENCE") == {"name": "CC0"}
     assert filled.tags(1, ns="SURVEY") == {"year": "2021"}
     assert filled.tags(ns="xml:XMP") == {"xml:XMP": xmp}
-    assert filled.colorinterp == (ColorInterp.undefined,)
+    assert filled.colorinterp == (ColorInterp.red,)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32631", ROTATED_POLE])
