@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import signal
@@ -23,6 +24,12 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 
+from gridcloze.commands.check import check
+from gridcloze.commands.explain import Drawings, explain
+from gridcloze.commands.fill import Request
+from gridcloze.commands.fill import fill as command_fill
+from gridcloze.commands.score import score
+from gridcloze.commands.train import Source, train
 from gridcloze.files.maps import (
     OpenMap,
     Resolution,
@@ -35,6 +42,7 @@ from gridcloze.files.maps import (
     write_maps,
 )
 from gridcloze.files.palettes import Palette
+from gridcloze.training import Budget
 from gridcloze.words import HIDDEN, InputError
 
 COVER = Palette(Palette.default(3).colours, "WFT", ("water", "forest", "town"), (11, 41, 200))
@@ -440,13 +448,13 @@ def test_scale_unit_and_tags_of_all_namespaces_come_back(folder):
         dataset.update_tags(ns="LICENCE", name="CC0")
         dataset.update_tags(1, ns="SURVEY", year="2021")
         dataset.update_tags(ns="xml:XMP", **dict([xmp.split("=", 1)]))
-        dataset.colorinterp = (ColorInterp.undefined,)
+        dataset.colorinterp = (ColorInterp.red,)
     filled = open_raster(fill(folder, path)[0])
     assert (filled.scales, filled.offsets, filled.units) == ((0.5,), (3.0,), ("m",))
     assert filled.tags(ns="LICENCE") == {"name": "CC0"}
     assert filled.tags(1, ns="SURVEY") == {"year": "2021"}
     assert filled.tags(ns="xml:XMP") == {"xml:XMP": xmp}
-    assert filled.colorinterp == (ColorInterp.undefined,)
+    assert filled.colorinterp == (ColorInterp.red,)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32631", ROTATED_POLE])
@@ -766,3 +774,85 @@ def test_a_plain_install_knows_of_maps():
     )
     told = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert (told.returncode, told.stderr) == (1, "rasterio\n")
+
+
+# Commands
+
+
+@pytest.fixture(scope="module")
+def windows_model(tmp_path_factory) -> Path:
+    """A model of windows of 8 by 8 cells, hardly trained, of two tiles."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "tiles").mkdir()
+    for seed in range(2):
+        save(folder / "tiles" / f"{seed}.tif", np.maximum(random_map(40, 40, seed), 11), TABLE)
+    source = Source(folder / "tiles", windows=8)
+    train(source, folder / "model.safetensors", Budget(steps=1), seed=0, depth=1)
+    return folder / "model.safetensors"
+
+
+def test_folders_of_maps_are_learned_in_windows(windows_model):
+    """Without windows they are refused as one map is; the record has their number and resolution."""
+    tiles = windows_model.parent / "tiles"
+    refused("a map is learned from in windows", Source(tiles).read)
+    examples, scale, resolution = Source(tiles, windows=8).read()
+    assert (len(examples.images), scale, resolution) == (2, 1, Resolution(20.0, 30.0, "metre"))
+    assert all(image.dtype == np.int16 for image in examples.images)
+
+
+def test_maps_are_scored_in_windows(windows_model, folder):
+    """Windows side by side with a known cell count, of one map or of a folder; infinite scores would be null."""
+    values = np.maximum(random_map(20, 33), 11)
+    values[:8, :8] = 0
+    path = save(folder / "map.tif", values, nodata=0)
+    for held_out, n in ((path, 7), (windows_model.parent / "tiles", 50)):
+        report = score(windows_model, held_out, None, None, 0, seed=0)
+        assert report["grids"] == n
+        json.dumps(report, allow_nan=False)
+    refused("no window of 8 by 8 cells", score, windows_model, save(path, SMALL, nodata=0), None, None, 0, 0)
+
+
+def test_maps_are_checked_and_explained(windows_model, folder, capsys):
+    """As other grids are; what is unseen is hidden, and said; what is too large is refused with how to cut it."""
+    values = np.maximum(random_map(10, 16), 11)
+    values[0, :3] = 0
+    values[5, 5] = 99
+    path = save(folder / "map.tif", values, nodata=0)
+    report, _ = check(windows_model, path, 0.0, "auto", None)
+    assert report["look_next"]["row"] in (0, 5)
+    assert "map.tif: 1 cell has a class that the model never saw, 99" in capsys.readouterr().err
+    assert explain(windows_model, path, "0,1", "auto", None, Drawings())[0]["cell"]["column"] == 1
+    large = save(folder / "large.tif", np.zeros((600, 600), np.uint8), nodata=0)
+    for command in (
+        lambda: check(windows_model, large, 0.01, "auto", None),
+        lambda: explain(windows_model, large, None, "auto", None, Drawings()),
+    ):
+        refused("large.tif has 600 by 600 cells, .* at most 512 by 512 .gdal_translate -srcwin", command)
+
+
+def test_commands_that_take_one_grid(windows_model, folder):
+    """A stack, and a threshold that is no number, are refused in one line; inputs are not drawn over."""
+    np.save(folder / "stack.npy", np.zeros((5, 8, 8), int))
+    refused(
+        "stack.npy has 5 grids, .*np.save one of them", check, windows_model, folder / "stack.npy", 0.1, "auto", None
+    )
+    refused("not nan", check, windows_model, folder / "stack.npy", float("nan"), "auto", None)
+    picture = folder / "grid.png"
+    Image.fromarray(SMALL).save(picture)
+    refused("grid.png is an input", check, windows_model, picture, 0.1, "auto", picture)
+    refused("grid.png is an input", explain, windows_model, picture, None, "auto", None, Drawings(heads=picture))
+    refused(
+        "two results", explain, windows_model, picture, None, "auto", None, Drawings(folder / "a.png", folder / "a.png")
+    )
+
+
+def test_fill_keeps_what_it_may_not_fill(windows_model, folder):
+    """The report counts the cells that were filled; without any, it says so."""
+    path = save(folder / "map.tif", np.where(random_map(12, 12) == 0, 0, 41).astype(np.uint8), nodata=0)
+    for n in (3, 0):
+        clouds = folder / f"clouds{n}.npy"
+        np.save(clouds, np.arange(144).reshape(12, 12) < n)
+        (report,) = command_fill(windows_model, [path], folder / f"out{n}", Request(hidden=str(clouds)))
+        assert report["hidden_cells"] == n
+        assert any("nothing to fill" in line for line in report["warnings"]) == (n == 0)
+    refused("--hide-unseen is for maps", command_fill, windows_model, [clouds], folder / "o", Request(hide_unseen=True))

@@ -198,7 +198,8 @@ class _Raster:
 @contextmanager
 def _reported(wrong: str = "damaged, or not a GeoTIFF") -> Iterator[None]:
     """Turn whatever rasterio and GDAL raise into InputError, with no other word on stderr."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # rasterio cannot log what is not UTF-8
+    hooks = sys.excepthook, sys.unraisablehook
+    sys.excepthook = sys.unraisablehook = lambda *_: None  # rasterio cannot log what is not UTF-8, and says so there
     try:
         yield
     except (InputError, ImportError):
@@ -206,7 +207,7 @@ def _reported(wrong: str = "damaged, or not a GeoTIFF") -> Iterator[None]:
     except Exception as error:
         raise InputError(f"{wrong} ({' '.join(str(error.__cause__ or error).split())})") from None
     finally:
-        sys.unraisablehook = hook
+        sys.excepthook, sys.unraisablehook = hooks
 
 
 def _open(path: Path, mode: str = "r", **options: Any) -> Any:
@@ -572,7 +573,7 @@ def open_map(path: AnyPath, palette: Palette, hidden: AnyPath = "auto", most_uns
     array([[ 0,  1, -1]])
     """
     with _opened(path, hidden) as raster:
-        with about(path):
+        with about(path), _reported():
             _refuse_unfillable(raster, palette)
         yield OpenMap(raster, palette, _unseen(raster, palette, most_unseen))
 
@@ -611,7 +612,7 @@ def files_of(path: AnyPath) -> list[Path]:
 def _opened(path: AnyPath, hidden: AnyPath) -> Iterator[_Raster]:
     with ExitStack() as stack:
         raster = stack.enter_context(_opened_raster(path))
-        with about(path):
+        with about(path), _reported():
             _refuse_bands(raster.dataset)
         if str(hidden) != "auto":
             if is_map(hidden):
@@ -632,7 +633,7 @@ def _opened_raster(path: AnyPath) -> Iterator[_Raster]:
         _refuse_sidecars(Path(path))
         dataset = _open(Path(path))
     with dataset:
-        with about(path):
+        with about(path), _reported():
             _refuse_layout(dataset)
         yield _Raster(Path(path), dataset)
 
@@ -651,12 +652,10 @@ def _refuse_sidecars(path: Path) -> None:
 
 
 def _refuse_layout(dataset: "rasterio.io.DatasetReader") -> None:
-    with _reported():
-        namespaces = dataset.tag_namespaces()
     if dataset.subdatasets:
         pages = f"it has {len(dataset.subdatasets)} pages, and a map is one"
         raise InputError(f"{pages} (take one by gdal_translate GTIFF_DIR:1:FILE page1.tif)")
-    if "OVERVIEWS" in namespaces:
+    if "OVERVIEWS" in dataset.tag_namespaces():
         raise InputError("its metadata name another file as its overviews; remove them (gdal_translate -nomd)")
     block, width = dataset.block_shapes[0], dataset.width
     if block[0] * block[1] * np.dtype(dataset.dtypes[0]).itemsize > MOST_BYTES_OF_BLOCK:
@@ -686,7 +685,9 @@ def _palette_in(rasters: Sequence[_Raster]) -> Palette:
         for start, stop in raster.blocks():
             classes |= _classes_in(raster, start, stop)
             _refuse_many(classes, raster.path)
-        for value, colour in _colour_table(raster.dataset).items():
+        with about(raster.path), _reported():
+            table_of_file = _colour_table(raster.dataset)
+        for value, colour in table_of_file.items():
             colours.setdefault(value, set()).add(colour)
     in_order = sorted(classes)
     with about(rasters[0].path if len(rasters) == 1 else rasters[0].path.parent):
