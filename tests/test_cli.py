@@ -197,8 +197,8 @@ def test_a_grid_has_the_same_fill_alone_in_a_folder_and_in_a_stack(gridcloze, mo
 
 
 def test_what_is_filled_is_not_filled_again(gridcloze, model):
-    """A second run leaves finished files alone, unless the input changed; it refuses them for another seed, and redoes
-    them with --overwrite."""
+    """A second run leaves finished files alone; it refuses them for another input or seed, and redoes them with
+    --overwrite."""
     picture("in/a.png", PUZZLE)
     gridcloze("fill", model, "in", "-o", "out", "--samples", 2)
     before = Path("out/a.npz").stat().st_mtime_ns
@@ -208,8 +208,9 @@ def test_what_is_filled_is_not_filled_again(gridcloze, model):
     assert [report["input"] for report in json.loads(out)] == ["a.png", "b.png"]
     assert Path("out/a.npz").stat().st_mtime_ns == before
     picture("in/b.png", np.where(PUZZLE == 0, 255, PUZZLE))
-    gridcloze("fill", model, "in", "-o", "out", "--samples", 2)
-    assert (pixels("out/b.png")[0] == 255).all()
+    code, _, err = gridcloze("fill", model, "in", "-o", "out", "--samples", 2)
+    assert code == 2
+    assert "out/b.json is of another b.png, or it was changed since" in err
     assert Path("out/a.npz").stat().st_mtime_ns == before
     code, _, err = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--seed", 1)
     assert code == 2
@@ -217,6 +218,7 @@ def test_what_is_filled_is_not_filled_again(gridcloze, model):
     code, _, _ = gridcloze("fill", model, "in", "-o", "out", "--samples", 2, "--seed", 1, "--overwrite")
     assert code == 0
     assert Path("out/a.npz").stat().st_mtime_ns > before
+    assert (pixels("out/b.png")[0] == 255).all()
 
 
 def test_a_stopped_fill_of_a_stack_goes_on_where_it_was(gridcloze, model, monkeypatch):
@@ -234,7 +236,8 @@ def test_a_stopped_fill_of_a_stack_goes_on_where_it_was(gridcloze, model, monkey
 
     monkeypatch.setattr(bulk._Run, "results", stops)
     code, _, err = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 2)
-    assert (code, os.listdir("out")) == (2, [".stack.partial"])
+    assert code == 2
+    assert [Path(name).suffix for name in os.listdir("out")] == [".partial"]
     assert "the power went out" in err
     code, _, _ = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 2)
     assert (code, calls, sorted(os.listdir("out"))) == (0, [2, 2, 2, 2, 1], ["stack.json", "stack.npz"])
@@ -329,7 +332,7 @@ def test_the_film_of_explain_shows_a_sample_cell_by_cell(gridcloze, model, monke
     picture("puzzle.png", cells)
     for most, frames in ((120, 4), (2, 2)):
         monkeypatch.setattr(explain, "FILM_FRAMES", most)
-        code, _, _ = gridcloze("explain", model, "puzzle.png", "--film", "film.gif")
+        code, _, _ = gridcloze("explain", model, "puzzle.png", "--film", "film.gif", "--overwrite")
         assert code == 0
         with Image.open("film.gif") as film:
             assert film.n_frames == frames
@@ -434,7 +437,7 @@ BAD = {
     "unknown symbol": (("fill", "MODEL", "symbols.npy", "-o", "out"), r"symbols.npy: .*2 is not in the palette"),
     "truncated": (("fill", "MODEL", "cut.png", "-o", "out"), r"cut.png: .*damaged or truncated"),
     "huge": (("fill", "MODEL", "huge.png", "-o", "out"), r"huge.png: 30000 by 30000 pixels are more than"),
-    "own folder": (("fill", "MODEL", "puzzle.png", "-o", "."), r"would be overwritten"),
+    "own folder": (("fill", "MODEL", "puzzle.png", "-o", "."), r"would be replaced"),
     "output is a file": (("fill", "MODEL", "puzzle.png", "-o", "puzzle.png"), r"cannot be written"),
     "empty folder": (("train", "empty", "-o", "new.safetensors"), r"empty: no grids in this folder"),
     "no examples": (("train", "none", "-o", "new.safetensors"), r"none: no such file"),
@@ -457,7 +460,7 @@ BAD = {
     "allow size": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "small.npy"), r"does not fit"),
     "allow colour": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "red.png"), r"red.png: row 1, column 2"),
     "threshold": (("check", "MODEL", "puzzle.png", "--threshold", "2"), r"a probability from 0 to 1, not 2"),
-    "check a stack": (("check", "MODEL", "examples.npy"), r"shape \(3, 5, 5\) is not"),
+    "check a stack": (("check", "MODEL", "examples.npy"), r"examples.npy has 3 grids"),
     "picture of a check": (("check", "MODEL", "puzzle.png", "-o", "a.jpg"), r"a.jpg: the name of a picture ends in"),
     "picture of a score": (("score", "MODEL", "examples.npy", "-o", "a.pdf"), r"a.pdf: the name of a picture"),
     "visible cell": (("explain", "MODEL", "puzzle.png", "--cell", "0,1"), r"\(row 0, column 1\) is visible"),

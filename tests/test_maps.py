@@ -1,11 +1,12 @@
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import tracemalloc
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +18,22 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image, TiffImagePlugin
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.rpc import RPC
 
-from gridcloze.files.maps import OpenMap, Resolution, open_map, read_map, resolution_warning, write_maps
+from gridcloze.files.maps import (
+    OpenMap,
+    Resolution,
+    files_of,
+    map_files,
+    open_map,
+    read_map,
+    read_maps,
+    resolution_warning,
+    write_maps,
+)
 from gridcloze.files.palettes import Palette
 from gridcloze.words import HIDDEN, InputError
 
@@ -163,7 +176,7 @@ def test_ways_to_be_hidden(folder, way):
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".npy", ".npz", ".zarr"])
 def test_nodata_and_a_second_file_both_hide(folder, suffix):
-    """What nodata hides and what a second file of any kind hides is hidden; the file need not have nodata then."""
+    """A second file of any kind says what is filled; what else has no data is hidden from the model, and stays so."""
     clouds = np.array([[1, 0, 0, 0], [0, 0, 0, 7]], np.uint8)
     path = folder / f"clouds{suffix}"
     if suffix == ".tif":
@@ -182,7 +195,7 @@ def test_nodata_and_a_second_file_both_hide(folder, suffix):
         hidden = (clouds > 0) | also
         assert np.array_equal(read_map(one, COVER, path).cells == HIDDEN, hidden)
         filled = open_raster(fill(folder, one, rows=1, hidden=path)[0]).read(1)
-        assert np.array_equal(filled, np.where(hidden, 41, values))
+        assert np.array_equal(filled, np.where(clouds > 0, 41, values))
 
 
 def test_what_is_hidden_need_not_be_a_class(folder):
@@ -385,6 +398,240 @@ def test_a_full_disk_is_noticed(folder, rows):
     assert list((folder / "out").iterdir()) == []
 
 
+# What belongs to a file
+
+CLASSES = """<PAMDataset><PAMRasterBand band="1">
+<CategoryNames><Category>nothing</Category><Category>water</Category></CategoryNames>
+<GDALRasterAttributeTable tableType="thematic">
+<FieldDefn index="0"><Name>Value</Name><Type>0</Type><Usage>5</Usage></FieldDefn>
+<FieldDefn index="1"><Name>Count</Name><Type>0</Type><Usage>1</Usage></FieldDefn>
+<FieldDefn index="2"><Name>Class</Name><Type>2</Type><Usage>2</Usage></FieldDefn>
+<Row index="0"><F>11</F><F>3</F><F>water</F></Row></GDALRasterAttributeTable>
+<Histograms><HistItem><HistMin>0</HistMin></HistItem></Histograms></PAMRasterBand></PAMDataset>"""
+
+
+@pytest.mark.parametrize("system", ["EPSG:4326", rasterio.CRS()])
+def test_control_points_come_back(folder, system):
+    """A map that is placed by ground control points has results that are, with and without a coordinate system."""
+    points = [GroundControlPoint(row, column, 10 + column, 50 - row, 1.5) for row in (0, 2) for column in (0, 4)]
+    path = save(folder / "map.tif", SMALL, nodata=0, crs=system, transform=None, gcps=points)
+    for result in fill(folder, path):
+        (found, crs), (expected, expected_crs) = open_raster(result).gcps, open_raster(path).gcps
+        assert [point.asdict() for point in found] == [point.asdict() for point in expected]
+        assert crs == expected_crs
+
+
+def test_polynomials_of_a_camera_come_back(folder):
+    """RPCs are those of the source in every result."""
+    line = [0.0, 1.0, *([0.0] * 18)]
+    numbers = {f"{axis}_{what}": 2.0 for axis in ("height", "lat", "line", "long", "samp") for what in ("off", "scale")}
+    fractions = {f"{axis}_{part}_coeff": line for axis in ("line", "samp") for part in ("num", "den")}
+    rpcs = RPC(**numbers, **fractions, err_bias=0.5, err_rand=0.5)
+    path = save(folder / "map.tif", SMALL, nodata=0, rpcs=rpcs)
+    assert all(open_raster(result).rpcs.to_dict() == rpcs.to_dict() for result in fill(folder, path))
+
+
+def test_scale_unit_and_tags_of_all_namespaces_come_back(folder):
+    """So do offset, colour interpretation and XMP; statistics of the values before the fill do not."""
+    path = save(folder / "map.tif", SMALL, nodata=0)
+    xmp = '<?xpacket begin="a" id="b"?><x y="1"/><?xpacket end="w"?>'
+    with open_raster(path, "r+") as dataset:
+        dataset.scales, dataset.offsets, dataset.units = (0.5,), (3.0,), ("m",)
+        dataset.update_tags(ns="LICENCE", name="CC0")
+        dataset.update_tags(1, ns="SURVEY", year="2021")
+        dataset.update_tags(ns="xml:XMP", **dict([xmp.split("=", 1)]))
+        dataset.colorinterp = (ColorInterp.undefined,)
+    filled = open_raster(fill(folder, path)[0])
+    assert (filled.scales, filled.offsets, filled.units) == ((0.5,), (3.0,), ("m",))
+    assert filled.tags(ns="LICENCE") == {"name": "CC0"}
+    assert filled.tags(1, ns="SURVEY") == {"year": "2021"}
+    assert filled.tags(ns="xml:XMP") == {"xml:XMP": xmp}
+    assert filled.colorinterp == (ColorInterp.undefined,)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32631", ROTATED_POLE])
+def test_class_names_come_back(folder, crs):
+    """Category names and the attribute table, but for its counts of cells, go into the notes of the filled map."""
+    path = save(folder / "map.tif", SMALL, nodata=0, crs=crs)
+    notes = Path(f"{path}.aux.xml")
+    before = notes.read_text().replace("<PAMDataset>", "").replace("</PAMDataset>", "") if notes.exists() else ""
+    notes.write_text(CLASSES.replace("</PAMDataset>", before + "</PAMDataset>"))
+    filled = fill(folder, path)[0]
+    text = Path(f"{filled}.aux.xml").read_text()
+    assert "<Category>water</Category>" in text
+    assert '<FieldDefn index="1"><Name>Class</Name>' in text
+    assert "<F>11</F><F>water</F>" in text
+    assert "Count" not in text
+    assert "Hist" not in text
+    assert open_raster(filled).crs == open_raster(path).crs
+
+
+def test_all_files_of_a_map(folder):
+    """A mask and notes next to a map belong to it, other files do not."""
+    path = save(folder / "map.tif", SMALL)
+    Path(f"{path}.aux.xml").write_text(CLASSES)
+    save(folder / "other.tif", SMALL)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), open_raster(path, "r+") as dataset:
+        dataset.write_mask(SMALL > 0)
+    assert {file.name for file in files_of(path)} == {"map.tif", "map.tif.aux.xml", "map.tif.msk"}
+
+
+# What stays unknown
+
+
+@pytest.mark.parametrize("way", ["nodata", "mask"])
+def test_outside_the_area_nothing_is_filled(folder, way):
+    """With a file of clouds, cells without data elsewhere stay so; nothing is said of their uncertainty."""
+    options = {"nodata": 0} if way == "nodata" else {"mask": SMALL != 0}
+    path = save(folder / "map.tif", SMALL, **options)
+    clouds = save(folder / "clouds.tif", np.array([[0, 1, 0, 0], [0, 0, 0, 1]], np.uint8))
+    filled, uncertainty, samples = map(open_raster, fill(folder, path, hidden=clouds))
+    outside = SMALL == 0
+    assert filled.read(1).tolist() == [[11, 41, 200, 0], [41, 41, 0, 41]]
+    assert np.array_equal(filled.read_masks(1) == 0, outside)
+    assert np.array_equal(samples.read_masks(1) == 0, outside)
+    assert np.array_equal(np.isnan(uncertainty.read(1)), outside)
+    assert np.isnan(uncertainty.nodata)
+
+
+def test_few_cells_of_an_unseen_class(folder):
+    """Classes that a model never saw are hidden from it, kept, certain, and counted."""
+    values = np.where(SMALL == 200, 99, SMALL).astype(np.uint8)
+    path = save(folder / "map.tif", values, nodata=0)
+    few = Palette(COVER.colours[:2], "WF", values=(11, 41))
+    one = read_map(path, few, most_unseen=0.5)
+    assert one.cells.tolist() == [[0, 1, HIDDEN, HIDDEN], [1, 1, HIDDEN, 0]]
+    assert one.unseen == {99: 1}
+    refused("map.tif: row 0, column 2 .* 99 is not one of the classes 11, 41$", read_map, path, few)
+    refused(
+        "1 cell has a class that the model never saw, 99 .1 cell.; .* --hide-unseen", read_map, path, few, "auto", 0.1
+    )
+    paths, cells, floats = results_in(folder), np.zeros((2, 4), np.int64), np.full((2, 4), 0.5)
+    with open_map(path, few, most_unseen=0.5) as source, write_maps(source, *paths, 1) as writer:
+        writer.write_rows(0, cells, floats, floats, cells[None])
+        assert writer.n_filled == 2
+    filled, uncertainty, samples = (open_raster(each).read() for each in paths)
+    assert filled[0].tolist() == samples[0].tolist() == [[11, 41, 99, 11], [41, 41, 11, 11]]
+    assert uncertainty[:, 0, 2].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("nodata", [np.nan, None, -3.4e38])
+def test_floats_of_whole_numbers_are_classes(folder, dtype, nodata):
+    """They come back in their type, and NaN is hidden whether it is the nodata value or not."""
+    empty = np.nan if nodata is None else nodata
+    values = np.where(SMALL == 0, empty, SMALL).astype(dtype)
+    path = save(folder / "map.tif", values, nodata=nodata)
+    one = read_map(path)
+    assert one.palette.values == (11, 41, 200)
+    assert np.array_equal(one.cells == HIDDEN, SMALL == 0)
+    filled = open_raster(fill(folder, path)[0])
+    assert filled.dtypes == (dtype,)
+    assert np.array_equal(filled.read(1), np.where(SMALL == 0, 41, SMALL))
+
+
+@pytest.mark.parametrize("value", [0.5, np.inf, 1e30])
+def test_floats_that_are_no_classes(folder, value):
+    """Parts, infinity and numbers beyond those that floats hold exactly are refused with what to do."""
+    path = save(folder / "map.tif", np.where(SMALL == 0, value, SMALL).astype("float32"))
+    refused("is not a whole number, so not a class; .*gdal_edit.py -a_nodata", read_map, path)
+
+
+# Several maps
+
+
+def test_tiles_are_one_map(folder):
+    """All tiles have the symbols that occur in any; folders and dotfiles are passed over."""
+    save(folder / "b.tif", SMALL[:, 2:], TABLE, nodata=0)
+    save(folder / "a.tif", SMALL[:, :2], TABLE, nodata=0)
+    (folder / "._c.tif").write_text("")
+    (folder / "d.tif").mkdir()
+    cells, palette, resolution = read_maps(map_files(folder))
+    assert [one.tolist() for one in cells] == [[[0, 1], [1, 1]], [[2, HIDDEN], [HIDDEN, 0]]]
+    assert palette.values == (11, 41, 200)
+    assert palette.colours == (TABLE[11], TABLE[41], TABLE[200])
+    assert resolution == Resolution(20.0, 30.0, "metre")
+    save(folder / "e.tif", SMALL, TABLE | {11: (1, 2, 3, 255)}, nodata=0)
+    assert read_maps(map_files(folder))[1].colours == Palette.default(3).colours
+
+
+def test_tiles_that_do_not_go_together(folder):
+    """Other resolutions and other kinds of files are refused by name."""
+    save(folder / "a.tif", SMALL)
+    save(folder / "b.tif", SMALL, transform=rasterio.Affine(10, 0, 0, 0, -10, 0))
+    refused("a.tif has pixels of 20 by 30 metre and b.tif of 10 by 10 metre", read_maps, map_files(folder))
+    (folder / "c.png").write_text("")
+    refused("a.tif and c.png are of different kinds", map_files, folder)
+
+
+# Files that claim or name too much
+
+
+def test_only_the_file_itself_is_read(folder):
+    """Masks, overviews and metadata that name other files are refused, and other formats under this name."""
+    secret = save(folder / "secret.tif", SMALL)
+    path = save(folder / "map.tif", SMALL, nodata=0)
+    vrt = f"""<VRTDataset rasterXSize="4" rasterYSize="2"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>
+    <SourceFilename>{secret}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
+    for suffix in (".msk", ".MSK", ".ovr"):
+        sidecar = Path(f"{path}{suffix}")
+        sidecar.write_text(vrt)
+        refused(f"map.tif: map.tif{suffix} next to it is not a TIFF", read_map, path)
+        refused(f"map.tif: map.tif{suffix} next to it is not a TIFF", files_of, path)
+        sidecar.unlink()
+    Path(f"{path}.aux.xml").write_text(
+        f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{secret}</MDI></Metadata></PAMDataset>'
+    )
+    refused("map.tif: its metadata name another file", files_of, path)
+    path.write_text(vrt)
+    refused("map.tif: damaged, or not a GeoTIFF", read_map, path)
+    with open_raster(save(folder / "inside.tif", SMALL), "r+") as dataset:
+        dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(secret))
+    refused("inside.tif: its metadata name another file", files_of, folder / "inside.tif")
+
+
+def test_pages_are_refused_and_overviews_are_none(folder):
+    """A TIFF of several images is not one map; smaller copies of the same are no pages."""
+    Image.fromarray(SMALL).save(folder / "pages.tif", save_all=True, append_images=[Image.fromarray(SMALL)])
+    refused("pages.tif: it has 2 pages, .*gdal_translate GTIFF_DIR:1", read_map, folder / "pages.tif")
+    path = save(folder / "map.tif", random_map(600, 600), nodata=0)
+    with open_raster(path, "r+") as dataset:
+        dataset.build_overviews([2, 4])
+    assert read_map(path).cells.shape == (600, 600)
+
+
+def claims(path: Path, height: int, width: int, *layout: tuple[int, int]) -> Path:
+    """A TIFF of 200 bytes with one strip or tile that is not there."""
+    tags = sorted([(256, width), (257, height), (258, 8), (259, 1), (262, 1), (277, 1), *layout])
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4))
+    return path
+
+
+def test_sizes_that_are_only_claimed(folder):
+    """Memory is not taken for what a small file claims to be."""
+    strips, tiles = ((273, 0), (278, 1), (279, 0)), ((322, 2**20), (323, 2**20), (324, 0), (325, 0))
+    refused("needs 1.8 TiB of memory", read_map, claims(folder / "map.tif", 10**6, 10**6, *strips))
+    refused("blocks of 1048576 by 1048576 cells", read_map, claims(folder / "map.tif", 10**6, 10**6, *tiles))
+    refused("damaged, or not a GeoTIFF", read_map, claims(folder / "map.tif", 0, 5, *strips))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_ends_in_one_line(folder, seed, capfd):
+    """Whatever GDAL makes of changed bytes, the map is read or refused, and nothing else is said."""
+    generator = np.random.default_rng(seed)
+    options = [{"compress": "deflate"}, {"compress": "lzw", "tiled": True, "blockxsize": 16, "blockysize": 16}]
+    whole = save(folder / "whole.tif", random_map(20, 30), TABLE, nodata=0, **options[seed % 2]).read_bytes()
+    for _ in range(25):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[generator.integers(0, 500, 4)] = generator.integers(0, 256, 4)
+        (folder / "map.tif").write_bytes(damaged.tobytes())
+        for read in (read_map, files_of, lambda path: read_map(path, COVER, most_unseen=1.0)):
+            with suppress(InputError):
+                read(folder / "map.tif")
+    assert capfd.readouterr().err == ""
+
+
 # Refusals
 
 
@@ -403,9 +650,8 @@ def test_values_that_are_no_classes_of_the_model(folder):
 @pytest.mark.parametrize("how", [lambda path: read_map(path), lambda path: opened(path)])
 def test_files_that_are_no_maps(folder, how):
     """Floats, several bands, other formats, damage, folders and files that are not there are refused by name."""
-    for dtype in ("float32", "complex64"):
-        path = save(folder / "map.tif", SMALL.astype(dtype))
-        refused(f"^[^:]*map.tif: values of type {dtype} are not classes; use integers", how, path)
+    path = save(folder / "map.tif", SMALL.astype("complex64"))
+    refused("^[^:]*map.tif: values of type complex64 are not classes; use integers", how, path)
     refused("map.tif: it has 2 bands; a map of classes has one", how, save(path, np.stack([SMALL, SMALL])))
     refused("map.tif: it has 3 bands", how, save(path, np.stack([SMALL] * 3)))
     with open_raster(save(path, np.stack([SMALL, SMALL])), "r+") as dataset:

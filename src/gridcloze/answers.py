@@ -20,6 +20,8 @@ from .words import HIDDEN
 MARGINALS_AT_ONCE = 4  # windows above each other whose marginals are in memory
 CELLS_AT_ONCE = 2**20  # that are read at once to name a puzzle
 
+PLACES = 5  # of cells, that a warning names
+
 NOTHING_HIDDEN = "no cell is hidden: nothing to fill, returned as it came"
 EVERYTHING_HIDDEN = "every cell is hidden: the fill is a sample of the prior"
 
@@ -171,10 +173,35 @@ def _warnings(hidden_cells: int, cells: int, contradiction: str = "") -> list[st
 
 
 def _contradiction(cells: OneHidden) -> str:
-    if not cells.any():
+    places = in_places(cells)
+    if not places:
         return ""
-    places = ", ".join(f"(row {row}, column {column})" for row, column in np.argwhere(cells).tolist())
     return f"visible cells contradict the rest, at {places}: kept, and the others filled as if these were hidden"
+
+
+def in_places(cells: OneHidden) -> str:
+    """Say where some cells are.
+
+    Parameters
+    ----------
+    cells
+        True at these cells.
+
+    Returns
+    -------
+    str
+        Row and column of the first five, and how many more there are; nothing if there are none.
+
+    Examples
+    --------
+    >>> in_places(np.eye(7, dtype=bool)[:3])
+    '(row 0, column 0), (row 1, column 1), (row 2, column 2)'
+    >>> in_places(np.eye(7, dtype=bool))[-29:]
+    '(row 4, column 4) and 2 more'
+    """
+    found = np.argwhere(cells).tolist()
+    more = f" and {len(found) - PLACES} more" if len(found) > PLACES else ""
+    return ", ".join(f"(row {row}, column {column})" for row, column in found[:PLACES]) + more
 
 
 @dataclass(frozen=True)

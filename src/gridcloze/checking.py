@@ -1,5 +1,6 @@
 """What to look at: which visible cells contradict the rest, and which hidden cell would tell most."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -12,6 +13,7 @@ from .shapes import Cells, Hidden, OneGrid, OneHidden, PerCell
 
 THRESHOLD = 0.01  # probability given the rest below which a visible cell is implausible
 CONTRADICTION = 0.001  # and below which it is not believed
+NUMBERS_AT_ONCE = 2**22  # probabilities that a predictor returns together, so that memory stays flat
 # Sides of the blocks that are hidden together, and how far apart those of one forward pass are: so that of two cells of
 # a line, less than 12 apart, one is predicted while the other is visible.
 BLOCKS = {1: 4, 3: 6}
@@ -70,12 +72,14 @@ def plausibility(predictor: Predictor, cells: OneGrid, hidden: OneHidden) -> Per
     """
     least = np.full(cells.shape, np.inf)
     for block, stride in BLOCKS.items():
-        centres = _lattices(cells.shape, stride)
-        unseen = hidden | _blocks_around(centres, block)
-        predicted = predictor.marginals(np.broadcast_to(cells, unseen.shape), unseen)
-        symbols = np.where(hidden, 0, cells)[None, :, :, None]
-        probability = np.take_along_axis(predicted, np.broadcast_to(symbols, (*unseen.shape, 1)), axis=-1)[..., 0]
-        least = np.minimum(least, np.where(centres, probability, np.inf).min(axis=0))
+        lattices = _lattices(cells.shape, stride)
+        for some in _in_parts(len(lattices), cells.size * predictor.n_symbols):
+            centres = lattices[some]
+            unseen = hidden | _blocks_around(centres, block)
+            predicted = predictor.marginals(np.broadcast_to(cells, unseen.shape), unseen)
+            symbols = np.where(hidden, 0, cells)[None, :, :, None]
+            probability = np.take_along_axis(predicted, np.broadcast_to(symbols, (*unseen.shape, 1)), axis=-1)[..., 0]
+            least = np.minimum(least, np.where(centres, probability, np.inf).min(axis=0))
     return np.where(hidden, np.nan, least)
 
 
@@ -192,16 +196,23 @@ def information_bits(predictor: Predictor, cells: Cells, hidden: Hidden) -> Floa
     """
     result = np.full(cells.shape, np.nan)
     for grid, (now, grid_hidden) in enumerate(zip(predictor.marginals(cells, hidden), hidden, strict=True)):
-        row, column, symbol = np.nonzero(grid_hidden[..., None] & (now > 0))
-        revealed, rest = np.repeat(cells[[grid]], len(row), axis=0), np.repeat(hidden[[grid]], len(row), axis=0)
-        query = np.arange(len(row))
-        revealed[query, row, column], rest[query, row, column] = symbol, False
-        left = np.zeros(cells.shape[1:])
-        entropies = entropy_bits(predictor.marginals(revealed, rest)).sum(axis=(1, 2))
-        np.add.at(left, (row, column), now[row, column, symbol] * entropies)
+        queries, left = np.argwhere(grid_hidden[..., None] & (now > 0)), np.zeros(cells.shape[1:])
+        for some in _in_parts(len(queries), now.size):
+            row, column, symbol = queries[some].T
+            revealed, rest = (np.repeat(array[[grid]], len(row), axis=0) for array in (cells, hidden))
+            query = np.arange(len(row))
+            revealed[query, row, column], rest[query, row, column] = symbol, False
+            entropies = entropy_bits(predictor.marginals(revealed, rest)).sum(axis=(1, 2))
+            np.add.at(left, (row, column), now[row, column, symbol] * entropies)
         others = entropy_bits(now).sum() - entropy_bits(now)
         result[grid] = np.where(grid_hidden, others - left, np.nan)
     return result
+
+
+def _in_parts(n_queries: int, numbers: int) -> Iterator[slice]:
+    """Parts of queries whose answers, so many numbers each, are in memory together."""
+    at_once = max(1, NUMBERS_AT_ONCE // numbers)
+    return (slice(start, min(start + at_once, n_queries)) for start in range(0, n_queries, at_once))
 
 
 def _lattices(shape: tuple[int, ...], stride: int) -> Bool[np.ndarray, "lattice height width"]:

@@ -12,12 +12,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from .checking import NUMBERS_AT_ONCE
 from .predictor import Predictor
 from .shapes import Cells, Hidden, Marginals, OneGrid, OneHidden, PerCell
 from .words import HIDDEN, InputError
 
 CHANGES = ("hide", "flip")
-NUMBERS_AT_ONCE = 2**22  # probabilities that a predictor returns together, so that memory stays flat
 Targets = Int[np.ndarray, "target 2"]  # row and column of each
 Changes = Int[np.ndarray, "change 3"]  # row and column of a visible cell, and its new symbol or HIDDEN
 

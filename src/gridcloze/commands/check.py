@@ -8,11 +8,13 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 
 from .. import checking, checkpoint
-from ..files.grids import read_grid
+from ..files.paths import refuse_replacing
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import InputError
-from .shared import check_pictures
+from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any, refuse_beyond_attention
+
+ROUNDS = 3  # in which visible cells are looked at, about
 
 
 class _Surprise(TypedDict):
@@ -83,7 +85,15 @@ class CheckReport(TypedDict):
 
 
 def check(
-    model_path: Path, path: Path, threshold: float, hidden: str, picture: Path | None, dark: bool = False
+    model_path: Path,
+    path: Path,
+    threshold: float,
+    hidden: str,
+    picture: Path | None,
+    dark: bool = False,
+    overwrite: bool = False,
+    hide_unseen: bool = False,
+    scale: int | None = None,
 ) -> tuple[CheckReport, str]:
     """Find the visible cells of a grid that the rest contradicts, and the hidden cell that would tell most.
 
@@ -92,15 +102,21 @@ def check(
     model_path
         A model file.
     path
-        A grid, with or without hidden cells.
+        A grid, with or without hidden cells; a map, too.
     threshold
         Probability given the rest below which a visible cell is surprising, 0 to 1.
     hidden
-        How hidden cells are marked, as `files.grids.read_grid` takes it.
+        How hidden cells are marked, as `shared.read_any` takes it.
     picture
         A .png or .svg file to draw the grid in.
     dark
         Whether the picture has a dark background.
+    overwrite
+        Whether an older picture of gridcloze is replaced.
+    hide_unseen
+        Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -112,7 +128,8 @@ def check(
     Raises
     ------
     InputError
-        If the threshold is no probability, a file cannot be read, or the picture cannot be written.
+        If the threshold is no probability, a file cannot be read, the grid is too large, or the picture cannot be
+        written.
 
     Examples
     --------
@@ -129,9 +146,13 @@ def check(
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"the threshold is a probability from 0 to 1, not {threshold}")
+    refuse_replacing([picture], files_in(model_path, path, hidden), overwrite)
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
-    grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
+    grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
+    refuse_beyond_attention(predictor, grid.cells.shape)
+    looks = ROUNDS * sum(stride**2 for stride in checking.BLOCKS.values())
+    announce_work(path, predictor, grid, looks + int(grid.hidden.sum()) * predictor.n_symbols)
     surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)
     surprising_cells = [(surprise.row, surprise.column) for surprise in surprises]
     information = _information_bits(predictor, grid.cells, grid.hidden, surprising_cells)

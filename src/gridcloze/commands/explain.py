@@ -15,15 +15,24 @@ from rich.table import Table
 from .. import checkpoint, explaining, filling
 from ..decoding import ONE_AT_A_TIME
 from ..explaining import Explanation
-from ..files.grids import Grid, read_grid
+from ..files.grids import Grid
+from ..files.paths import refuse_replacing
 from ..films import check_film, write_film
 from ..predictor import Predictor, entropy_bits
 from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
-from ..words import HIDDEN, InputError
-from .shared import check_pictures
+from ..words import HIDDEN, InputError, finite_or_none
+from .shared import (
+    MOST_CELLS,
+    announce_work,
+    check_pictures,
+    check_prior,
+    files_in,
+    read_any,
+    refuse_beyond_attention,
+)
 from .toy import read_prior
 
 LISTED = 5  # symbols of a distribution, and cells by each kind of influence, in print and in the report
@@ -212,7 +221,15 @@ class _Explained:
 
 
 def explain(
-    model_path: Path, path: Path, cell: str | None, hidden: str, prior_path: Path | None, drawings: Drawings
+    model_path: Path,
+    path: Path,
+    cell: str | None,
+    hidden: str,
+    prior_path: Path | None,
+    drawings: Drawings,
+    overwrite: bool = False,
+    hide_unseen: bool = False,
+    scale: int | None = None,
 ) -> tuple[ExplainReport, str]:
     """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
@@ -221,15 +238,21 @@ def explain(
     model_path
         A model file.
     path
-        A grid with hidden cells.
+        A grid with hidden cells; a map, too.
     cell
         Row and column of a hidden cell, from 0, as in "4,7"; None for the most uncertain one.
     hidden
-        How hidden cells are marked, as `files.grids.read_grid` takes it.
+        How hidden cells are marked, as `shared.read_any` takes it.
     prior_path
         A prior.json, for the exact posterior to compare with; None for no comparison.
     drawings
         Where to draw the explanation.
+    overwrite
+        Whether older drawings of gridcloze are replaced.
+    hide_unseen
+        Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -241,7 +264,8 @@ def explain(
     Raises
     ------
     InputError
-        If `cell` is no hidden cell, no cell is hidden, a file cannot be read, or a drawing cannot be written.
+        If `cell` is no hidden cell, no cell is hidden, a file cannot be read, the grid is too large or no grid of the
+        prior, or a drawing cannot be written.
 
     Examples
     --------
@@ -257,15 +281,21 @@ def explain(
     >>> report["distributions"]["exact"]  # with its square complete, the cell is black
     [1.0, 0.0]
     """
+    outputs = [drawings.picture, drawings.heads, drawings.film]
+    refuse_replacing(outputs, files_in(model_path, path, hidden, prior_path), overwrite)
     predictor = checkpoint.load(model_path)
     drawings.check()
-    grid = read_grid(path, predictor.header.palette, predictor.size, hidden=hidden)
+    grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
-    target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     predictors: dict[str, Predictor] = {"model": predictor}
     if prior_path is not None:
-        predictors["exact"] = posterior(cast(KnownPrior, read_prior(prior_path, required=True)))
+        prior = cast(KnownPrior, read_prior(prior_path, required=True))
+        check_prior(prior, prior_path, grid.cells.shape, predictor.n_symbols)
+        predictors["exact"] = posterior(prior)
+    refuse_beyond_attention(predictor, grid.cells.shape)
+    announce_work(path, predictor, grid, int((~grid.hidden).sum()) * predictor.n_symbols)
+    target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
     attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))
     correlations = explaining.head_correlations(attention, explanations["model"].hide[None])
@@ -304,8 +334,8 @@ def _report(explained: _Explained, file_name: str, model_hash: str, most_uncerta
     if "exact" in explanations:
         model, exact = explanations["model"], explanations["exact"]
         report["influence_of_model_and_exact"] = {
-            "hide": _or_none(explaining.rank_correlation(model.hide, exact.hide)),
-            "flip": _or_none(explaining.rank_correlation(model.flip, exact.flip)),
+            "hide": finite_or_none(explaining.rank_correlation(model.hide, exact.hide)),
+            "flip": finite_or_none(explaining.rank_correlation(model.flip, exact.flip)),
         }
     return report
 
@@ -320,7 +350,8 @@ def _most_influential(explanation: Explanation) -> list[tuple[int, int]]:
 
 def _influence(cell: tuple[int, int], explanations: Mapping[str, Explanation], cells: OneGrid) -> _Influence:
     by_name = {
-        name: {"hide": _or_none(one.hide[cell]), "flip": _or_none(one.flip[cell])} for name, one in explanations.items()
+        name: {"hide": finite_or_none(one.hide[cell]), "flip": finite_or_none(one.flip[cell])}
+        for name, one in explanations.items()
     }
     return cast(_Influence, {"row": cell[0], "column": cell[1], "symbol": int(cells[cell]), **by_name})
 
@@ -332,15 +363,10 @@ def _agreement(
 ) -> _Attention:
     layer, head = explaining.best_head(correlations)
     return {
-        "rank_correlations": [[_or_none(number) for number in of_layer] for of_layer in correlations],
-        "best": {"layer": layer, "head": head, "rank_correlation": _or_none(correlations[layer, head])},
-        "mean_of_heads": _or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
+        "rank_correlations": [[finite_or_none(number) for number in of_layer] for of_layer in correlations],
+        "best": {"layer": layer, "head": head, "rank_correlation": finite_or_none(correlations[layer, head])},
+        "mean_of_heads": finite_or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
     }
-
-
-def _or_none(number: float) -> float | None:
-    """JSON has no NaN."""
-    return float(number) if np.isfinite(number) else None
 
 
 def _draw(drawings: Drawings, explained: _Explained) -> None:

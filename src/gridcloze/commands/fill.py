@@ -1,15 +1,17 @@
 """`gridcloze fill`: any number of files; a run that was stopped goes on where it was."""
 
-import hashlib
 import json
+import os
 import shutil
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
@@ -22,19 +24,40 @@ from ..decoding import Decoder
 from ..files import maps
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
-from ..files.grids import Grid, read_evidence, read_grid, write_grid
-from ..files.paths import MAPS, SUFFIXES, atomic_write, check_writable, is_folder, write_json
+from ..files.grids import Grid, read_evidence, write_grid
+from ..files.paths import (
+    MAPS,
+    OWN,
+    PICTURES,
+    RESUMABLE,
+    SUFFIXES,
+    ZARR,
+    is_folder,
+    made_folder,
+    only_one,
+    remove_leftovers,
+    scratch_folder,
+    write_json,
+)
 from ..files.png import enlarge
-from ..predictor import entropy_bits
+from ..memory import in_words, refuse_beyond_memory
+from ..predictor import Size, entropy_bits
 from ..puzzles import Likelihoods, Puzzles
-from ..shapes import Cells
+from ..shapes import Cells, OneGrid
 from ..words import HIDDEN, InputError, __version__
-from .shared import display
+from . import results as kept
+from .shared import console, display, read_puzzle
 
-GRIDS_AT_ONCE = 64
+GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
+ANNOUNCED_BYTES = 2**31
+BYTES_OF_A_SAMPLE, BYTES_OF_A_PROBABILITY = 24, 40  # for each cell, with what is needed to compute them
+MASKS = ("hidden", "allow")
+LONGEST_NAME = 255  # bytes, of every common file system
+ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
 Results = dict[str, np.ndarray]  # of `ARRAYS_OF_RESULTS` and "passes", all with a leading axis of grids
+BYTES_OF_A_TILE = 2500  # of a window of a map, which is part of two tilings
 Watch = Callable[[float, int], None]  # called with the grids that are done and with all
 
 
@@ -57,10 +80,18 @@ class FillReport(TypedDict):
         Seed of the random numbers.
     decoder
         `order`, `budget_bits` and `side_per_symbol`, if they were chosen; null for the default.
+    scale
+        Side of a cell in pixels, if it was chosen; null if it was found.
     hidden
         What was taken as hidden: auto, grey, transparent or the name of a file.
+    hide_unseen
+        Whether a map was allowed to have any number of cells of classes that the model never saw.
+    hidden_hash
+        SHA-256 of the content of that file, or an empty text.
     allow
         Name of the file with the symbols that were allowed, or an empty text.
+    allow_hash
+        SHA-256 of the content of that file, or an empty text.
     hidden_cells
         How many cells were hidden.
     passes_per_sample
@@ -69,9 +100,12 @@ class FillReport(TypedDict):
     log_prob_bits
         Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid.
     warnings
-        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels of another size.
+        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels or cells of
+        another size.
     grids
         Number of grids; of a stack only.
+    files
+        Names of the files that were written, each with the SHA-256 of its content.
 
     Examples
     --------
@@ -86,13 +120,18 @@ class FillReport(TypedDict):
     samples: int
     seed: int
     decoder: dict[str, Any] | None
+    scale: int | None
     hidden: str
+    hide_unseen: bool
+    hidden_hash: str
     allow: str
+    allow_hash: str
     hidden_cells: int
     passes_per_sample: float
     log_prob_bits: float | list[float]
     warnings: list[str]
     grids: NotRequired[int]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -111,6 +150,11 @@ class Request:
         What is hidden, as `read_grid` takes it.
     allow
         A file of what is allowed where, as `read_evidence` reads it.
+    scale
+        Side of a cell in pixels; by default it is found.
+    hide_unseen
+        Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
+        ones. They count as hidden, and stay in the result as they are.
 
     Raises
     ------
@@ -128,10 +172,18 @@ class Request:
     decoder: Decoder | None = None
     hidden: str = "auto"
     allow: Path | None = None
+    scale: int | None = None
+    hide_unseen: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of hidden cells and of what is allowed, if they are given, by the name of the option."""
+        named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": self.allow}
+        return {option: path for option, path in named.items() if path is not None}
 
 
 def fill(
@@ -176,26 +228,31 @@ def fill(
     (5, (2, 5, 5))
     """
     predictor = checkpoint.load(model_path)
-    with display("filling") as show:
+    paths = _grid_files(inputs)
+    with made_folder(out), only_one(out), display("filling") as show:
+        remove_leftovers(out)
         watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
-        return _fill_files(_Run(predictor, request, out), _grid_files(inputs), overwrite, watch)
+        run = _Run(predictor, request, out)
+        return _fill_files(run, paths, [model_path, *request.files.values()], overwrite, watch)
 
 
-def _fill_files(run: "_Run", paths: Sequence[Path], overwrite: bool, watch: Watch) -> list[FillReport]:
-    _refuse_clashes(paths, run.out)
+def _fill_files(
+    run: "_Run", paths: Sequence[Path], read_also: Sequence[Path], overwrite: bool, watch: Watch
+) -> list[FillReport]:
     inputs = [_input_of(run, path) for path in paths]
-    reports = {one.path: None if overwrite else one.finished() for one in inputs}
+    _refuse_clashes(inputs, read_also, run.out)
+    reports = {one.path: one.finished(overwrite) for one in inputs}
     todo = [one for one in inputs if reports[one.path] is None]
     sizes = {one.path: one.check(len(todo) > 1) for one in todo}
     done, total = 0, sum(sizes.values())
-    check_writable(run.result(paths[0], ".npz"))
-    singles = [one for one in todo if isinstance(one, _Single)]
-    for start in range(0, len(singles), GRIDS_AT_ONCE):
-        reports |= _fill_singles(run, singles[start : start + GRIDS_AT_ONCE])
-        watch(done := min(start + GRIDS_AT_ONCE, len(singles)), total)
+    for part in _together([one for one in todo if isinstance(one, _Single)]):
+        reports |= _fill_singles(run, part)
+        watch(done := done + len(part), total)
     for one in [one for kind in (_Map, _Many) for one in todo if isinstance(one, kind)]:
         reports[one.path] = one.fill(lambda grids, before=done: watch(before + grids, total))
         done += sizes[one.path]
+    if len(todo) < len(inputs):
+        console.print(f"{len(inputs) - len(todo)} of {len(inputs)} inputs were filled already", highlight=False)
     return [report for report in reports.values() if report is not None]
 
 
@@ -204,23 +261,30 @@ def _grid_files(inputs: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in inputs:
         suffixes = SUFFIXES + MAPS
-        inside = (
-            sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes) if is_folder(path) else [path]
-        )
+        inside = [path]
+        if is_folder(path):
+            visible = (file for file in path.iterdir() if not file.name.startswith(".") and not is_folder(file))
+            inside = sorted(file for file in visible if file.suffix.lower() in suffixes)
         if not inside:
             raise InputError(f"{path} has no grids in it; they are files that end in {', '.join(suffixes)}")
         files += inside
     return files
 
 
-def _refuse_clashes(paths: Sequence[Path], out: Path) -> None:
-    stems: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in stems:
-            raise InputError(f"two inputs are named {path.stem}: their results would overwrite each other")
-        if path.resolve().parent == out.resolve():
-            raise InputError(f"{out} is the folder of {path.name}, which would be overwritten: choose another")
-        stems[path.stem] = path
+def _refuse_clashes(inputs: Sequence["_Input"], read_also: Sequence[Path], out: Path) -> None:
+    """Refuse results that would replace each other, or a file that is read."""
+    owners: dict[str, Path] = {}
+    for one in inputs:
+        for name in one.names:
+            if other := owners.get(name.casefold()):
+                raise InputError(f"{other} and {one.path} would both have a result named {name}: fill them apart")
+            owners[name.casefold()] = one.path
+    for path in [one.path for one in inputs] + list(read_also):
+        for real in (Path(path.absolute()), Path(path.resolve())):
+            if real.name.casefold() in owners and real.parent.resolve() == out.resolve():
+                raise InputError(
+                    f"{path} is read and would be replaced by a result of that name: choose another folder"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,15 +295,34 @@ class _Run:
     request: Request
     out: Path
     evidence_by_size: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
+    announced: set[Size] = field(default_factory=set)
 
-    @property
+    @cached_property
+    def stamps(self) -> list[kept.Stamp]:
+        """The state of the files that the options name, before any of them is read."""
+        return kept.stamps(self.request.files.values())
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What results depend on, apart from their inputs."""
-        files = {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
-        return {"model": self.predictor.header.hash, "version": __version__, **asdict(self.request), **files}
+        files, options = self.request.files, asdict(self.request)
+        self.stamps  # noqa: B018, before the hashes
+        hashes = {
+            f"{name}_hash": kept.content_hash(kept.parts_of(files[name])) if name in files else "" for name in MASKS
+        }
+        names = {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
+        return {"model": self.predictor.header.hash, "version": __version__, **options, **names, **hashes}
 
-    def result(self, path: Path, suffix: str) -> Path:
-        return self.out / f"{path.stem}{suffix}"
+    def at_once(self, size: Size) -> int:
+        """How many grids of a size are filled together; InputError if the memory is too small for one."""
+        height, width = size
+        draws, n_symbols = max(self.request.samples, answers.CANDIDATES), self.predictor.n_symbols
+        bytes_of_one = height * width * (BYTES_OF_A_SAMPLE * draws + BYTES_OF_A_PROBABILITY * n_symbols)
+        refuse_beyond_memory(bytes_of_one, f"filling {height} by {width} cells with {self.request.samples} samples")
+        if bytes_of_one > ANNOUNCED_BYTES and size not in self.announced:
+            self.announced.add(size)
+            console.print(f"filling {height} by {width} cells takes about {in_words(bytes_of_one)} of memory")
+        return max(1, min(GRIDS_AT_ONCE, BYTES_AT_ONCE // bytes_of_one))
 
     def likelihoods(self, hidden: np.ndarray) -> Likelihoods | None:
         """What is allowed where cells are hidden, checked; its file is read once for grids of a size."""
@@ -249,6 +332,15 @@ class _Run:
         if size not in self.evidence_by_size:
             self.evidence_by_size[size] = read_evidence(allow, self.predictor.header.palette, size)
         return Likelihoods.checked(self.evidence_by_size[size], hidden)
+
+    def not_allowed(self, cells: OneGrid) -> str:
+        """A line on the visible cells that hold a symbol that is not allowed, or nothing."""
+        evidence = self.evidence_by_size.get(cells.shape)
+        if evidence is None:
+            return ""
+        of_symbol = np.take_along_axis(evidence, cells.clip(0)[..., None], axis=-1)[..., 0]
+        places = answers.in_places((cells != HIDDEN) & (of_symbol == 0))
+        return f"visible cells hold a symbol that --allow rules out, at {places}: kept" if places else ""
 
     def results(self, puzzles: Puzzles) -> tuple[Results, Answers]:
         request = self.request
@@ -268,79 +360,139 @@ class _Input(ABC):
     def __init__(self, run: _Run, path: Path):
         self.run, self.path = run, path
         self.likelihoods: Likelihoods | None = None
+        self.older: list[str] = []  # files of a result that is replaced
+
+    @property
+    @abstractmethod
+    def endings(self) -> Sequence[str]:
+        """What the names of results have after that of the input."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of all files that a fill writes."""
+        names = [f"{self.path.stem}{ending}" for ending in (*self.endings, ".json")]
+        longest = max(names, key=lambda name: len(os.fsencode(name)))
+        if len(os.fsencode(longest)) > LONGEST_NAME:
+            raise InputError(f"{self.path}: the name of its result, {longest}, is too long; use a shorter one")
+        return names
+
+    @property
+    def parts(self) -> list[Path]:
+        """All files that belong to the input."""
+        return kept.parts_of(self.path)
+
+    @cached_property
+    def stamps(self) -> list[kept.Stamp]:
+        """The state of the input before it was read."""
+        return kept.stamps(self.parts)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The beginning of a report: the input and all else that a result depends on."""
-        return {"input": self.path.name, "input_hash": _hash(self.path), **self.run.identity}
+        self.stamps  # noqa: B018, before the hash
+        return {"input": self.path.name, "input_hash": kept.content_hash(self.parts), **self.run.identity}
 
-    def finished(self) -> FillReport | None:
-        """The report of an earlier run; its file is the last that is written."""
-        report_path = self.run.result(self.path, ".json")
-        if not report_path.is_file():
+    def finished(self, overwrite: bool) -> FillReport | None:
+        """The report of an earlier run that filled the same; InputError for what must not be replaced."""
+        report_path = self.run.out / self.names[-1]
+        report = kept.report_of_earlier(report_path)
+        self.older = list(report.get("files", []))
+        for name in self.names[:-1]:
+            if name not in self.older and os.path.lexists(self.run.out / name):
+                raise InputError(
+                    f"{self.run.out / name} was not written by gridcloze and is not replaced; choose another folder"
+                )
+        is_whole = bool(report) and kept.are_whole(self.run.out, report, overwrite)
+        if overwrite or not report:
             return None
-        try:
-            report = json.loads(report_path.read_text())
-        except ValueError:
-            report = {}
-        if not isinstance(report, dict) or any(report.get(key) != value for key, value in self.run.identity.items()):
+        if any(report.get(key) != value for key, value in self.run.identity.items()):
             raise InputError(
                 f"{report_path} is of another model or other options: choose another folder, or --overwrite"
             )
-        return report if report.get("input_hash") == self.identity["input_hash"] else None  # type: ignore[return-value]
+        if report["input_hash"] != self.identity["input_hash"]:
+            line = "or it was changed since: choose another folder, or --overwrite"
+            raise InputError(f"{report_path} is of another {self.path.name}, {line}")
+        return cast(FillReport, report) if is_whole else None
 
     @abstractmethod
     def check(self, one_of_many: bool) -> int:
         """Read the whole input and return the number of its grids; InputError for a bad one."""
 
-    def write_report(self, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
-        """Write the report, the last file of a result."""
+    def finish(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
+        """Write the report, and move the results that are complete to where they belong."""
+        if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.request.files.values()):
+            raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
         bits = np.round(log_prob_bits, 6).tolist()
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
         report = self.identity | report | others
-        write_json(self.run.result(self.path, ".json"), report)
-        return report  # type: ignore[return-value]
+        kept.put_results(scratch, self.run.out, self.older, report, self.names[-1])
+        return cast(FillReport, report)
 
 
 def _input_of(run: _Run, path: Path) -> _Input:
     if maps.is_map(path):
         return _Map(run, path)
+    if run.request.hide_unseen:
+        raise InputError(f"{path}: --hide-unseen is for maps (GeoTIFF)")
     return _Many(run, path) if is_stack(path) else _Single(run, path)
-
-
-def _hash(path: Path) -> str:
-    """Of the content of a file, or of all files in a folder that is an array."""
-    digest = hashlib.sha256()
-    for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if part.is_file():
-            with part.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 # Single grids
 
 
 class _Single(_Input):
+    size: Size = (0, 0)
+
+    @property
+    def endings(self) -> Sequence[str]:
+        """The grid like the input, the uncertainty of its cells, and all arrays."""
+        like_input = [self.ending] if self.ending != ".npz" else []
+        return [*like_input, "-uncertainty.png", ".npz"]
+
+    @property
+    def ending(self) -> str:
+        """Of the filled grid."""
+        return ".npy" if self.path.suffix.lower() == ZARR else self.path.suffix
+
     def check(self, one_of_many: bool) -> int:
+        if self.run.request.hidden in MARKERS[1:] and self.path.suffix.lower() not in PICTURES:
+            raise InputError(f"{self.path} is no picture: --hidden {self.run.request.hidden} is for pictures only")
+        self.identity  # noqa: B018, before it is read
         cells = self.read().cells
+        self.size = cells.shape
+        self.run.at_once(self.size)
         self.likelihoods = self.run.likelihoods(cells == HIDDEN)
         filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods))
         return 1
 
     def read(self) -> Grid:
-        header, size = self.run.predictor.header, self.run.predictor.size
-        return read_grid(self.path, header.palette, size, hidden=self.run.request.hidden)
+        return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
 
     def write(self, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
-        run = self.run
-        write_grid(run.result(self.path, self.path.suffix), grid.with_cells(results["fill"].astype(np.int64)))
-        _write_uncertainty(run.result(self.path, "-uncertainty.png"), results["marginals"], grid.scale)
-        with atomic_write(run.result(self.path, ".npz")) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
-        hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
-        return self.write_report(hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
+        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note])
+        with scratch_folder(self.run.out) as scratch:
+            stem = scratch / self.path.stem
+            if self.ending != ".npz":
+                write_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
+            _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
+            np.savez_compressed(
+                f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS}
+            )
+            hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
+            return self.finish(scratch, hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
+
+
+def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:
+    """Parts of the inputs that are filled together, as many as fit into memory."""
+    part: list[_Single] = []
+    for one in inputs:
+        part.append(one)
+        if len(part) >= min(one.run.at_once(other.size) for other in part):
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> dict[Path, FillReport]:
@@ -367,8 +519,7 @@ def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width sy
     """A grey PNG: black where a cell is certain, white where every symbol is as likely as any other."""
     share = entropy_bits(marginals) / np.log2(max(2, marginals.shape[-1]))
     grey = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
-    with atomic_write(path) as temporary:
-        Image.fromarray(enlarge(grey, scale)).save(temporary, format="PNG")
+    Image.fromarray(enlarge(grey, scale)).save(path, format="PNG")
 
 
 # Stacks
@@ -377,17 +528,27 @@ def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width sy
 class _Many(_Input):
     """A stack, filled part by part into files that grow, so that memory stays flat; then all of them into one npz."""
 
+    @property
+    def endings(self) -> Sequence[str]:
+        """All arrays."""
+        return [".npz"]
+
     @cached_property
     def stack(self) -> Stack:
         return open_stack(self.path, self.run.predictor.header.palette)
+
+    @property
+    def at_once(self) -> int:
+        return self.run.at_once(self.stack.array.shape[1:])
 
     def check(self, one_of_many: bool) -> int:
         if self.run.request.hidden not in MARKERS:
             raise InputError(
                 f"{self.path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids"
             )
+        self.identity  # noqa: B018, before it is read
         length, hidden_anywhere = len(self.stack), np.zeros(self.stack.array.shape[1:], dtype=bool)
-        for part in _parts(length):
+        for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
         self.likelihoods = self.run.likelihoods(hidden_anywhere)
         filling.check_fits(self.run.predictor, self.puzzles(self.stack.read(slice(0, 1))))
@@ -400,8 +561,9 @@ class _Many(_Input):
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
-        growing = _GrowingStack(run.out / f".{self.path.stem}.partial", length, {**self.identity, "grids": length})
-        for part in _parts(length, growing.done):
+        folder = run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
+        growing = _GrowingStack(folder, length, {**self.identity, "grids": length})
+        for part in _parts(length, self.at_once, growing.done):
             puzzles = self.puzzles(self.stack.read(part))
             results, found = run.results(puzzles)
             lines = [
@@ -409,16 +571,17 @@ class _Many(_Input):
             ]
             growing.append(results, lines, int(puzzles.hidden.sum()))
             watch(part.stop)
-        growing.write(run.result(self.path, ".npz"))
-        state, bits = growing.state, np.load(growing.array("log_prob_bits"))
-        passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
-        report = self.write_report(state["hidden_cells"], passes, bits, **others)
+        with scratch_folder(run.out) as scratch:
+            growing.write(scratch / f"{self.path.stem}.npz")
+            state, bits = growing.state, np.load(growing.array("log_prob_bits"))
+            passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
+            report = self.finish(scratch, state["hidden_cells"], passes, bits, **others)
         shutil.rmtree(growing.folder)
         return report
 
 
-def _parts(length: int, start: int = 0) -> Iterator[slice]:
-    return (slice(at, min(at + GRIDS_AT_ONCE, length)) for at in range(start, length, GRIDS_AT_ONCE))
+def _parts(length: int, at_once: int, start: int = 0) -> Iterator[slice]:
+    return (slice(at, min(at + at_once, length)) for at in range(start, length, at_once))
 
 
 class _GrowingStack:
@@ -428,8 +591,11 @@ class _GrowingStack:
         self.folder, self.length, self.note = folder, length, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
         folder.mkdir(parents=True, exist_ok=True)
-        if self.note.is_file() and identity.items() <= (before := json.loads(self.note.read_text())).items():
-            self.state = before
+        with suppress(OSError, ValueError):  # none is there, or they were damaged
+            before = json.loads(self.note.read_text())
+            whole = all(len(np.load(self.array(name), mmap_mode="r")) == length for name in ARRAYS_OF_RESULTS)
+            if whole and identity.items() <= before.items():
+                self.state = before
 
     @property
     def done(self) -> int:
@@ -445,6 +611,7 @@ class _GrowingStack:
             values, path = results[name], self.array(name)
             if self.done == 0:
                 array = np.lib.format.open_memmap(path, "w+", values.dtype, (self.length, *values.shape[1:]))
+                _reserve(path)
             else:
                 array = np.lib.format.open_memmap(path, "r+")
             array[self.done : self.done + length] = values
@@ -457,9 +624,17 @@ class _GrowingStack:
 
     def write(self, path: Path) -> None:
         """All arrays as one npz at `path`."""
-        with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in ARRAYS_OF_RESULTS:
-                archive.write(self.array(name), f"{name}.npy")
+                with self.array(name).open("rb") as array, archive.open(f"{name}.npy", "w", force_zip64=True) as copy:
+                    shutil.copyfileobj(array, copy)  # without the time of the file, which would change the hash
+
+
+def _reserve(path: Path) -> None:
+    """Take the room on the disk now: a process that finds none while it writes to a memory map is ended."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 # Maps
@@ -468,18 +643,38 @@ class _GrowingStack:
 class _Map(_Input):
     """A GeoTIFF, filled by rows, so that memory does not grow with its height."""
 
+    @property
+    def endings(self) -> Sequence[str]:
+        samples = ["-samples.tif"] if self.run.request.samples else []
+        files = [self.path.suffix, "-uncertainty.tif", *samples]
+        return [*files, *(f"{file}.aux.xml" for file in files)]
+
     def check(self, one_of_many: bool) -> int:
         if self.run.request.allow is not None:
             raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
-        with maps.open_map(self.path, self.run.predictor.header.palette, self.run.request.hidden):
+        self.identity  # noqa: B018, before it is read
+        with self.open() as source:
+            window = self.run.predictor.window
+            height = min(source.height, ROWS_OF_WINDOWS * window[0]) if window else source.height
+            self.run.at_once((height, source.width))
+            if window:
+                windows = BYTES_OF_A_TILE * source.height * source.width // (window[0] * window[1])
+                refuse_beyond_memory(windows, f"filling {source.height} by {source.width} cells")
             return 1
+
+    def open(self) -> AbstractContextManager[maps.OpenMap]:
+        request, palette = self.run.request, self.run.predictor.header.palette
+        return maps.open_map(self.path, palette, request.hidden, 1.0 if request.hide_unseen else maps.FEW)
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, path, request, header = self.run, self.path, self.run.request, self.run.predictor.header
-        samples = run.result(path, "-samples.tif") if request.samples else None
-        filled, uncertainty = run.result(path, path.suffix), run.result(path, "-uncertainty.tif")
         trained = header.training.get("resolution")
-        with maps.open_map(path, header.palette, request.hidden) as source:
+        with ExitStack() as stack:
+            scratch = stack.enter_context(scratch_folder(run.out))
+            samples = scratch / f"{path.stem}-samples.tif" if request.samples else None
+            filled, uncertainty = scratch / path.name, scratch / f"{path.stem}-uncertainty.tif"
+            source = stack.enter_context(self.open())
+            unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
             size, decoder = (source.height, source.width), request.decoder
             found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
@@ -487,5 +682,6 @@ class _Map(_Input):
                 for rows in found:
                     writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples)
                     watch((rows.start + len(rows.fill)) / source.height)
-        warnings = [*found.warnings, *([warning] if warning else [])]
-        return self.write_report(found.hidden_cells, found.passes, found.log_prob_bits, warnings=warnings)
+            nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
+            warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
+            return self.finish(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)

@@ -1,5 +1,6 @@
 """`gridcloze score`: how good a model is on held-out grids."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NotRequired, Protocol, TypedDict, cast, runtime_checkable
 
@@ -11,20 +12,31 @@ from rich.table import Table
 from .. import checkpoint, filling, scoring
 from ..checkpoint import TrainedPredictor
 from ..decoding import ONE_AT_A_TIME
-from ..files.grids import read_examples
+from ..files import maps
+from ..files.arrays import is_stack
+from ..files.grids import read_examples, read_images
+from ..files.paths import is_folder, refuse_replacing
 from ..lookup import Lookup
 from ..predictor import Predictor, entropy_bits
 from ..priors.hiding import evaluation_hiding
 from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
-from ..shapes import Cells, Hidden, Marginals, Samples
+from ..shapes import AnySizeGrid, Cells, Hidden, Marginals, Samples
 from ..words import InputError, finite_or_none
-from .shared import TrainingRecord, check_pictures
+from .shared import (
+    TrainingRecord,
+    check_pictures,
+    check_prior,
+    files_in,
+    read_any,
+    refuse_beyond_attention,
+)
 from .toy import prior_file, read_prior
 
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is sampled many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
+MOST_WINDOWS = 512  # of larger grids
 LABELS = {
     "error": "share of cells wrong",
     "determined_error": "share of determined cells wrong",
@@ -64,11 +76,11 @@ class _Scores(TypedDict):
         Total variation between many samples of one uncertain puzzle and its exact posterior, 0 to 1; needs the prior.
     """
 
-    bits_per_hidden_cell: float
+    bits_per_hidden_cell: float | None
     error: float
-    excess_bits: NotRequired[float]
-    determined_error: NotRequired[float]
-    grids_all_determined_right: NotRequired[float]
+    excess_bits: NotRequired[float | None]
+    determined_error: NotRequired[float | None]
+    grids_all_determined_right: NotRequired[float | None]
     expected_calibration_error: float
     brier: float
     legal_samples: NotRequired[float]
@@ -94,7 +106,7 @@ class _Calibration(TypedDict):
 
     expected_calibration_error: float
     brier: float
-    by_symbol: list[float]
+    by_symbol: list[float | None]
     by_hidden_fraction: dict[str, float]
 
 
@@ -110,7 +122,7 @@ class ScoreReport(TypedDict):
     seed
         Seed of the random numbers.
     grids
-        Number of held-out grids.
+        Number of held-out grids, or of windows of larger ones.
     hidden_fraction
         Share of all cells that were hidden, 0 to 1.
     scores
@@ -150,6 +162,8 @@ def score(
     seed: int,
     picture: Path | None = None,
     dark: bool = False,
+    overwrite: bool = False,
+    hide_unseen: bool = False,
 ) -> ScoreReport:
     """Hide cells of held-out grids and score the predicted distributions of these cells.
 
@@ -158,7 +172,9 @@ def score(
     model_path
         A model file.
     held_out
-        Whole grids that the model has not seen: a folder, or a stack in an array file.
+        Whole grids that the model has not seen: a folder, or a stack in an array file. For a model that learned from
+        windows also maps, and other grids of any sizes: they are cut into windows side by side, of which those with a
+        known cell count, 512 of them at most.
     examples
         Grids for a lookup to compare with, usually those that the model was trained on; None for no lookup.
     prior_path
@@ -171,6 +187,10 @@ def score(
         A .png or .svg file for reliability curves.
     dark
         Whether the picture has a dark background.
+    overwrite
+        Whether an older picture of gridcloze is replaced.
+    hide_unseen
+        Whether a map may have more than 1% of cells of classes that the model never saw, which count as unknown.
 
     Returns
     -------
@@ -180,7 +200,8 @@ def score(
     Raises
     ------
     InputError
-        If a file cannot be read or the picture written, or the examples have another size than the held-out grids.
+        If a file cannot be read or the picture written, the examples or the prior have another size than the held-out
+        grids, or no known cell was hidden.
 
     Examples
     --------
@@ -194,11 +215,17 @@ def score(
     >>> list(report["scores"])
     ['model', 'uncalibrated', 'exact']
     """
+    refuse_replacing([picture], files_in(model_path, held_out, examples, prior_path), overwrite)
     model = checkpoint.load(model_path)
     check_pictures(picture)
-    cells = read_examples(held_out, model.header.palette)[0]
+    cells = _grids_of_one_size(held_out, model, hide_unseen)
+    refuse_beyond_attention(model, cells.shape[1:])
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(seed)) | (cells < 0)
+    if not (hidden & (cells >= 0)).any():
+        raise InputError(f"{held_out}: none of the cells that were hidden is known, so there is nothing to score")
     prior = read_prior(prior_path or prior_file(held_out), required=prior_path is not None)
+    if prior is not None:
+        check_prior(prior, prior_path or prior_file(held_out), cells.shape[1:], model.n_symbols)
     predictors = _predictors(model, prior, _lookup(examples, model, held_out, cells))
     marginals = {name: predictor.marginals(cells, hidden) for name, predictor in predictors.items()}
     calibration = {name: scoring.calibration(of_one, cells, hidden) for name, of_one in marginals.items()}
@@ -222,10 +249,42 @@ def score(
     }
 
 
+def _grids_of_one_size(path: Path, model: TrainedPredictor, hide_unseen: bool = False) -> Cells:
+    """Grids as they are or, for a model with windows, windows of maps and of grids that are large or differ in size."""
+    tiles = maps.map_files(path) if is_folder(path) else [path] if maps.is_map(path) else []
+    is_set = not tiles and (is_folder(path) or is_stack(path))
+    if is_set and model.window is None:
+        return read_examples(path, model.header.palette, model.size)[0]
+    if is_set:
+        images = read_images(path, model.header.palette)[0]
+    else:
+        images = [read_any(one, model, "auto", hide_unseen=hide_unseen).cells for one in tiles or [path]]
+    is_one_size = len({image.shape for image in images}) == 1
+    if model.window is not None and not (is_set and is_one_size):
+        return _windows_of(images, model.size)
+    if not is_one_size:
+        raise InputError(f"{path}: the maps differ in size; only a model that learned from windows can score them")
+    return np.stack(images)
+
+
+def _windows_of(images: Sequence[AnySizeGrid], size: tuple[int, int]) -> Cells:
+    """Windows side by side that have a known cell, some of them if there are many."""
+    height, width = size
+    windows = []
+    for image in images:
+        down, across = image.shape[0] // height, image.shape[1] // width
+        side_by_side = image[: down * height, : across * width].reshape(down, height, across, width).swapaxes(1, 2)
+        windows.append(side_by_side[(side_by_side >= 0).any(axis=(2, 3))])
+    every = np.concatenate(windows)
+    if not len(every):
+        raise InputError(f"no window of {height} by {width} cells has a known cell; give larger grids")
+    return every[np.unique(np.linspace(0, len(every) - 1, MOST_WINDOWS).round().astype(int))]
+
+
 def _lookup(examples: Path | None, model: TrainedPredictor, held_out: Path, cells: Cells) -> Lookup | None:
     if examples is None:
         return None
-    remembered = read_examples(examples, model.header.palette)[0]
+    remembered = _grids_of_one_size(examples, model)
     if remembered.shape[1:] != cells.shape[1:]:
         raise InputError(f"{examples} has grids of another size than {held_out}: a lookup cannot compare them")
     return Lookup(remembered, model.n_symbols)
@@ -291,12 +350,16 @@ def print_scores(report: ScoreReport) -> None:
     ...
       share of cells wrong   0.2500   0.1250
     """
-    scores = cast(dict[str, dict[str, float]], report["scores"])
+    scores = cast(dict[str, dict[str, float | None]], report["scores"])
     table = Table(title=f"{report['grids']} grids, {report['hidden_fraction']:.0%} of the cells hidden", box=box.SIMPLE)
     table.add_column("")
     for name in scores:
         table.add_column(name, justify="right")
     for key in dict.fromkeys(key for of_one in scores.values() for key in of_one):
-        figures = ("" if of_one.get(key) is None else f"{of_one[key]:.4f}" for of_one in scores.values())
+        figures = (_figure(of_one.get(key, "")) for of_one in scores.values())
         table.add_row(LABELS.get(key, key.replace("_", " ")), *figures)
     Console().print(table)
+
+
+def _figure(number: float | str | None) -> str:
+    return "–" if number is None else format(number, ".4f" if number != "" else "")

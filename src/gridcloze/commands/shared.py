@@ -1,4 +1,4 @@
-"""What several commands share: the record of a training, progress on the console, and checks of pictures."""
+"""What several commands share: the record of a training, progress on the console, grids of any kind, and checks."""
 
 import contextlib
 import time
@@ -6,9 +6,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
+
+from ..checkpoint import TrainedPredictor
+from ..files import maps
+from ..files.arrays import is_stack, open_stack
+from ..files.codes import MARKERS
+from ..files.grids import Grid, read_grid
+from ..files.paths import is_folder
+from ..memory import refuse_beyond_memory
+from ..predictor import Predictor
+from ..priors.posterior import KnownPrior
+from ..words import AnyPath, InputError
+
+MOST_CELLS = 2**18  # of a grid whose cells are looked at one by one
+QUICK = 10**6  # cells that are predicted in seconds
+ANNOUNCED_SECONDS = 3600
+BYTES_OF_A_WEIGHT = 16  # of attention: several copies of four bytes each
 
 console = Console(stderr=True)
 
@@ -18,6 +35,8 @@ class TrainingRecord(TypedDict):
 
     Attributes
     ----------
+    examples
+        What was understood of the examples, in a line; missing in models of older versions.
     data
         SHA-256 of the cells of all examples, in hexadecimal digits.
     grids
@@ -46,9 +65,10 @@ class TrainingRecord(TypedDict):
     Examples
     --------
     >>> sorted(TrainingRecord.__optional_keys__)
-    ['grids', 'images', 'resolution']
+    ['examples', 'grids', 'images', 'resolution']
     """
 
+    examples: NotRequired[str]
     data: str
     grids: NotRequired[int]
     images: NotRequired[int]
@@ -91,6 +111,21 @@ def display(title: str) -> Iterator[Callable[[float, str], None]]:
         yield lambda share, message: bar.update(task, completed=share, message=message)
 
 
+def tell(line: str) -> None:
+    """Print a line of news on stderr, above the bar of `display`.
+
+    Parameters
+    ----------
+    line
+        What happens.
+
+    Examples
+    --------
+    >>> tell("calibrating")
+    """
+    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 def _line_each_tenth() -> Callable[[float, str], None]:
     tenths, began, first_share = 0, time.monotonic(), -1.0
 
@@ -106,6 +141,41 @@ def _line_each_tenth() -> Callable[[float, str], None]:
             console.print(f"{share:4.0%}, {left}{message}", highlight=False)
 
     return report
+
+
+def read_puzzle(predictor: TrainedPredictor, path: Path, scale: int | None = None, hidden: AnyPath = "auto") -> Grid:
+    """Read a grid for a model.
+
+    Parameters
+    ----------
+    predictor
+        The model, which knows the palette and the size and scale of its examples.
+    path, scale, hidden
+        As `files.grids.read_grid` takes them.
+
+    Returns
+    -------
+    Grid
+        Its `note` is a line to show, if it is not empty.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import Inpainter, checkpoint
+    >>> Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).save("model.safetensors")
+    >>> np.save("puzzle.npy", np.array([[1, -1, 0, 0]]))
+    >>> read_puzzle(checkpoint.load("model.safetensors"), Path("puzzle.npy")).cells
+    array([[ 1, -1,  0,  0]])
+    """
+    header = predictor.header
+    return read_grid(
+        path, header.palette, predictor.size, scale, hidden, model_scale=header.scale, windows=header.windows
+    )
 
 
 def check_pictures(*paths: Path | None) -> None:
@@ -131,3 +201,197 @@ def check_pictures(*paths: Path | None) -> None:
         from ..pictures import check_picture  # slow to import, and few commands draw
 
         check_picture(path)
+
+
+def read_any(
+    path: Path,
+    predictor: TrainedPredictor,
+    hidden: str,
+    scale: int | None = None,
+    hide_unseen: bool = False,
+    most_cells: int | None = None,
+) -> Grid:
+    """Read one grid of any kind, a map too, with the symbols of a model.
+
+    Parameters
+    ----------
+    path
+        A picture, text, array or GeoTIFF.
+    predictor
+        The model.
+    hidden
+        How hidden cells are marked, as `files.grids.read_grid` takes it; of a map "auto" or a second file.
+    scale
+        Pixels to the side of a cell in a picture; by default it is found.
+    hide_unseen
+        Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
+        ones. They count as hidden, and a line on stderr says how many there are.
+    most_cells
+        Of a grid, for work that looks at each of them; None for any number.
+
+    Returns
+    -------
+    Grid
+        Its cells.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, does not fit the model, or has several grids or too many cells.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.checkpoint import Header
+    >>> from gridcloze.files.palettes import Palette
+    >>> from gridcloze.networks import NetworkPredictor
+    >>> config = BertConfig(height=4, width=4, n_symbols=2, depth=1)
+    >>> model = TrainedPredictor(NetworkPredictor(Bert(config)), Header(asdict(config), Palette.default(2)))
+    >>> np.save("grids.npy", np.zeros((5, 4, 4), int))
+    >>> read_any(Path("grids.npy"), model, "auto")
+    Traceback (most recent call last):
+    gridcloze.words.InputError: grids.npy has 5 grids, and one is needed here: np.save one of them
+    """
+    palette = predictor.header.palette
+    if maps.is_map(path):
+        _refuse_large(path, maps.map_size(path), most_cells)
+        found = maps.read_map(path, palette, hidden, 1.0 if hide_unseen else maps.FEW)
+        trained = predictor.header.training.get("resolution")
+        warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, found.resolution)
+        for line in filter(None, (warning, maps.unseen_warning(found.unseen))):
+            console.print(f"{path.name}: {line}", highlight=False, soft_wrap=True)
+        return Grid(found.cells.astype(np.int64), palette)
+    if hide_unseen:
+        raise InputError(f"{path}: --hide-unseen is for maps (GeoTIFF)")
+    if not is_folder(path) and is_stack(path):
+        n = len(open_stack(path, palette))
+        raise InputError(f"{path} has {n} grid{'s' * (n != 1)}, and one is needed here: np.save one of them")
+    grid = read_puzzle(predictor, path, scale, hidden)
+    if grid.note:
+        console.print(f"{path.name}: {grid.note}", highlight=False, markup=False, soft_wrap=True)
+    _refuse_large(path, grid.cells.shape, most_cells)
+    return grid
+
+
+def _refuse_large(path: Path, size: tuple[int, int], most_cells: int | None) -> None:
+    if most_cells is not None and size[0] * size[1] > most_cells:
+        cut = "gdal_translate -srcwin COLUMN ROW WIDTH HEIGHT" if maps.is_map(path) else "or crop it"
+        many = f"{size[0]} by {size[1]} cells, each of which would be looked at"
+        raise InputError(f"{path} has {many}; cut out at most {most_cells**0.5:.0f} by {most_cells**0.5:.0f} ({cut})")
+
+
+def files_in(*paths: AnyPath | None) -> list[Path]:
+    """List the files that a command reads, so that it writes over none of them.
+
+    Parameters
+    ----------
+    *paths
+        Files and folders of files; None, and names of markers of hidden cells, are passed over.
+
+    Returns
+    -------
+    list
+        The files, and those in the folders.
+
+    Examples
+    --------
+    >>> files_in(Path("grid.png"), "auto", None)
+    [...Path('grid.png')]
+    """
+    named = [Path(path) for path in paths if path is not None and str(path) not in MARKERS]
+    return [file for path in named for file in (sorted(path.iterdir()) if is_folder(path) else [path])]
+
+
+def refuse_beyond_attention(predictor: TrainedPredictor, size: tuple[int, int]) -> None:
+    """Refuse grids for whose attention there is not enough memory.
+
+    Parameters
+    ----------
+    predictor
+        A model. One with a window looks at larger grids window after window, which takes little memory.
+    size
+        Height and width of the grid.
+
+    Raises
+    ------
+    InputError
+        When it is too large.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from gridcloze.bert import Bert, BertConfig
+    >>> from gridcloze.checkpoint import Header
+    >>> from gridcloze.files.palettes import Palette
+    >>> from gridcloze.networks import NetworkPredictor
+    >>> config = BertConfig(height=4, width=4, n_symbols=2, depth=1)
+    >>> model = TrainedPredictor(NetworkPredictor(Bert(config)), Header(asdict(config), Palette.default(2)))
+    >>> refuse_beyond_attention(model, (10**4, 10**4))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: attention among 10000 by 10000 cells needs ...
+    """
+    if predictor.window is None:
+        patches = -(-size[0] // predictor.patch) * -(-size[1] // predictor.patch)
+        needed = patches**2 * predictor.header.config["heads"] * BYTES_OF_A_WEIGHT
+        refuse_beyond_memory(needed, f"attention among {size[0]} by {size[1]} cells")
+
+
+def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) -> None:
+    """Say on stderr before work of more than an hour how long it takes, by the time of a short try.
+
+    Parameters
+    ----------
+    path
+        Where the grid was read.
+    predictor
+        What answers.
+    grid
+        The grid.
+    n_queries
+        How often about the whole grid will be predicted.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import posterior, squares
+    >>> announce_work(Path("cover.tif"), posterior(squares(4, 4, 2, 3)), Grid.from_cells(np.zeros((4, 4), int)), 100)
+    """
+    height, width = grid.cells.shape
+    if n_queries * grid.cells.size > QUICK:
+        n, began = max(1, QUICK // 100 // grid.cells.size), time.monotonic()
+        predictor.marginals(grid.cells[None].repeat(n, axis=0), grid.hidden[None].repeat(n, axis=0))
+        seconds = (time.monotonic() - began) * n_queries / n
+        if seconds > ANNOUNCED_SECONDS:
+            line = f"{path.name}: {height} by {width} cells take about {seconds / 3600:.0f} hours; Ctrl-C stops"
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def check_prior(prior: KnownPrior, path: AnyPath, size: tuple[int, ...], n_symbols: int) -> None:
+    """Check that a prior is one of grids like these.
+
+    Parameters
+    ----------
+    prior
+        The prior.
+    path
+        Its file.
+    size
+        Height and width of the grids.
+    n_symbols
+        Their symbols.
+
+    Raises
+    ------
+    InputError
+        When sizes or numbers of symbols differ.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import squares
+    >>> check_prior(squares(4, 4, 2, 3), "prior.json", (5, 5), 2)
+    Traceback (most recent call last):
+    gridcloze.words.InputError: prior.json is of grids of 4 by 4 cells with 2 symbols; these have 5 by 5 with 2
+    """
+    if ((prior.height, prior.width), prior.n_symbols) != (tuple(size), n_symbols):
+        of_prior = f"grids of {prior.height} by {prior.width} cells with {prior.n_symbols} symbols"
+        raise InputError(f"{path} is of {of_prior}; these have {size[0]} by {size[1]} with {n_symbols}")
