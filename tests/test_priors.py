@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridcloze.commands.toy import read_prior
 from gridcloze.files.palettes import Palette
 from gridcloze.priors.examples import Examples, checked_symmetries
 from gridcloze.priors.finite import FinitePrior, rectangles, squares, stripes
@@ -376,3 +377,39 @@ def test_the_only_known_grid_is_both():
         learned, held_out = prior.split()
         assert (held_out.cells == 1).all()
         assert (learned.sample(500, np.random.default_rng(0)) == 1).any()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"[" * 100_000,
+        b"{}",
+        b'{"name": null}',
+        b'{"name": "none"}',
+        b'{"name": "squares", "name": "mirror"}',
+        b'{"name": "mirror", "height": 4.5}',
+        b'{"name": "mirror", "height": "4"}',
+        b'{"name": "mirror", "height": true}',
+        b'{"name": "mirror", "height": -4}',
+        b'{"name": "mirror", "coupling": 0.5}',
+        b'{"name": "mirror", "flavour": 1}',
+        b'{"name": "ising", "coupling": NaN}',
+        b'{"name": "ising", "coupling": 1e999}',
+        b'{"name": "ising", "height": 1000000000}',
+        b'{"name": "squares", "height": 1000000000, "width": 1000000000}',
+        b'{"name": "squares", "height": %s}' % (b"9" * 5000),
+        b'{"name": "rectangles", "height": 2000, "width": 2000}',
+        b'{"name": "stripes", "height": 2000, "width": 2000, "largest_period": 2000}',
+    ],
+    ids=lambda content: content[:60].decode(errors="replace"),
+)
+def test_a_prior_json_that_names_no_prior_is_refused(tmp_path, content):
+    """Types and ranges are checked before the prior is made, and what its members need before they are."""
+    (tmp_path / "prior.json").write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        read_prior(tmp_path / "prior.json", required=True)
+    assert str(refusal.value).startswith(str(tmp_path / "prior.json"))
+    assert "\n" not in str(refusal.value)

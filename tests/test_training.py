@@ -555,7 +555,10 @@ def test_muon_steps_are_nearly_orthogonal():
         assert values.max() < 1.3
 
 
-@pytest.mark.parametrize("options", [{}, {"minutes": 1.0, "steps": 5}, {"steps": 0}, {"minutes": -1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"minutes": 1.0, "steps": 5}, {"steps": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"steps": 10**10}],
+)
 def test_a_budget_is_minutes_or_steps(options):
     """A budget of neither, both, or nothing is refused."""
     with pytest.raises(InputError, match="length of the training"):
