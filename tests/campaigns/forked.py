@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 import os
 import re
 import signal
@@ -98,41 +99,43 @@ def run(argv: Sequence[str], folder: Path, log: Path, prepare: Callable[[], None
     return os.waitstatus_to_exitcode(os.waitpid(start(argv, folder, log, prepare), 0)[1])
 
 
-def at_event(number: int, act: Callable[[], None], after: bool = False) -> Callable[[], None]:
-    """Prepare a process to `act` just before (or after) the event of this number, from 0, that changes a folder."""
+def at_events(before: Callable[[], object], after: Callable[[], object] = lambda: None) -> Callable[[], None]:
+    """Prepare a process to call two functions before and after each event that changes a folder."""
+
+    def watched(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*values: object, **named: object) -> object:
+            before()
+            try:
+                return function(*values, **named)
+            finally:
+                after()
+
+        return call
 
     def prepare() -> None:
-        seen = iter(range(number + 1))
-
-        def watched(function: Callable[..., object]) -> Callable[..., object]:
-            def call(*values: object, **named: object) -> object:
-                due = next(seen, -1) == number
-                if due and not after:
-                    act()
-                try:
-                    return function(*values, **named)
-                finally:
-                    if due and after:
-                        act()
-
-            return call
-
         for name in EVENTS:
             setattr(os, name, watched(getattr(os, name)))
 
     return prepare
 
 
+def at_event(number: int, act: Callable[[], object], after: bool = False) -> Callable[[], None]:
+    """Prepare a process to `act` just before or after the event of a number, from 0."""
+    seen = itertools.count()
+
+    def count() -> None:
+        if next(seen) == number:
+            act()
+
+    return at_events(lambda: None, count) if after else at_events(count)
+
+
 def count_events(into: Path) -> Callable[[], None]:
     """Prepare a process to write a byte for each event, so that one can aim at them."""
+    file = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    return at_events(lambda: os.write(file, b"."))
 
-    def prepare() -> None:
-        file = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
-        def counted(function: Callable[..., object]) -> Callable[..., object]:
-            return lambda *values, **named: (os.write(file, b"."), function(*values, **named))[1]
-
-        for name in EVENTS:
-            setattr(os, name, counted(getattr(os, name)))
-
-    return prepare
+def die() -> None:
+    """Kill this process, as a machine that loses its power would."""
+    os.kill(os.getpid(), signal.SIGKILL)

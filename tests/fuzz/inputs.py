@@ -23,7 +23,7 @@ WEIGHTS = {
     "explain": 6,
     "train": 1.5,
     "score": 1.2,
-    "export": 0.1,
+    "export": 0.02,
     "other": 5,
 }
 BASE = {

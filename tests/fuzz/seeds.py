@@ -1,8 +1,9 @@
 """Valid files of every kind, from which the fuzzer makes its inputs: small grids, and models that took two steps."""
 
+import itertools
 import os
-import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).parents[1]))
 from mutations import notes_of, signed
 
-from campaigns.forked import at_event, command, run
+from campaigns.forked import at_events, command, die, run
 
 TINY = ["--height", "4", "--width", "4", "--smallest", "2", "--largest", "3"]
 TRAIN = ["--steps", "2", "--depth", "1"]
@@ -44,22 +45,28 @@ def make_seeds(folder: Path) -> None:
 
 def make_states(folder: Path, log: Path) -> None:
     """Add what killed runs leave behind: the state of a training, and half a stack."""
-    folder.joinpath("state").mkdir()
+
+    def die_once(pattern: str, times: int = 1) -> Callable[[], None]:
+        """Kill the process when there was a file of this kind after that many changes of its folder."""
+        seen = itertools.count(1)
+        return at_events(lambda: None, lambda: any(folder.glob(pattern)) and next(seen) >= times and die())
 
     def save_often() -> None:
         import gridcloze.training
 
         gridcloze.training.SECONDS_BETWEEN_SAVES = -1.0
-        at_event(3, lambda: os.kill(os.getpid(), signal.SIGKILL))()
+        die_once("state/*.resume")()
 
     def fill_slowly() -> None:
         import gridcloze.commands.fill
 
         gridcloze.commands.fill.GRIDS_AT_ONCE = 1
-        at_event(6, lambda: os.kill(os.getpid(), signal.SIGKILL))()
+        die_once("half/.*.partial/done.json", 3)()
 
     run(["train", "ex", "-o", "state/m.safetensors", "--steps", "3", "--depth", "1"], folder, log, save_often)
     run(["fill", "two.safetensors", "s.npy", "-o", "half"], folder, log, fill_slowly)
+    if not any(folder.glob("state/*.resume")) or not any(folder.glob("half/.*.partial/done.json")):
+        raise SystemExit("there is no state of a killed run to try")
 
 
 def _exported(model: bytes) -> bytes:

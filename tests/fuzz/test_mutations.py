@@ -24,16 +24,14 @@ def model(tmp_path_factory):
 
 def test_a_model_that_is_signed_again_is_read(model, tmp_path):
     """The signature of the fuzzer is that of gridcloze, so that changes come further than the check of the hash."""
-    altered = tmp_path / "altered.safetensors"
-    told = set()
+    path, refusals = tmp_path / "m.safetensors", []
     for number in range(60):
-        altered.write_bytes(mutations.safetensors(Random(number), model.read_bytes(), chosen=3 + number % 2 * 3))
+        path.write_bytes(mutations.safetensors(Random(number), model.read_bytes(), chosen=3 + number % 2 * 3))
         try:
-            checkpoint.load(altered)
+            checkpoint.load(path)
         except InputError as error:
-            told.add("altered" in str(error))
-        except Exception:  # which the fuzzer would report
-            told.add(False)
-        else:
-            told.add(False)
-    assert told == {False}
+            refusals.append(str(error))
+        except Exception:
+            continue  # the fuzzer would report it
+    assert refusals
+    assert not any("altered" in refusal for refusal in refusals)
