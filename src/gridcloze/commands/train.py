@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from .. import checkpoint
 from ..files import maps
+from ..files.codes import understood
 from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
 from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
@@ -174,7 +175,8 @@ def train(
             state_file(out).unlink(missing_ok=True)
         if resume and not state_file(out).exists():
             tell(f"no interrupted training of {out}: starting a new one")
-        more_record: dict[str, Any] = {"examples": _in_words(examples)}
+        grids = examples.images if isinstance(examples, Windows) else cast(Examples, examples).cells
+        more_record: dict[str, Any] = {"examples": understood(grids, examples.palette)}
         if resolution is not None:
             more_record["resolution"] = list(resolution)
         news = f"learning from {more_record['examples']}"
@@ -187,11 +189,6 @@ def train(
         if not predictor.header.training["interrupted"]:
             state_file(out).unlink(missing_ok=True)
     return {"path": str(out), "model": model_hash, "training": cast(TrainingRecord, predictor.header.training)}
-
-
-def _in_words(examples: Learnable) -> str:
-    grids = examples.images if isinstance(examples, Windows) else cast(Examples, examples).cells
-    return f"{len(grids)} grids of {examples.height} by {examples.width} cells with {examples.n_symbols} symbols"
 
 
 def _check_out(out: Path, source: Source, resume: bool, overwrite: bool) -> None:
