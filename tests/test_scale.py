@@ -165,5 +165,5 @@ def test_commands_know_the_scale(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     for scale in (None, 2):
         check(model, puzzle, 0.01, "auto", None, scale=scale)
-        explain(model, puzzle, "0,0", "auto", None, Drawings(), scale)
+        explain(model, puzzle, "0,0", "auto", None, Drawings(), scale=scale)
         assert capsys.readouterr().err.count(f"puzzle.png: {note}") == (0 if scale else 2)
