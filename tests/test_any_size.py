@@ -103,7 +103,7 @@ def test_pixels_of_another_size_are_warned_of(gridcloze, model):
 BAD_MAPS = {
     "without nodata": ({"nodata": None}, with_clouds(2) % 255, "91 cells have a class that the model never saw, 0"),
     "nothing is hidden": ({"nodata": None}, some_map(2), "nothing says which cells are hidden"),
-    "halves": ({"dtype": "float32"}, some_map(2) + 0.5, "is no class"),
+    "halves": ({"dtype": "float32"}, some_map(2) + 0.5, "540 cells have a class that the model never saw, 11.5"),
     "another class": ({}, np.full((9, 9), 12), "81 cells have a class that the model never saw, 12 (81 cells)"),
 }
 

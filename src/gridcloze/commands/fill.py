@@ -24,7 +24,7 @@ from ..decoding import Decoder
 from ..files import maps
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
-from ..files.grids import Grid, read_evidence, write_grid
+from ..files.grids import Grid, read_evidence, save_grid
 from ..files.paths import (
     MAPS,
     OWN,
@@ -418,14 +418,14 @@ class _Input(ABC):
     def check(self, one_of_many: bool) -> int:
         """Read the whole input and return the number of its grids; InputError for a bad one."""
 
-    def finish(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
-        """Write the report, and move the results that are complete to where they belong."""
+    def report(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
+        """Write the report next to the finished results."""
         if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.request.files.values()):
             raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
         bits = np.round(log_prob_bits, 6).tolist()
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
         report = self.identity | report | others
-        kept.put_results(scratch, self.run.out, self.older, report, self.names[-1])
+        kept.write_report(scratch, self.names, report)
         return cast(FillReport, report)
 
 
@@ -468,19 +468,16 @@ class _Single(_Input):
     def read(self) -> Grid:
         return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
 
-    def write(self, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
+    def write(self, scratch: Path, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
         warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note])
-        with scratch_folder(self.run.out) as scratch:
-            stem = scratch / self.path.stem
-            if self.ending != ".npz":
-                write_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
-            _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
-            np.savez_compressed(
-                f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS}
-            )
-            hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
-            return self.finish(scratch, hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
+        stem = scratch / self.path.stem
+        if self.ending != ".npz":
+            save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
+        _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
+        np.savez_compressed(f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
+        hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
+        return self.report(scratch, hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
 
 
 def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:
@@ -502,11 +499,13 @@ def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> dict[Path, FillReport
     for one, grid in grids.items():
         by_size.setdefault(grid.cells.shape, []).append(one)
     reports: dict[Path, FillReport] = {}
-    for same_size in by_size.values():
-        results, found = run.results(_puzzles_of([grids[one].cells for one in same_size], same_size))
-        for number, (one, warnings) in enumerate(zip(same_size, found.warnings, strict=True)):
-            of_grid = {name: values[number] for name, values in results.items()}
-            reports[one.path] = one.write(grids[one], of_grid, warnings)
+    with scratch_folder(run.out) as scratch:
+        for same_size in by_size.values():
+            results, found = run.results(_puzzles_of([grids[one].cells for one in same_size], same_size))
+            for number, (one, warnings) in enumerate(zip(same_size, found.warnings, strict=True)):
+                of_grid = {name: values[number] for name, values in results.items()}
+                reports[one.path] = one.write(scratch, grids[one], of_grid, warnings)
+        kept.put_results(scratch, run.out, [name for one in inputs for name in one.older])
     return reports
 
 
@@ -575,7 +574,8 @@ class _Many(_Input):
             growing.write(scratch / f"{self.path.stem}.npz")
             state, bits = growing.state, np.load(growing.array("log_prob_bits"))
             passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
-            report = self.finish(scratch, state["hidden_cells"], passes, bits, **others)
+            report = self.report(scratch, state["hidden_cells"], passes, bits, **others)
+            kept.put_results(scratch, run.out, self.older)
         shutil.rmtree(growing.folder)
         return report
 
@@ -684,4 +684,6 @@ class _Map(_Input):
                     watch((rows.start + len(rows.fill)) / source.height)
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
             warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
-            return self.finish(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)
+            report = self.report(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)
+            kept.put_results(scratch, run.out, self.older)
+            return report

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.paths import put_in_place, write_json
+from ..files.paths import as_json, put_in_place
 from ..words import InputError
 
 Stamp = tuple[int, int, int]  # of a file: its inode, size and time of change
@@ -163,10 +163,35 @@ def are_whole(folder: Path, report: dict[str, Any], overwrite: bool) -> bool:
     return len(there) == len(report["files"])
 
 
-def put_results(scratch: Path, folder: Path, names: Iterable[str], report: dict[str, Any], report_name: str) -> None:
+def write_report(scratch: Path, names: Sequence[str], report: dict[str, Any]) -> None:
+    """Write the report of finished files next to them, with their hashes.
+
+    Parameters
+    ----------
+    scratch
+        The folder in which the files are.
+    names
+        Of the files, whether they are there or not; the last is that of the report.
+    report
+        The report without "files", which are added.
+
+    Examples
+    --------
+    >>> _ = Path("a.txt").write_text("done")
+    >>> report = {"input_hash": "5eed…", "version": "0.2.0"}
+    >>> write_report(Path("."), ["a.txt", "a.npz", "a.json"], report)
+    >>> list(report["files"]), Path("a.json").exists()
+    (['a.txt'], True)
+    """
+    there = [scratch / name for name in names if (scratch / name).is_file()]
+    report["files"] = {path.name: content_hash([path]) for path in there}
+    (scratch / names[-1]).write_text(as_json(report))
+
+
+def put_results(scratch: Path, folder: Path, older: Iterable[str]) -> None:
     """Move finished files to where they belong, so that a kill at any moment leaves no doubt whose they are.
 
-    The report comes first: it names the files and their hashes, and a result is complete when all of them are there.
+    The reports come first: they name the other files and their hashes, and a result is complete when all are there.
 
     Parameters
     ----------
@@ -174,27 +199,18 @@ def put_results(scratch: Path, folder: Path, names: Iterable[str], report: dict[
         The folder in which the files are.
     folder
         The folder of the results.
-    names
-        Of files of an older result in that folder, which are removed.
-    report
-        The report without "files", which are added.
-    report_name
-        Its name in that folder.
+    older
+        Names of files of older results in that folder, which are removed.
 
     Examples
     --------
     >>> for name in ("scratch", "results"):
     ...     Path(name).mkdir()
     >>> _ = Path("scratch/a.txt").write_text("done")
-    >>> report = {"input_hash": "5eed…", "version": "0.2.0"}
-    >>> put_results(Path("scratch"), Path("results"), [], report, "a.json")
-    >>> sorted(path.name for path in Path("results").iterdir()), list(report["files"])
-    (['a.json', 'a.txt'], ['a.txt'])
+    >>> put_results(Path("scratch"), Path("results"), [])
+    >>> [path.name for path in Path("results").iterdir()]
+    ['a.txt']
     """
-    files = sorted(path for path in scratch.iterdir() if path.is_file())
-    report["files"] = {path.name: content_hash([path]) for path in files}
-    for name in names:
+    for name in older:
         (folder / name).unlink(missing_ok=True)
-    write_json(folder / report_name, report)
-    for path in files:
-        put_in_place(path, folder / path.name)
+    put_in_place(scratch, folder)

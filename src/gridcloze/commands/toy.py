@@ -7,7 +7,7 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from ..files.arrays import write_stack
-from ..files.grids import Grid, write_grid
+from ..files.grids import Grid, save_grid
 from ..files.notes import Form, check_note, number, one_of, parse_note, text, whole
 from ..files.palettes import Palette
 from ..files.paths import (
@@ -20,7 +20,9 @@ from ..files.paths import (
     kind_of,
     made_folder,
     only_one,
+    put_in_place,
     remove_leftovers,
+    scratch_folder,
     write_json,
 )
 from ..files.png import MAX_PIXELS
@@ -188,8 +190,11 @@ def older_toy(out: Path, overwrite: bool) -> list[Path]:
 
 
 def _write_grids(folder: Path, cells: Cells, scale: int) -> None:
-    for index, grid in enumerate(cells):
-        write_grid(folder / f"{index:05d}.png", Grid.from_cells(grid, Palette.default(2), scale))
+    folder.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(folder) as scratch:
+        for index, grid in enumerate(cells):
+            save_grid(scratch / f"{index:05d}.png", Grid.from_cells(grid, Palette.default(2), scale))
+        put_in_place(scratch, folder)
 
 
 def prior_file(examples: Path) -> Path:

@@ -609,16 +609,38 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
     >>> print(Path("puzzle.txt").read_text(), end="")
     .#?
     """
-    path = Path(path)
-    kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS)
+    kind_of(Path(path), PICTURES + TEXTS + WRITTEN_ARRAYS)
     with atomic_write(path) as partial:
-        if kind is PICTURES:
-            png.write_image(partial, _drawn(grid), grid.scale, grid.picture)
-        elif kind is TEXTS:
-            rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
-            partial.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
-        else:
-            save_array(partial, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
+        save_grid(partial, grid)
+
+
+def save_grid(path: Path, grid: Grid) -> None:
+    """Save a grid in a folder of files that are not finished; `write_grid` writes whole or not at all.
+
+    Parameters
+    ----------
+    path, grid
+        As in `write_grid`.
+
+    Raises
+    ------
+    InputError
+        When the suffix is none of a grid, or a colour cannot be drawn.
+
+    Examples
+    --------
+    >>> save_grid(Path("puzzle.txt"), Grid.from_cells(np.array([[0, 1, -1]])))
+    >>> print(Path("puzzle.txt").read_text(), end="")
+    .#?
+    """
+    kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS)
+    if kind is PICTURES:
+        png.write_image(path, _drawn(grid), grid.scale, grid.picture)
+    elif kind is TEXTS:
+        rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
+        path.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    else:
+        save_array(path, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
 
 
 def _drawn(grid: Grid) -> Image.Image:

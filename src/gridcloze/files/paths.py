@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,6 +19,7 @@ ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
 SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
+FLUSHED_AT_ONCE = 16
 SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
 SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
 
@@ -185,7 +188,7 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     check_writable(path)
     with made_folder(path.parent), scratch_folder(path.parent) as folder:
         yield folder / path.name
-        put_in_place(folder / path.name, path)
+        put_in_place(folder, path.parent)
 
 
 @contextmanager
@@ -211,37 +214,46 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     >>> folder.exists()
     False
     """
-    folder = parent / f"{OWN}{uuid.uuid4().hex}"
-    folder.mkdir()
-    try:
-        with _lock(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        folder = parent / f"{OWN}{uuid.uuid4().hex}"
+        folder.mkdir()
+        with suppress(FileNotFoundError, _LockedError), _lock(folder):
+            if folder.exists():  # and was not taken for a leftover before it was locked
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return
 
 
-def put_in_place(finished: Path, path: Path) -> None:
-    """Give a finished file its name, once it is on disk.
+def put_in_place(scratch: Path, folder: Path) -> None:
+    """Give finished files their names, once all of them are on disk.
 
     Parameters
     ----------
-    finished
-        A file in a folder that `scratch_folder` made.
-    path
-        Where it belongs, on the same file system; a file that is there is replaced.
+    scratch
+        A folder that `scratch_folder` made.
+    folder
+        Where its files belong; files that are there are replaced. Those that end in .json come first, the others by
+        their names.
 
     Examples
     --------
     >>> with scratch_folder(Path(".")) as folder:
     ...     _ = (folder / "a.txt").write_text("done")
-    ...     put_in_place(folder / "a.txt", Path("b.txt"))
-    >>> Path("b.txt").read_text()
+    ...     put_in_place(folder, Path("."))
+    >>> Path("a.txt").read_text()
     'done'
     """
-    os.chmod(finished, finished.parent.stat().st_mode & 0o666)  # by the umask: some libraries let nobody else read
-    _flush(finished)
-    os.replace(finished, path)
-    _flush(path.parent)
+    mode = scratch.stat().st_mode & 0o666  # that of the umask: some libraries let nobody else read
+    files = sorted(scratch.iterdir(), key=lambda path: (path.suffix != ".json", path.name))
+    for path in files:
+        path.chmod(mode)
+    with ThreadPoolExecutor(FLUSHED_AT_ONCE) as threads:  # the disk writes together what is waited for together
+        list(threads.map(_flush, files))
+    for path in files:
+        os.replace(path, folder / path.name)
+    _flush(folder)
 
 
 def _flush(path: Path) -> None:
@@ -258,6 +270,7 @@ def _flush(path: Path) -> None:
 
 # One process at a time
 
+LOCK_SECONDS = (0.02, 0.05, 0.1)  # how long to wait for a process that only looks for leftovers
 RESUMABLE = ".partial"  # how names end of what the next run goes on with
 OWN = ".gridcloze-"  # how names begin of files and folders that are gone when a process has ended well
 
@@ -290,27 +303,34 @@ def only_one(path: AnyPath) -> Iterator[None]:
     gridcloze.words.InputError: ...model.safetensors: another run is writing here; wait until it has ended, ...
     """
     path = Path(os.path.realpath(path))
-    if path.is_dir():
-        with _lock(path, path):
-            yield
-        return
-    check_writable(path)
-    lock = path.with_name(f"{OWN}{crc32(os.fsencode(path.name)):08x}.lock")
-    with made_folder(path.parent):
-        while True:
-            lock.touch()
-            with _lock(lock, path):
-                if not lock.exists():  # the process that had it removed it in between
-                    continue
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
-                return
+    is_folder = path.is_dir()
+    if not is_folder:
+        check_writable(path)
+    lock = path if is_folder else path.with_name(f"{OWN}{crc32(os.fsencode(path.name)):08x}.lock")
+    with ExitStack() as stack:
+        stack.enter_context(made_folder(lock.parent))
+        for seconds in (*LOCK_SECONDS, 0.0):
+            try:
+                if not is_folder:
+                    lock.touch()
+                stack.enter_context(_lock(lock))
+                if lock.exists():  # and was not removed in between by the process that had it
+                    break
+            except (FileNotFoundError, _LockedError):
+                time.sleep(seconds)
+        else:
+            raise InputError(f"{path}: another run is writing here; wait until it has ended, or choose another name")
+        if not is_folder:
+            stack.callback(lock.unlink, missing_ok=True)
+        yield
+
+
+class _LockedError(Exception):
+    """Another process has the lock."""
 
 
 @contextmanager
-def _lock(path: Path, named: Path | None = None) -> Iterator[None]:
+def _lock(path: Path) -> Iterator[None]:
     """Hold the lock of a file or folder, which the system takes back from a process that dies."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock  # of Unix
@@ -322,8 +342,7 @@ def _lock(path: Path, named: Path | None = None) -> Iterator[None]:
         flock(descriptor, LOCK_EX | LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        line = "another run is writing here; wait until it has ended, or choose another name"
-        raise InputError(f"{named or path}: {line}") from None
+        raise _LockedError from None
     except OSError:  # a file system without locks
         pass
     try:
@@ -350,7 +369,7 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(f"{OWN}*"):
         if path.suffix == RESUMABLE:
             continue
-        with suppress(InputError, OSError), _lock(path):  # a process that lives has the lock
+        with suppress(_LockedError, OSError), _lock(path):  # a process that lives has the lock
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -507,6 +526,34 @@ def made_folder(folder: Path) -> Iterator[None]:
                 each.rmdir()
 
 
+def as_json(content: Any) -> str:
+    """Write what JSON can hold, indented, with a last line break.
+
+    Parameters
+    ----------
+    content
+        Dictionaries, lists, texts, finite numbers, bools and None.
+
+    Returns
+    -------
+    str
+        The text of a file.
+
+    Raises
+    ------
+    ValueError
+        For NaN and infinity, which JSON lacks.
+
+    Examples
+    --------
+    >>> print(as_json({"hidden_cells": 7}), end="")
+    {
+     "hidden_cells": 7
+    }
+    """
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
 def write_json(path: AnyPath, content: Any) -> None:
     """Write what JSON can hold to a file, indented, whole or not at all.
 
@@ -531,4 +578,4 @@ def write_json(path: AnyPath, content: Any) -> None:
     }
     """
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        partial.write_text(as_json(content))

@@ -1,0 +1,1 @@
+"""Campaigns: kills, full disks, and several processes in one folder."""
