@@ -5,7 +5,9 @@ PLAIN := .venv/plain
 KATEX_VERSION := 0.19.1
 KATEX := .venv/katex/$(KATEX_VERSION)
 
-.PHONY: demo test test-all plain lint bench bench-full docs article katex clean
+FAULTS := OMP_NUM_THREADS=1 $(BIN)/python tests
+
+.PHONY: demo test test-all fuzz kills plain lint bench bench-full docs article katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact posterior
 	$(BIN)/gridcloze demo -o demo
@@ -15,6 +17,14 @@ test: .venv/installed  ## the quick tests, one process per core
 
 test-all: test  ## all tests
 	$(BIN)/pytest -m slow
+
+fuzz: .venv/installed  ## 100,000 odd inputs, two processes: about half an hour; failing ones are kept in build/fuzz
+	$(FAULTS)/fuzz/run.py --count 100000 --jobs 2
+
+kills: .venv/installed  ## 1,000 kills, disks that are full, and several processes in one folder: about half an hour
+	$(FAULTS)/campaigns/kills.py --kills 1000
+	$(FAULTS)/campaigns/full_disk.py
+	$(FAULTS)/campaigns/together.py --rounds 3
 
 plain: .venv/installed  ## check that a plain install, without extras, fills with an exported model
 	$(PYTHON) -m venv --clear $(PLAIN)

@@ -23,7 +23,7 @@ from gridcloze import (
 )
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.commands.process import keep_freed_memory
-from gridcloze.commands.train import learn_with_progress
+from gridcloze.commands.train import learn_with_progress, state_file
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
 from gridcloze.files.paths import write_json
@@ -121,6 +121,7 @@ def trained(
         if predictor.header.training["interrupted"]:
             raise KeyboardInterrupt
         checkpoint.save(path, predictor)
+        state_file(path).unlink(missing_ok=True)
     return checkpoint.load(path)
 
 

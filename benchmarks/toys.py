@@ -65,7 +65,7 @@ def run(name: str, seed: int) -> dict[str, object]:
     model = RUNS / f"{task.model_of or name}-{seed}" / "model.safetensors"
     examples = None if task.model_of else folder / "train.npy"
     if examples:
-        train(Source(examples), model, Budget(minutes=task.minutes), seed)
+        train(Source(examples), model, Budget(minutes=task.minutes), seed, overwrite=True)
     report = score(model, folder / "test.npy", examples, None, task.sampled, TEST_SEED)
     return {"task": name, "seed": seed, "minutes": task.minutes, **report, **around}
 
@@ -73,8 +73,8 @@ def run(name: str, seed: int) -> dict[str, object]:
 def write_grids(task: Task, folder: Path, seed: int) -> None:
     """`train.npy`, and `test.npy` with its law; both through the code of `gridcloze toy`, but for split members."""
     trained, tested = make_toy(**task.train), make_toy(**(task.test or task.train))
-    toy(trained, folder / "train.npy", N_EXAMPLES, 0, seed, 1)
-    toy(tested, folder / "test.npy", N_TEST, 0, TEST_SEED + seed, 1)
+    toy(trained, folder / "train.npy", N_EXAMPLES, 0, seed, 1, overwrite=True)
+    toy(tested, folder / "test.npy", N_TEST, 0, TEST_SEED + seed, 1, overwrite=True)
     if task.unseen:
         assert isinstance(trained, FinitePrior)
         generator = np.random.default_rng(seed)

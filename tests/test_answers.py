@@ -40,7 +40,7 @@ def model(tmp_path, small_bert, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(windows):
-        header = Header(asdict(small_bert.config), Palette.default(2), windows=windows)
+        header = Header(asdict(small_bert.config), Palette.default(2), scale=3, windows=windows)
         checkpoint.save("model.safetensors", TrainedPredictor(NetworkPredictor(small_bert), header))
         return "model.safetensors"
 
@@ -253,3 +253,20 @@ def test_a_stack_is_checked_once(gridcloze, model, counted, monkeypatch):
         asked = Puzzles(stack[:2], evidence=np.broadcast_to(ALLOWED, (2, 5, 5, 2)))
         call(checkpoint.load(path), asked)
         assert counted["validated"] == before + 1
+
+
+def test_many_contradicting_cells_are_not_all_named(gridcloze, model, monkeypatch):
+    """After five cells that contradict the rest, shell and Python say only how many more there are."""
+    path, visible = model(windows=False), RIGHT != HIDDEN
+    monkeypatch.setattr(checking, "contradicting", lambda predictor, puzzles: ~puzzles.hidden)
+    said = from_inpainter(path, RIGHT)["words"]
+    report = from_file(gridcloze, path, RIGHT, "array.npy")["report"]
+    assert report["warnings"] == said
+    assert said[0].count("(row ") == 5
+    assert f" and {visible.sum() - 5} more: kept" in said[0]
+    few = ~visible & False
+    few.flat[:5] = True
+    monkeypatch.setattr(checking, "contradicting", lambda predictor, puzzles: few[None])
+    [words] = from_inpainter(path, np.zeros((5, 5), int))["words"]
+    assert words.count("(row ") == 5
+    assert "more" not in words

@@ -80,13 +80,15 @@ def test_the_same_map_is_filled_alike_whatever_its_rows_in_memory(gridcloze, mod
 
 
 def test_a_second_file_hides_clouds(gridcloze, model):
-    """What a cloud mask marks is filled, as nodata is."""
+    """What a cloud mask marks is filled, and nothing else."""
     save_map("map.tif", with_clouds())
     clouds = np.zeros((19, 30))
     clouds[15:, :4] = 1
     save_map("clouds.tif", clouds, nodata=None)
     assert gridcloze("fill", model, "map.tif", "-o", "out", "--hidden", "clouds.tif")[0] == 0
-    assert json.loads(Path("out/map.json").read_text())["hidden_cells"] == 7 * 13 + 4 * 4
+    assert json.loads(Path("out/map.json").read_text())["hidden_cells"] == 4 * 4
+    with rasterio.open("out/map.tif") as filled:
+        assert (filled.read(1) == 255).sum() == 7 * 13
 
 
 def test_pixels_of_another_size_are_warned_of(gridcloze, model):
@@ -99,10 +101,10 @@ def test_pixels_of_another_size_are_warned_of(gridcloze, model):
 
 
 BAD_MAPS = {
-    "without nodata": ({"nodata": None}, with_clouds(2) % 255, "is not one of the classes"),
+    "without nodata": ({"nodata": None}, with_clouds(2) % 255, "91 cells have a class that the model never saw, 0"),
     "nothing is hidden": ({"nodata": None}, some_map(2), "nothing says which cells are hidden"),
-    "floats": ({"dtype": "float32"}, some_map(2), "values of type float32 are not classes"),
-    "another class": ({}, np.full((9, 9), 12), "12 is not one of the classes 11, 21, 42"),
+    "halves": ({"dtype": "float32"}, some_map(2) + 0.5, "is no class"),
+    "another class": ({}, np.full((9, 9), 12), "81 cells have a class that the model never saw, 12 (81 cells)"),
 }
 
 

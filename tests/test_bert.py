@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcloze.bert import Attention, Bert, BertConfig, cut, join, rotary_positions
+from gridcloze.calibrating import calibrate
+from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
 from gridcloze.words import InputError
 
@@ -153,3 +155,26 @@ def test_a_fresh_model_is_uniform():
         np.zeros((1, 4, 4), int), np.ones((1, 4, 4), bool)
     )
     assert marginals == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("sizes", [{"depth": 10**6}, {"height": 2**40}, {"heads": -1}, {"embedding_size": 2**40}])
+def test_sizes_beyond_all_bounds_are_refused(sizes):
+    """Before anything of that size is made."""
+    with pytest.raises(InputError, match=f"{next(iter(sizes))} must be 1 … "):
+        BertConfig(**{"height": 8, "width": 8, "n_symbols": 2} | sizes)
+
+
+@pytest.mark.parametrize("config", [BertConfig(7, 9, 3), BertConfig(40, 33, 2, depth=2), BertConfig(4, 4, 2, depth=1)])
+def test_the_number_of_weights_is_known_without_making_them(config):
+    """It is that of the model."""
+    assert config.n_parameters == sum(parameter.numel() for parameter in Bert(config).parameters())
+
+
+def test_calibration_needs_finite_logits_and_known_cells():
+    """A model that diverged is refused; where nothing is known the temperature stays 1."""
+    model = Bert(BertConfig(4, 4, 2, depth=1))
+    assert calibrate(model, np.full((3, 4, 4), -1)) == Calibration((1.0,), (1.0,))
+    with torch.no_grad():
+        model.embedding_to_patch.bias[0] = torch.nan
+    with pytest.raises(InputError, match="diverged"):
+        calibrate(model, np.zeros((3, 4, 4), dtype=int))

@@ -1,12 +1,15 @@
 """One file in, one file out."""
 
+import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.numpy import load_file as numpy_file
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from gridcloze import checkpoint, load
@@ -107,6 +110,162 @@ def test_a_config_that_does_not_fit_its_tensors_is_refused(path, change):
     rewritten(path, change)
     with pytest.raises(InputError, match="does not fit"):
         load(path)
+
+
+def with_note(path, change):
+    """The file with its note changed as a text, the weights as they are; `change` may sign what it returns."""
+    arrays = numpy_file(path)
+    with safe_open(path, framework="numpy") as file:
+        said = json.loads(file.metadata()["gridcloze"])[0]
+    save_arrays(arrays, path, {"gridcloze": change(said, lambda note: [note, checkpoint._hash(note, arrays)])})
+
+
+NOTES = {
+    "no JSON": lambda said, sign: "x",
+    "nothing": lambda said, sign: "",
+    "a number": lambda said, sign: "1",
+    "one of a pair": lambda said, sign: '["a"]',
+    "numbers": lambda said, sign: "[1, 2]",
+    "three": lambda said, sign: json.dumps([*sign(said), 3.5]),
+    "deep": lambda said, sign: "[" * 100_000,
+    "signed, no JSON": lambda said, sign: json.dumps(sign("x")),
+    "signed, a list": lambda said, sign: json.dumps(sign("[]")),
+    "signed, deep": lambda said, sign: json.dumps(sign("[" * 100_000)),
+    "signed, a key twice": lambda said, sign: json.dumps(sign(said[:-1] + ', "scale": 3}')),
+    "signed, thousands of digits": lambda said, sign: json.dumps(
+        sign(said.replace('"scale": 3', f'"scale": {"9" * 5000}'))
+    ),
+    "signed, half of a character": lambda said, sign: json.dumps(sign(said.replace(".#", "\\ud800#"))),
+    "a surrogate as text": lambda said, sign: json.dumps(sign("\ud800")),
+}
+
+
+@pytest.mark.parametrize("change", NOTES.values(), ids=NOTES)
+def test_notes_that_are_no_header_are_refused(path, change):
+    """Whatever stands where the header should be, signed or not, ends in one line that names the file."""
+    with_note(path, change)
+    for read in (load, checkpoint.read_header):
+        with pytest.raises(InputError) as refusal:
+            read(path)
+        assert str(refusal.value).startswith(str(path))
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["format", "format_version", "config", "palette", "scale", "training", "calibration"])
+@pytest.mark.parametrize("value", [None, [], {}, "x", -1, 0.5, True, 2**70], ids=repr)
+def test_headers_with_other_types_are_refused(path, key, value):
+    """Each entry of the header must be there, with its type and within its range."""
+    if (key, value) == ("training", {}):
+        return
+    rewritten(path, lambda tensors, values: values.update({key: value}))
+    with pytest.raises(InputError) as refusal:
+        load(path)
+    assert str(refusal.value).startswith(str(path))
+    rewritten(path, lambda tensors, values: values.pop(key))
+    with pytest.raises(InputError):
+        checkpoint.read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries"),
+    [
+        ("config", {"width": 2**62}),
+        ("config", {"embedding_size": 2**40, "heads": 1}),
+        ("config", {"depth": 10**9}),
+        ("config", {"embedding_size": 2**16, "heads": 1, "patch": 2**20}),
+        ("config", {"heads": 3}),
+        ("palette", {"colours": [[0, 0, 0, 255.0], [1, 1, 1, 255]]}),
+        ("palette", {"colours": [["0", 0, 0, 255], [1, 1, 1, 255]]}),
+        ("palette", {"colours": [[0, 0, 0, 255]] * 3, "characters": "abc"}),
+        ("palette", {"colours": [[0, 0, 0, 255, 0], [1, 1, 1, 255]]}),
+        ("palette", {"characters": ["a", "b"]}),
+        ("palette", {"names": [1, 2]}),
+        ("palette", {"values": [True, False]}),
+        ("palette", {"values": [1.0, 2.0]}),
+        ("training", {"resolution": 3}),
+        ("training", {"resolution": [30, "metre", 30]}),
+        ("training", {"steps": "many"}),
+        ("training", {"minutes": -1}),
+        ("training", {"symbols": [0.5, 1]}),
+        ("training", {"interrupted": 1}),
+        ("calibration", {"temperatures": ["x", "y"]}),
+        ("calibration", {"temperatures": [float("nan"), 1.0]}),
+        ("calibration", {"temperatures": [1.0, 1e300]}),
+        ("calibration", {"hidden_fractions": [0.75, 0.25]}),
+        ("calibration", {"hidden_fractions": [], "temperatures": []}),
+        ("calibration", {"bias": 1}),
+    ],
+    ids=str,
+)
+def test_entries_of_the_header_are_checked(path, name, entries):
+    """Sizes, palette, training record and calibration are checked entry by entry."""
+    rewritten(path, lambda tensors, values: values[name].update(entries))
+    with pytest.raises(InputError) as refusal:
+        load(path)
+    assert str(refusal.value).startswith(str(path))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_record_without_a_score_is_read(path, small_bert):
+    """A score that is not finite is null in the file; further entries of a record are kept."""
+    record = {"held_out_bits_per_hidden_cell": float("nan"), "note": [1, {"deep": None}]}
+    header = Header(asdict(small_bert.config), PALETTE, training=record)
+    checkpoint.save(path, TrainedPredictor(NetworkPredictor(small_bert), header))
+    read = checkpoint.read_header(path).training
+    assert read == header.training == {"held_out_bits_per_hidden_cell": None, "note": [1, {"deep": None}]}
+    rewritten(path, lambda tensors, values: values["training"].update(seconds=1e300, symmetries=False))
+    with pytest.raises(InputError, match=r"training\.seconds"):
+        load(path)
+    rewritten(path, lambda tensors, values: values["training"].update(seconds=1, held_out_bits_per_hidden_cell=np.nan))
+    assert load(path).header.training["symmetries"] is False
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(path, value):
+    """One weight that is NaN or infinite is enough."""
+    rewritten(path, lambda tensors, values: tensors["layers.0.attention.attended_to_output.weight"].fill_(value))
+    with pytest.raises(InputError, match="a weight is no finite number"):
+        load(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.bool])
+def test_weights_of_another_type_are_refused(path, dtype):
+    """All weights are float32."""
+    with safe_open(path, framework="pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors["position"] = tensors["position"].to(dtype)
+    save_file(tensors, path, metadata)
+    with pytest.raises(InputError, match="no float32"):
+        load(path)
+
+
+def test_logits_that_are_not_finite_are_refused(small_bert):
+    """A model may overflow although its weights are finite: no probability is NaN."""
+    model = copy.deepcopy(small_bert)
+    with torch.no_grad():
+        model.embedding_to_patch.weight.fill_(3e38)
+    cells, hidden = np.zeros((1, 5, 5), dtype=np.int64), np.ones((1, 5, 5), dtype=bool)
+    with pytest.raises(InputError, match="no finite numbers"):
+        NetworkPredictor(model, precise=True).marginals(cells, hidden)
+
+
+def test_grids_beyond_the_memory_are_refused_before_any_work(small_bert, monkeypatch):
+    """The need of attention grows with the number of patches squared, and is known before the pass."""
+    predictor = with_header(small_bert)
+    cells = np.zeros((1, 3000, 3000), dtype=np.int64)
+    for answer in (predictor.marginals, predictor.attention):
+        monkeypatch.setattr("gridcloze.memory.memory_bytes", lambda: 2**30)
+        with pytest.raises(InputError, match=r"whole grids of 5 by 5 cells .*windows.* 3000 cells needs .* GiB"):
+            answer(cells, np.ones(cells.shape, dtype=bool))
+
+
+def test_other_sizes_are_warned_of(small_bert):
+    """A model of whole grids extrapolates to other sizes, slowly to large ones; a model of windows does neither."""
+    header = with_header(small_bert).header
+    assert checkpoint.size_warning(header, (5, 5)) is None
+    assert "learned from grids of 5 by 5 cells; this one has 5 by 6" in checkpoint.size_warning(header, (5, 6))
+    assert "minutes; train with --windows" in checkpoint.size_warning(header, (2000, 2000))
+    assert checkpoint.size_warning(replace(header, windows=True), (2000, 2000)) is None
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

@@ -332,9 +332,9 @@ def test_the_film_of_explain_shows_a_sample_cell_by_cell(gridcloze, model, monke
     picture("puzzle.png", cells)
     for most, frames in ((120, 4), (2, 2)):
         monkeypatch.setattr(explain, "FILM_FRAMES", most)
-        code, _, _ = gridcloze("explain", model, "puzzle.png", "--film", f"film{most}.gif")
+        code, _, _ = gridcloze("explain", model, "puzzle.png", "--film", "film.gif", "--overwrite")
         assert code == 0
-        with Image.open(f"film{most}.gif") as film:
+        with Image.open("film.gif") as film:
             assert film.n_frames == frames
 
 
@@ -460,7 +460,7 @@ BAD = {
     "allow size": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "small.npy"), r"does not fit"),
     "allow colour": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "red.png"), r"red.png: row 1, column 2"),
     "threshold": (("check", "MODEL", "puzzle.png", "--threshold", "2"), r"a probability from 0 to 1, not 2"),
-    "check a stack": (("check", "MODEL", "examples.npy"), r"examples.npy has 3 grids, and one is needed here"),
+    "check a stack": (("check", "MODEL", "examples.npy"), r"examples.npy has 3 grids"),
     "picture of a check": (("check", "MODEL", "puzzle.png", "-o", "a.jpg"), r"a.jpg: the name of a picture ends in"),
     "picture of a score": (("score", "MODEL", "examples.npy", "-o", "a.pdf"), r"a.pdf: the name of a picture"),
     "visible cell": (("explain", "MODEL", "puzzle.png", "--cell", "0,1"), r"\(row 0, column 1\) is visible"),

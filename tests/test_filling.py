@@ -306,6 +306,9 @@ def test_what_is_not_allowed_is_never_filled_in(decoder):
     [
         ({"order": "sideways"}, "no order 'sideways'"),
         ({"budget_bits": -1.0}, "0 or more"),
+        ({"budget_bits": float("nan")}, "0 or more and finite"),
+        ({"budget_bits": float("inf")}, "0 or more and finite"),
+        ({"side_per_symbol": -1}, "0 or more"),
     ],
 )
 def test_decoders_that_make_no_sense_are_refused(options, words):

@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gridcloze.files.arrays import is_stack, open_stack, write_stack
-from gridcloze.files.codes import cells_from_array
+from gridcloze.files.codes import cells_from_array, understood
 from gridcloze.files.grids import Grid, read_examples, read_grid, read_images, write_grid
 from gridcloze.files.palettes import Palette
 from gridcloze.files.paths import atomic_write, check_writable, is_folder
@@ -414,6 +414,7 @@ def test_folder_of_pictures(folder):
     save(folder / "a.png", np.kron([[0, 50, 50, 50]] + [[0, 0, 0, 0]] * 3, np.ones((2, 2))))
     (folder / "notes.md").write_text("other suffixes are left alone")
     (folder / ".unfinished.png").write_text("and so are files that are not to be seen")
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
     (folder / "deeper.png").mkdir()
     cells, palette, scale = read_examples(folder)
     assert scale == 2
@@ -526,7 +527,7 @@ def test_what_is_a_stack(folder):
 def test_a_stack_is_told_by_its_header(folder):
     """Whether an npz file is a stack is seen without its cells: damage in these shows only when it is opened."""
     path = folder / "stack.npz"
-    np.savez(path, hidden=np.zeros((1, 1, 2), bool), anything=[[[0, 1]]])
+    np.savez(path, hidden=np.zeros((1, 99, 99), bool), anything=np.zeros((1, 99, 99)))
     damaged = bytearray(path.read_bytes())
     damaged[damaged.rindex(b"PK\1\2", 0, damaged.rindex(b"PK\1\2")) - 1] ^= 1  # the last byte of the last array
     path.write_bytes(damaged)
@@ -541,6 +542,40 @@ def test_hidden_in_npz(folder):
     assert read_examples(folder / "stack.npz")[0].tolist() == [[[-1, 1, 0]]]
     np.savez(folder / "stack.npz", anything=[[[0, 1, 0]]])
     assert read_examples(folder / "stack.npz")[0].tolist() == [[[0, 1, 0]]]
+
+
+# What was understood
+
+
+def test_what_was_understood():
+    """Grids, sizes, symbols with their shares and unknown cells are said in one line."""
+    one = np.zeros((40, 50), int)
+    assert understood([one], Palette.default(1)) == "1 grid of 40 by 50 cells; 1 symbol: black 100 %; no unknown cells"
+    line = understood([one[:2], one[:, :3]], Palette.default(2))
+    assert line.startswith("2 grids of 2 by 3 to 40 by 50 cells; 2 symbols: black 100 %, white 0 %;")
+    many = understood(np.arange(20).reshape(1, 4, 5), Palette.default(20))
+    assert many.split("; ")[1] == (
+        "20 symbols: black 5.0 %, orange 5.0 %, sky blue 5.0 %, bluish green 5.0 %, yellow 5.0 %, … 15 more"
+    )
+    rare = np.zeros((100, 100), int)
+    rare[0, 0] = 1
+    assert "black 99.9 %, white under 0.1 %" in understood([rare], Palette.default(2))
+    names = Palette.default(2).to_json() | {"names": ["sand", "shale"]}
+    assert "sand 50 %, shale 50 %" in understood([np.array([[0, 1]])], Palette.from_json(names))
+
+
+def test_grey_that_was_taken_as_unknown_is_mentioned(folder):
+    """Unknown cells are said, with what makes a symbol of grey, until a palette has done so."""
+    path = save(folder / "grid.png", [[0, 128, 255, 255]])
+    images, palette, _ = read_images(path)
+    line = understood(images, palette)
+    assert "; 25 % of the cells are unknown; if grey (128, 128, 128) is a class in pictures, give it" in line
+    assert "\n" not in line
+    palette = Palette(((0, 0, 0, 255), (128, 128, 128, 255), (255, 255, 255, 255)), "abc")
+    line = understood(read_images(path, palette)[0], palette)
+    assert line.endswith("black 25 %, symbol b 25 %, white 50 %; no unknown cells")
+    line = understood([np.array([[-1]])], palette)
+    assert line.endswith("symbol b 0 %, white 0 %; 100 % of the cells are unknown")
 
 
 # zarr
@@ -626,9 +661,9 @@ def test_a_plain_install_says_what_is_missing(folder):
     write_stack(folder / "stack.npy", np.array([[[0, 1]]]))
     save_zarr(folder / "stack.zarr", np.array([[[0, 1]]]))
     script = (
-        "import sys; sys.modules['zarr'] = None; from gridcloze.files.arrays import is_stack\n"
-        f"is_stack({str(folder / 'stack.npy')!r})\n"
-        f"try: is_stack({str(folder / 'stack.zarr')!r})\n"
+        "import sys; sys.modules['zarr'] = None; from gridcloze.files.grids import read_examples\n"
+        f"read_examples({str(folder / 'stack.npy')!r})\n"
+        f"try: read_examples({str(folder / 'stack.zarr')!r})\n"
         "except ModuleNotFoundError as error: sys.exit(error.name)"
     )
     told = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
@@ -676,6 +711,13 @@ def test_files_that_are_not_there(folder):
     refused("suffix '.zarr' is not supported here; use .npy, .npz", write_stack, folder / "out.zarr", np.array([[[0]]]))
     refused("suffix '.zarr' is not supported", write_grid, folder / "out.zarr", Grid.from_cells(np.array([[0]])))
     refused("none.png: no such file", read_grid, save(folder / "grid.png", [[0]]), hidden=folder / "none.png")
+
+
+def test_files_that_are_no_files(folder):
+    """A pipe with the name of a grid is refused, not waited for."""
+    for name in ("grid.png", "grid.txt"):
+        os.mkfifo(folder / name)
+        refused("it is no plain file", read_grid, folder / name)
 
 
 def test_files_without_permission(folder, monkeypatch):
@@ -731,7 +773,11 @@ def test_bad_text(folder):
         (b"", "line 1 has 0 characters"),
         (b"\n", "line 1 has 0 characters"),
         (b"\xff\xfe\xff", "not text in UTF-8"),
-        (b"a\tb", "must be printable"),
+        (b"a\tbc", "row 0, column 1 .*: '.t' is no symbol: a character must be printable"),
+        (b"ab\na\0", "row 1, column 1 .* is no symbol"),
+        (b"a\x1bb", "is no symbol: a character must be printable"),
+        ("a\u2028b".encode(), "is no symbol: a character must be printable"),
+        (b"ab\n" * 2**24, "more than the 33554432 bytes"),
         (b"??", "give a palette"),
     ]:
         path.write_bytes(content)
@@ -739,9 +785,39 @@ def test_bad_text(folder):
 
 
 def test_text_of_other_systems(folder):
-    """A byte order mark, lines that end as on Windows, and no end at the last line make no difference."""
-    (folder / "grid.txt").write_bytes(b"\xef\xbb\xbfab\r\nba")
-    assert read_grid(folder / "grid.txt").cells.tolist() == [[0, 1], [1, 0]]
+    """A byte order mark, lines that end as on Windows or old Macs, and how the last line ends make no difference."""
+    for content in (b"\xef\xbb\xbfab\r\nba", b"ab\rba\r", b"ab\nba\n\n\n", b"ab\r\nba\r\n\r\n"):
+        (folder / "grid.txt").write_bytes(content)
+        assert read_grid(folder / "grid.txt").cells.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("11,21,41\n95,11,21\n", r"np.loadtxt\('grid.txt', int, delimiter=','\)"),
+        ("0 1 1\n1 0 0\n", r"np.loadtxt\('grid.txt', int\)"),
+        ("10  2\n3   4\n", "a table of numbers"),
+        ("1;2;3\n4;55;6", "delimiter=';'"),
+        ("1\t22\n333\t4", r"delimiter='\\t'"),
+        ("1.5e+00, -2, nan,\n.5, ?, 3.,\n", "a table of numbers"),
+        ("ncols 3\nnrows 3\n1 2 3\n4 5 6\n7 8 9\n", "a table of numbers"),
+        ("a,b,c\nb,c,a", "',' is between all characters; remove it"),
+        ("a;?;c", "';' is between all characters"),
+        (" ".join(["1.000e+00"] * 1000) + "\n", "a table of numbers"),
+    ],
+)
+def test_tables_are_no_text(folder, text, advice):
+    """Numbers or characters with separators between them are refused: separators are no symbols."""
+    (folder / "grid.txt").write_text(text)
+    for read in (read_grid, read_images):
+        refused(f"grid.txt: .*{advice}", read, folder / "grid.txt")
+
+
+@pytest.mark.parametrize("text", ["# #\n# #", "0110\n1001", "#,..\n.,#,", "-. 1\n. ..", ". . .\n . . ", "1", "1\n2"])
+def test_separators_can_be_symbols(folder, text):
+    """Spaces and commas that stand for floor or grass are symbols as any others, and so are digits."""
+    (folder / "grid.txt").write_text(text)
+    assert read_grid(folder / "grid.txt").palette.n_symbols == len(set(text) - {"\n"})
 
 
 @pytest.mark.parametrize(
@@ -749,7 +825,7 @@ def test_text_of_other_systems(folder):
     [
         (np.zeros(3), "is neither a grid"),
         (np.zeros((1, 1, 1, 1)), "is neither a grid"),
-        (np.zeros((0, 3)), "is neither a grid"),
+        (np.zeros((0, 3)), "has no cells"),
         (np.array([["a"]]), "values of type <U1 are not symbols"),
         (np.array([[1j]]), "values of type complex128 are not symbols"),
         (np.array([[0, 0.5]]), r"row 0, column 1 \(counted from 0\): 0.5 is not a symbol"),
@@ -773,7 +849,7 @@ def test_arrays_that_are_no_cells(array, message):
         ),
         (np.array([[-1, -1]]), "give a palette"),
         (np.array([[[0, 1]]]), r"shape \(1, 1, 2\) is not \(height width\)"),
-        (np.array([[None]]), "damaged, or not an array"),
+        (np.array([[None]]), "values of type object are no numbers"),
     ],
 )
 def test_arrays_that_are_no_grid(folder, array, message):
@@ -787,7 +863,7 @@ def test_damaged_arrays(folder):
     for suffix in (".npy", ".npz"):
         whole = written(Grid.from_cells(np.arange(9).reshape(3, 3)), suffix)
         for data in (whole[: len(whole) // 2], whole[:-3], b"", b"text", b"\x80\x04."):
-            refused("grid.np.: damaged, or not an array of numbers", read_back, data, suffix)
+            refused("grid.np.: damaged", read_back, data, suffix)
     np.savez(folder / "two.npz", a=[[0]], b=[[1]])
     refused(r"\['a', 'b'\]; name one of them 'cells'", read_grid, folder / "two.npz")
     np.savez(folder / "hidden.npz", cells=[[0, 1]], hidden=[[True]])
@@ -810,11 +886,14 @@ def test_bad_folders(folder):
 
 
 def test_hidden_of_another_size(folder):
-    """A second file of another size, or drawn against the cells, is refused."""
+    """A second file of another size is refused, also one that divides the picture and has not the size of its cells."""
     path = save(folder / "grid.png", [[0, 0, 255, 255]] * 2)
     refused("it is 1 by 3 and the grid 2 by 4", read_grid, path, hidden=save(folder / "h.png", [[0, 0, 0]]))
-    against = save(folder / "h.png", [[0, 255, 0, 0]] * 2)
-    refused("h.png: row 0, column 1 .* this pixel differs", read_grid, path, hidden=against)
+    small = save(folder / "h.png", [[255]])
+    path = save(folder / "grid.png", np.kron([[0, 255], [255, 0]], np.ones((2, 2))))
+    refused("h.png: it is 1 by 1 and the grid 4 by 4 or 2 by 2; both need the same size", read_grid, path, hidden=small)
+    (folder / "grid.txt").write_text("ab\nba")
+    refused("h.png: it is 1 by 1 and the grid 2 by 2", read_grid, folder / "grid.txt", hidden=small)
 
 
 def test_nothing_known_in_a_picture(folder):
@@ -863,7 +942,6 @@ def test_unwritable_places(folder):
     """A folder in the file's place and a file in the folder's place are found before the work is done."""
     refused("cannot be written, it is a folder", check_writable, folder)
     (folder / "file").write_text("")
-    refused("cannot be written, its folder cannot be made", check_writable, folder / "file" / "grid.png")
+    refused("file is no folder", check_writable, folder / "file" / "grid.png")
     check_writable(folder / "new" / "deeper" / "grid.png")
-    assert (folder / "new" / "deeper").is_dir()
-    assert not (folder / "new" / "deeper" / "grid.png").exists()
+    assert not (folder / "new").exists()

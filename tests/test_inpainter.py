@@ -1,5 +1,9 @@
 """The front door in Python, held to the conventions of scikit-learn."""
 
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -10,7 +14,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gridcloze
-from gridcloze import Inpainter, scoring
+from gridcloze import Inpainter, checkpoint, scoring
+from gridcloze.inpainter import ContradictionWarning
 from gridcloze.priors import evaluation_hiding, posterior, squares
 from gridcloze.words import HIDDEN, InputError
 
@@ -159,3 +164,256 @@ def test_examples_without_a_known_cell_are_refused():
     """From hidden cells alone nothing can be learned."""
     with pytest.raises(InputError, match="every cell of the examples is hidden"):
         Inpainter(steps=1).fit(np.full((2, 3, 3), HIDDEN))
+
+
+def image(height, width=None):
+    """A large grid of three symbols, in bands."""
+    rows, columns = np.indices((height, width or height))
+    return (rows + columns) // 3 % 3
+
+
+@pytest.fixture(scope="module")
+def of_windows():
+    return Inpainter(steps=2, depth=1, windows=4).fit(image(16))
+
+
+NOT_ALLOWED = {
+    "minutes": ["5", 0, -1.0, float("nan"), float("inf"), True, [1.0], 1e300],
+    "steps": ["5", 0, -3, 2.0, True, np.array([2]), np.float64(2)],
+    "depth": ["2", 0, 1.5, None, False],
+    "grid_shape": ["55", (5,), (5, 5, 1), (0, 25), (5.0, 5), (True, 25), 25, np.array(25)],
+    "random_state": ["5", -1, 1.0, True, 2**64, np.random.default_rng(0), (1, 2)],
+    "windows": ["4", 0, 1, -4, 4.0, True, (4, 4)],
+    "symmetries": ["some", None, 8, ["all"], np.array(["all"])],
+    "verbose": ["yes", -1, 0.5, None],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in NOT_ALLOWED.items() for value in values])
+def test_parameters_are_checked_at_fit(name, value):
+    """A parameter that is not allowed can be set, and is refused by `fit` with its name, its value and what is."""
+    model = Inpainter(**{"steps": 1, "depth": 1, name: value})
+    assert model.get_params()[name] is value
+    with pytest.raises(InputError, match=rf"^{name}=.*: {name} must be ") as refused:
+        model.fit(GRIDS)
+    assert " ".join(repr(value).split()) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_length_is_needed():
+    """Minutes may be None only if there are steps."""
+    with pytest.raises(InputError, match="minutes and steps are both None"):
+        Inpainter(minutes=None).fit(GRIDS)
+    assert Inpainter(minutes=None, steps=1, depth=1).fit(GRIDS).get_params()["minutes"] is None
+
+
+def test_numbers_of_numpy_are_numbers(puzzle, tmp_path):
+    """NumPy's integers and floats as parameters give the model and the answers that Python's give, and can be saved."""
+    ours = Inpainter(minutes=1.0, steps=2, depth=1, random_state=3).fit(GRIDS)
+    of_numpy = Inpainter(
+        minutes=np.float32(1), steps=np.int64(2), depth=np.uint8(1), random_state=np.int32(3), verbose=np.int8(0)
+    ).fit(GRIDS)
+    assert np.array_equal(ours.predict_proba(puzzle), of_numpy.predict_proba(puzzle))
+    assert np.array_equal(ours.sample(puzzle, np.int64(2)), of_numpy.sample(puzzle, 2, seed=np.int64(3)))
+    of_numpy.save(tmp_path / "model.safetensors")
+    assert Inpainter.load(tmp_path / "model.safetensors").get_params() == of_numpy.get_params()
+    Inpainter(steps=1, depth=1, windows=np.int64(4), symmetries=np.array(["all"])[0]).fit(image(12))
+    for wrong in ({"n": "3"}, {"n": -1}, {"n": True}, {"seed": "1"}, {"seed": -1}, {"seed": 1.0}):
+        with pytest.raises(InputError, match="must be an integer of 0 or more"):
+            ours.sample(puzzle, **wrong)
+
+
+def test_random_states_are_those_of_scikit_learn(puzzle):
+    """An int repeats; a RandomState instance goes on with each fit; None follows NumPy's global random state."""
+    model = Inpainter(steps=1, depth=1, random_state=np.random.RandomState(0))
+    first, again = (model.fit(GRIDS).random_state_ for _ in range(2))
+    assert first != again
+    assert Inpainter(steps=1, depth=1, random_state=np.random.RandomState(0)).fit(GRIDS).random_state_ == first
+    free = Inpainter(steps=1, depth=1, random_state=None)
+    assert free.fit(GRIDS).random_state_ != free.fit(GRIDS).random_state_
+    assert np.array_equal(free.sample(puzzle, 3), free.sample(puzzle, 3))
+    seeded = Inpainter(steps=1, depth=1, random_state=free.random_state_).fit(GRIDS)
+    assert np.array_equal(seeded.sample(puzzle, 3), free.sample(puzzle, 3))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"windows": 4, "symmetries": "all", "random_state": 7},
+        {"minutes": 0.5, "verbose": 1, "symmetries": "mirrors"},
+        {"random_state": None, "minutes": None},
+        {"grid_shape": (4, 64), "random_state": 2**40},
+    ],
+)
+def test_a_loaded_model_has_the_parameters_of_fit(parameters, tmp_path):
+    """All parameters come back from the file, and with them the samples; a clone learns the same."""
+    rows = "grid_shape" in parameters
+    examples = image(16).reshape(1, -1) if rows else image(16)[None]
+    model = Inpainter(**{"steps": 2, "depth": 1} | parameters).fit(examples)
+    model.save(tmp_path / "model.safetensors")
+    loaded = Inpainter.load(tmp_path / "model.safetensors")
+    assert loaded.get_params() == model.get_params()
+    for name in ("random_state_", "grid_shape_", "n_features_in_"):
+        assert getattr(loaded, name) == getattr(model, name), name
+    question = np.where(np.random.default_rng(0).random(examples.shape) < 0.5, np.nan, examples)
+    assert np.array_equal(loaded.sample(question, 2), model.sample(question, 2))
+    if parameters.get("random_state", 0) is not None:
+        learned = clone(loaded).fit(examples)
+        assert np.array_equal(learned.predict_proba(question), model.predict_proba(question))
+
+
+def test_a_random_state_instance_comes_back_as_the_seed_it_gave(tmp_path):
+    """A file holds no RandomState: a clone of what is loaded learns the same by the seed that was drawn."""
+    model = Inpainter(steps=1, depth=1, random_state=np.random.RandomState(3)).fit(GRIDS)
+    model.save(tmp_path / "model.safetensors")
+    loaded = Inpainter.load(tmp_path / "model.safetensors")
+    assert loaded.random_state == model.random_state_
+    assert np.array_equal(clone(loaded).fit(GRIDS).predict_proba(GRIDS[:2]), model.predict_proba(GRIDS[:2]))
+
+
+def test_models_of_the_command_line_know_their_parameters(gridcloze):
+    """What `gridcloze train` was told is what an Inpainter that loads the model has; a clone learns the same model."""
+    np.save("image.npy", image(16))
+    options = ("--windows", 4, "--symmetries", "mirrors", "--steps", 2, "--depth", 1, "--seed", 5)
+    assert gridcloze("train", "image.npy", "-o", "model.safetensors", *options)[0] == 0
+    loaded = Inpainter.load("model.safetensors")
+    expected = {"windows": 4, "symmetries": "mirrors", "steps": 2, "depth": 1, "random_state": 5}
+    assert {name: loaded.get_params()[name] for name in expected} == expected
+    question = np.where(np.random.default_rng(0).random((9, 9)) < 0.5, HIDDEN, image(9))
+    learned = clone(loaded).fit(image(16))
+    assert np.array_equal(learned.predict_proba(question), loaded.predict_proba(question))
+    assert np.array_equal(learned.sample(question), loaded.sample(question))
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"parameters": {"steps": "2"}},
+        {"parameters": {"random_state": -1}},
+        {"row_shape": [5]},
+        {"seed": "x"},
+        {"symbols": [0]},
+        {"symbols": "ab"},
+    ],
+)
+def test_notes_that_are_none_are_refused(fitted, notes, tmp_path):
+    """What a model file says about its training is checked before it becomes an Inpainter."""
+    predictor = pickle.loads(pickle.dumps(fitted.predictor_))
+    predictor.header.training.update(notes)
+    checkpoint.save(tmp_path / "model.safetensors", predictor)
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        Inpainter.load(tmp_path / "model.safetensors")
+
+
+def test_windows_of_images_of_any_sizes():
+    """With windows, one image, a stack, a list of several sizes and an array of objects are learned from."""
+    sizes = [image(16), image(9, 12)]
+    objects = np.empty(2, dtype=object)
+    objects[:] = sizes
+    for examples in (image(16), image(16)[None], sizes, tuple(sizes), objects, [grid.tolist() for grid in sizes]):
+        model = Inpainter(steps=1, depth=1, windows=4).fit(examples)
+        assert model.grid_shape_ == (4, 4)
+        assert model.predictor_.window == (4, 4)
+        assert model.predictor_.header.training["images"] == (2 if len(examples) == 2 else 1)
+        assert model.fill(np.full((7, 6), HIDDEN)).shape == (7, 6)
+    with pytest.raises(InputError, match=r"different sizes, such as 9 by 12 and 16 by 16 cells: .* windows=…"):
+        Inpainter(steps=1).fit(sizes)
+    for ragged in ([[1, 2], [3]], [[[0, 1], [1]], [[0, 1], [1, 1]]], [image(4), image(4)[0]]):
+        with pytest.raises(InputError, match="no numbers in grids of one size"):
+            Inpainter(steps=1).fit(ragged)
+    with pytest.raises(InputError, match=r"grid 1: .*symbol"):
+        Inpainter(steps=1, windows=4).fit([image(16), image(9) + 0.5])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_masks_in_lists_are_kept(fitted, puzzle, nested):
+    """Masked grids, rows and cells in a list are hidden as in a masked array."""
+    masked = np.ma.masked_array(np.where(puzzle == HIDDEN, 1, puzzle), puzzle == HIDDEN)
+    as_list = [list(masked), list(GRIDS[1])] if nested else [masked, GRIDS[1]]
+    expected = fitted.predict_proba(np.stack([puzzle, GRIDS[1]]))
+    assert np.array_equal(fitted.predict_proba(as_list), expected)
+    rows_of_cells = [[np.ma.masked if cell == HIDDEN else cell for cell in row] for row in puzzle.tolist()]
+    assert np.array_equal(fitted.predict_proba(rows_of_cells), expected[0])
+    unknown = [np.ma.masked_equal(grid, 1) for grid in GRIDS]  # all ones are hidden: a symbol is missing
+    with pytest.raises(InputError, match="nothing can be learned from one symbol"):
+        Inpainter(steps=1).fit(unknown)
+
+
+def test_grids_of_different_sizes_are_answered_as_a_list(of_windows):
+    """A list of grids of different sizes gives a list, each grid answered as it is alone."""
+    puzzles = [np.where(np.random.default_rng(size).random((size, 6)) < 0.5, HIDDEN, image(size, 6)) for size in (5, 9)]
+    wholes = [image(5, 6), image(9, 6)]
+    asked = [puzzles[0], np.ma.masked_equal(puzzles[1], HIDDEN)]
+    for method in (
+        of_windows.fill,
+        of_windows.transform,
+        of_windows.predict_proba,
+        of_windows.sample,
+        of_windows.check,
+    ):
+        answers = method(asked)
+        assert isinstance(answers, list)
+        for answer, one in zip(answers, puzzles, strict=True):
+            alone = method(one)
+            assert answer == alone if isinstance(alone, list) else np.array_equal(answer, alone)
+    queried = [np.arange(grid.size).reshape(grid.shape) < 3 for grid in wholes]
+    bits = of_windows.log_prob(wholes, queried)
+    assert bits == [of_windows.log_prob(*one) for one in zip(wholes, queried, strict=True)]
+    assert of_windows.score(wholes) < 0
+    with pytest.raises(InputError, match="grid 1, row 0, column 0: 7 is in none of the examples"):
+        of_windows.fill([puzzles[0], np.full((6, 6), 7)])
+    with pytest.raises(InputError, match=r"hidden of shape .* does not fit"):
+        of_windows.log_prob(wholes, queried[:1])
+
+
+def test_evidence_and_warnings_of_a_list(fitted, puzzle, monkeypatch):
+    """Evidence comes with each grid of a list, and warnings name the grid."""
+    larger = np.pad(puzzle, ((0, 1), (0, 0)), constant_values=HIDDEN)
+    allowed = [np.ones((*grid.shape, 2), dtype=bool) for grid in (puzzle, larger)]
+    allowed[1][5, :, 0] = False
+    assert (fitted.fill([puzzle, larger], allowed)[1][5] == 1).all()
+    monkeypatch.setattr("gridcloze.checking.contradicting", lambda _, puzzles: ~puzzles.hidden & (puzzles.size[0] == 6))
+    with pytest.warns(ContradictionWarning, match=r"^grid 1: visible cells contradict") as warned:
+        fitted.fill([puzzle, larger])
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("hide", [lambda spins: spins, lambda spins: np.ma.masked_equal(spins, -1), lambda spins: None])
+def test_spins_are_refused(hide):
+    """-1 means hidden: where only one other symbol is left, nothing can be learned, and the error says why."""
+    spins = np.where(GRIDS == 1, 1, -1)
+    hidden = hide(spins)
+    with pytest.raises(InputError, match=r"-1 means hidden: .* number symbols such as -1 and 1 as 0 and 1"):
+        Inpainter(steps=1).fit(np.where(spins == 1, 1.0, np.nan) if hidden is None else hidden)
+
+
+def test_a_score_needs_a_known_cell(fitted):
+    """Of grids without a known cell there is no score."""
+    with pytest.raises(InputError, match="no known cell"):
+        fitted.score(np.full((2, 5, 5), HIDDEN))
+
+
+def test_verbose_prints_what_is_learned_and_how_far_it_is(capsys):
+    """`verbose=1` prints grids, symbols with their share, and a line for each tenth; without it nothing is printed."""
+    Inpainter(steps=20, depth=1, verbose=1).fit(np.where(GRIDS[:, :1] == 0, HIDDEN, GRIDS))
+    examples, symbols, *tenths = capsys.readouterr().out.splitlines()
+    assert examples.startswith("60 grids of 5 by 5 cells, ")
+    assert examples.endswith("% of them hidden")
+    assert symbols.startswith("symbols 0 (")
+    assert [line[:4] for line in tenths] == [f"{share:4}%"[-4:] for share in range(10, 101, 10)]
+    assert all("s left, loss " in line and ", held-out " in line for line in tenths)
+    Inpainter(steps=2, depth=1).fit(GRIDS)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_an_inpainter_can_be_pickled(fitted, puzzle, tmp_path):
+    """A fitted Inpainter, one loaded from a file, and one on an exported model are the same after pickling."""
+    fitted.save(tmp_path / "model.safetensors")
+    command = [sys.executable, "-c", "from gridcloze.cli import main; main()", "export", "model.safetensors"]
+    subprocess.run([*command, "-o", "model.onnx"], cwd=tmp_path, check=True)  # types are checked here, which it cannot
+    for model in (fitted, *(Inpainter.load(tmp_path / name) for name in ("model.safetensors", "model.onnx"))):
+        again = pickle.loads(pickle.dumps(model))
+        assert again.get_params() == fitted.get_params()
+        assert np.array_equal(again.sample(puzzle, 2), model.sample(puzzle, 2))
+        assert np.array_equal(again.predict_proba(puzzle), model.predict_proba(puzzle))

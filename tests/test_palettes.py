@@ -114,6 +114,7 @@ def test_bad_palettes(colours, characters, message):
         ({"names": ("a", "b\n")}, "name must be printable"),
         ({"values": (11, 11)}, "symbols 0 and 1 have the same value 11"),
         ({"values": (1, 2, 3)}, "2 symbols have 3 values; give each symbol one"),
+        ({"values": (1, 2**63)}, "must have at most 64 bits"),
     ],
 )
 def test_bad_names_and_values(optional, message):
@@ -121,7 +122,23 @@ def test_bad_names_and_values(optional, message):
     refused(message, Palette, (RED, BLUE), "WF", **optional)
 
 
-@pytest.mark.parametrize("data", [{}, {"colours": [[1, 2]], "characters": "a"}, None, {"colours": 3, "characters": ""}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"colours": [[1, 2]], "characters": "a"},
+        None,
+        {"colours": 3, "characters": ""},
+        {"colours": [[float("inf"), 0, 0, 255]], "characters": "a"},
+        {"colours": [[float("nan"), 0, 0, 255]], "characters": "a"},
+        {"colours": [[0, 0, 0, "255"]], "characters": "a"},
+        {"colours": [[0, 0, 0, 255]], "characters": ["a"]},
+        {"colours": [[0, 0, 0, 255]], "characters": "a", "names": [["a"]]},
+        {"colours": [[0, 0, 0, 255]], "characters": "a", "names": 3},
+        {"colours": [[0, 0, 0, 255]], "characters": "a", "values": [1.5]},
+        {"colours": [[0, 0, 0, 255]], "characters": "a", "values": [10**400]},
+    ],
+)
 def test_bad_palette_in_json(data):
     """What is no palette in a model's header is refused as such."""
     refused("this is not a palette", Palette.from_json, data)
@@ -196,6 +213,21 @@ def test_bad_symbols_in_a_file(path, symbols, message):
         (b"[]", "a palette is"),
         (b'{"symbols": [{}], "name": "x"}', "a palette is"),
         (b"{}", "a palette is"),
+        (
+            b'{"symbols": [{"name": "a", "name": "b"}]}',
+            "this is not JSON .'name' stands 2 times in one",
+        ),
+        (b'{"symbols": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "this is nested too deeply; a palette is"),
+        (b'{"symbols": [{"value": ' + b"9" * 5000 + b"}]}", "this is not JSON .Exceeds the limit"),
+        (b'{"symbols": [{"value": NaN}]}', "the value of symbol 0 is nan; it must be a whole number"),
+        (b'{"symbols": [{"value": Infinity}]}', "the value of symbol 0 is inf; it must be a whole number"),
+        (b'{"symbols": [{"name": "\\ud800"}]}', "a symbol's name must be printable"),
+        (b'{"symbols": [{"character": "\\udc00"}]}', "a symbol's character must be printable"),
+        (b'{"symbols": [{"name": "a\\nb"}]}', r"the name of symbol 0 is 'a\\nb'; it must be a line of text"),
+        (b'{"symbols": [{"name": "a\\u2028b"}]}', "a symbol's name must be printable"),
+        (b'{"symbols": [{"a\\n": 1}]}', r"symbol 0 has an unknown key 'a\\n'"),
+        (b'{"symbols": [{"colour": "' + b"#" * 10_000 + b'"}]}', "the colour of symbol 0 is '#{99}…; it must be"),
+        (b" " * (2**20 + 1), "this file has more than the 1048576 bytes"),
     ],
 )
 def test_files_that_are_no_palette(path, content, message):

@@ -150,3 +150,18 @@ def test_the_name_is_found_at_either_end():
     for number, content in enumerate((b"gridcloze" + b"0" * 3 * 2**20, b"0" * 3 * 2**20 + b"gridcloze")):
         Path(f"{number}").write_bytes(content)
         assert is_signed(Path(f"{number}"))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg", "a.gif", "a.mp4"])
+def test_pictures_and_films_are_signed(name):
+    import numpy as np
+
+    from gridcloze.films import write_film
+    from gridcloze.pictures import LIGHT, written
+
+    if name.endswith((".png", ".svg")):
+        with written(Path(name), LIGHT, 2.0, 2.0):
+            pass
+    else:
+        write_film(Path(name), [np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)], 2.0)
+    assert is_signed(Path(name))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridcloze.commands.toy import read_prior
 from gridcloze.files.palettes import Palette
 from gridcloze.priors.examples import Examples, checked_symmetries
 from gridcloze.priors.finite import FinitePrior, rectangles, squares, stripes
@@ -335,3 +336,80 @@ def test_windows_without_a_known_cell_are_not_drawn():
         Windows([np.full((4, 4), -1)], Palette.default(2), (3, 3))
     with pytest.raises(InputError, match="image 1 of 4 by 4 cells is smaller than a window of 5 by 3"):
         Windows([np.zeros((5, 4), int), np.zeros((4, 4), int)], Palette.default(2), (5, 3))
+
+
+@pytest.mark.parametrize(("row", "column"), [(60, 60), (30, 0), (0, 20)])
+def test_of_an_image_with_a_hole_what_is_held_out_is_known(row, column):
+    """Where the lower right corner is unknown, another block is held out that has about a tenth of the known cells."""
+    image = numbered_image(90, 90)
+    image[row:, column:] = -1
+    learned, held_out = Windows([image], Palette.default(200), (8, 8)).split()
+    scored = np.unique(held_out.cells[held_out.cells >= 0])
+    assert 0.08 < len(scored) / (image >= 0).sum() < 0.12
+    assert not np.isin(scored, learned.sample(3000, np.random.default_rng(0))).any()
+
+
+def test_of_an_image_with_one_known_window_it_is_both():
+    """What is known is learned and scored, if nothing would be left to learn from."""
+    image = np.full((60, 60), -1)
+    image[0, 0] = 1
+    learned, held_out = Windows([image], Palette.default(2), (4, 4)).split()
+    assert (learned.sample(3, np.random.default_rng(0)) >= 0).sum() == 3
+    assert (held_out.cells >= 0).any()
+
+
+@pytest.mark.parametrize(("unknown", "expected"), [(1, {27, 28}), (4, {24, 25}), (12, {17})])
+def test_grids_without_known_cells_are_not_held_out(unknown, expected):
+    """Of many images and of examples whose last ones are unknown, the last tenth of the others is held out."""
+    cells = np.arange(30)[:, None, None] * np.ones((1, 6, 6), dtype=int)
+    cells[-unknown:] = -1
+    for prior in (Windows(list(cells), Palette.default(30), (4, 4)), Examples(cells, Palette.default(30))):
+        learned, held_out = prior.split()
+        assert set(np.unique(held_out.cells[held_out.cells >= 0])) == expected
+        assert not np.isin(list(expected), learned.sample(2000, np.random.default_rng(0))).any()
+
+
+def test_the_only_known_grid_is_both():
+    """As a single example is."""
+    cells = np.full((20, 6, 6), -1)
+    cells[3] = 1
+    for prior in (Windows(list(cells), Palette.default(2), (4, 4)), Examples(cells, Palette.default(2))):
+        learned, held_out = prior.split()
+        assert (held_out.cells == 1).all()
+        assert (learned.sample(500, np.random.default_rng(0)) == 1).any()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"[" * 100_000,
+        b"{}",
+        b'{"name": null}',
+        b'{"name": "none"}',
+        b'{"name": "squares", "name": "mirror"}',
+        b'{"name": "mirror", "height": 4.5}',
+        b'{"name": "mirror", "height": "4"}',
+        b'{"name": "mirror", "height": true}',
+        b'{"name": "mirror", "height": -4}',
+        b'{"name": "mirror", "coupling": 0.5}',
+        b'{"name": "mirror", "flavour": 1}',
+        b'{"name": "ising", "coupling": NaN}',
+        b'{"name": "ising", "coupling": 1e999}',
+        b'{"name": "ising", "height": 1000000000}',
+        b'{"name": "squares", "height": 1000000000, "width": 1000000000}',
+        b'{"name": "squares", "height": %s}' % (b"9" * 5000),
+        b'{"name": "rectangles", "height": 2000, "width": 2000}',
+        b'{"name": "stripes", "height": 2000, "width": 2000, "largest_period": 2000}',
+    ],
+    ids=lambda content: content[:60].decode(errors="replace"),
+)
+def test_a_prior_json_that_names_no_prior_is_refused(tmp_path, content):
+    """Types and ranges are checked before the prior is made, and what its members need before they are."""
+    (tmp_path / "prior.json").write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        read_prior(tmp_path / "prior.json", required=True)
+    assert str(refusal.value).startswith(str(tmp_path / "prior.json"))
+    assert "\n" not in str(refusal.value)

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +249,29 @@ def test_a_single_grid_of_zarr_is_filled_as_npy(gridcloze, model, puzzle):
     code, _, _ = gridcloze("fill", model, "grid.zarr", "-o", "out")
     assert code == 0
     assert (np.load("out/grid.npy") >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["png", "txt", "npy"])
+def test_a_grid_goes_through_a_pipe(gridcloze, model, kind):
+    """`-` reads one grid from standard input and writes its fill, of the same kind, to standard output."""
+    name = f"puzzle.{kind}"
+    if kind == "png":
+        Image.fromarray(np.full((5, 5), 128, np.uint8)).save(name)
+    elif kind == "txt":
+        Path(name).write_text("?????\n" * 5)
+    else:
+        np.save(name, np.full((5, 5), -1, np.int16))
+    gridcloze("fill", model, name, "-o", "out")
+    result = subprocess.run(
+        [sys.executable, "-c", "from gridcloze.cli import main; main()", "fill", str(model), "-", "-o", "-"],
+        input=Path(name).read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert result.stdout == Path("out", name).read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [("-", "puzzle.npy", "-o", "out"), ("puzzle.npy", "puzzle.npy", "-o", "-")])
+def test_a_pipe_takes_one_grid(gridcloze, model, puzzle, arguments):
+    code, _, err = gridcloze("fill", model, *arguments)
+    assert (code, err.count("\n")) == (2, 1)

@@ -8,6 +8,7 @@ from gridcloze.priors.finite import rectangles, squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
 from gridcloze.study.windows import WindowLimited
+from gridcloze.words import finite_or_none
 
 PRIOR = squares(6, 6, 2, 4)
 EXACT = posterior(PRIOR)
@@ -101,3 +102,20 @@ def test_the_exact_answer_is_calibrated_and_an_overconfident_one_is_not():
     sharpened = TRUTH**3 / (TRUTH**3).sum(-1, keepdims=True)
     assert scoring.calibration(sharpened, CELLS, HIDDEN)["expected_calibration_error"] > 0.02
     assert scoring.calibration(sharpened, CELLS, HIDDEN)["brier"] > calibration["brier"]
+
+
+def test_scores_over_no_cells_are_not_numbers():
+    """Without a hidden cell whose symbol is known there is nothing to score: NaN here, null in reports."""
+    cells, hidden = np.full((2, 3, 3), -1), np.ones((2, 3, 3), dtype=bool)
+    marginals = np.full((2, 3, 3, 2), 0.5)
+    scores = scoring.score(marginals, cells, hidden) | {
+        "excess_bits": scoring.excess_bits(marginals, marginals, ~hidden)
+    }
+    assert finite_or_none(scores) == dict.fromkeys(scores)
+    calibration = finite_or_none(scoring.calibration(marginals, cells, hidden))
+    assert calibration == {
+        "expected_calibration_error": None,
+        "brier": None,
+        "by_symbol": [None, None],
+        "by_hidden_fraction": {},
+    }

@@ -1,21 +1,29 @@
 """The training loop, on problems small enough to train in a second."""
 
+import errno
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
-from gridcloze import checkpoint, scoring
+from gridcloze import checkpoint, learning, scoring, training
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.calibrating import calibrate
+from gridcloze.commands import train as command
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
+from gridcloze.files.paths import atomic_write, only_one
 from gridcloze.learning import learn
 from gridcloze.muon import orthogonalised
 from gridcloze.networks import NetworkPredictor
@@ -23,7 +31,7 @@ from gridcloze.priors.examples import Examples
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
-from gridcloze.training import Budget, Pool, Training, cross_entropy, training_batch
+from gridcloze.training import NOTES, Budget, Pool, Training, cross_entropy, training_batch
 from gridcloze.words import InputError
 
 PRIOR = squares(4, 4, 2, 3)
@@ -84,21 +92,371 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
     assert state.exists()
     resumed, progress = trained(9, state_path=state)
     assert progress.steps == 9
-    assert not state.exists()
     assert same_weights(resumed, trained(9)[0])
+    complete, progress = trained(
+        9, state_path=state, report=lambda progress: pytest.fail("a step") if progress.share < 1 else None
+    )
+    assert (progress.steps, progress.interrupted) == (9, False)
+    assert same_weights(complete, resumed)
 
 
-def test_a_state_of_another_training_is_refused(tmp_path):
-    """A state saved with other settings, or damaged, is refused in one line."""
-    state = tmp_path / "state"
-    training = Training(fresh(), PRIOR, HELD_OUT, Budget(steps=2), state_path=state, settings="one")
-    training.optimizers = []
-    training._save()
-    with pytest.raises(InputError, match="other examples or options"):
-        Training(fresh(), PRIOR, HELD_OUT, Budget(steps=2), state_path=state, settings="other").run(resume=True)
-    state.write_bytes(state.read_bytes()[:100])
-    with pytest.raises(InputError, match="is damaged"):
-        Training(fresh(), PRIOR, HELD_OUT, Budget(steps=2), state_path=state, settings="one").run(resume=True)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_answered_at_once_and_ends_a_training_after_its_step(tmp_path, number):
+    """Ctrl-C, and SIGTERM where there is a state to come back to, are told and end the training; handlers come back."""
+    before, told = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)], []
+
+    def stop(progress):
+        if progress.steps == 2:
+            os.kill(os.getpid(), number)
+
+    _, progress = trained(9, report=stop, state_path=tmp_path / "state", tell=told.append)
+    assert (progress.steps, progress.interrupted) == (2, True)
+    assert told == [training.STOPPING]
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_training_that_is_stopped_before_its_first_step_can_be_resumed(tmp_path):
+    """A state without steps is a state."""
+    stopped, progress = trained(3, state_path=tmp_path / "state", report=lambda _: stop())
+    assert progress.steps == 0
+    assert np.isfinite(progress.held_out_bits_per_hidden_cell)
+    assert same_weights(stopped, fresh())
+    assert same_weights(trained(3, state_path=tmp_path / "state")[0], trained(3)[0])
+
+
+@pytest.fixture
+def state(tmp_path):
+    """A state after three steps, with its tensors and its notes."""
+    path = tmp_path / "state"
+    trained(3, state_path=path, settings="one")
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return path, tensors, json.loads(json.loads(file.metadata()[NOTES])[0])
+
+
+def is_refused(path, match, settings="one"):
+    content = path.read_bytes()
+    with pytest.raises(InputError, match=match) as error:
+        trained(3, state_path=path, settings=settings)
+    assert "\n" not in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_a_state_of_another_training_is_refused(state):
+    """A state saved with other settings is refused in one line."""
+    is_refused(state[0], "other examples or options", settings="other")
+
+
+WEIGHT = "model/embedding_to_patch.weight"
+NOTES_THAT_LIE = {
+    "steps a word": {"steps": "x"},
+    "steps below 0": {"steps": -5},
+    "half a step": {"steps": 2.5},
+    "steps true": {"steps": True},
+    "too many steps": {"steps": 10**30},
+    "no steps": {"steps": None},
+    "no step, but optimizers": {"steps": 0},
+    "seconds a word": {"seconds": "1"},
+    "seconds NaN": {"seconds": float("nan")},
+    "seconds below 0": {"seconds": -1.0},
+    "seconds without end": {"seconds": float("inf")},
+    "bits a list": {"held_out_bits_per_hidden_cell": [1]},
+    "bits NaN": {"held_out_bits_per_hidden_cell": float("nan")},
+    "bits without end": {"held_out_bits_per_hidden_cell": 1e999},
+}
+TENSORS_THAT_LIE = {
+    "a missing weight": lambda tensors: tensors.pop("model/position"),
+    "a missing moment": lambda tensors: tensors.pop("optimizer/1/0/momentum"),
+    "no optimizers": lambda tensors: [tensors.pop(name) for name in [*tensors] if name.startswith("optimizer")],
+    "a tensor too many": lambda tensors: tensors.update({"optimizer/x/y": torch.zeros(1)}),
+    "an optimizer too many": lambda tensors: tensors.update({"optimizer/2/0/step": torch.zeros(())}),
+    "another shape": lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].T.contiguous()}),
+    "another type": lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].double()}),
+    "bfloat16": lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].bfloat16()}),
+    "whole numbers": lambda tensors: tensors.update({WEIGHT: tensors[WEIGHT].int()}),
+    "a weight NaN": lambda tensors: tensors[WEIGHT].view(-1)[:1].fill_(float("nan")),
+    "a moment without end": lambda tensors: tensors["optimizer/1/0/momentum"].view(-1)[:1].fill_(float("inf")),
+}
+
+
+def lying(path, tensors, text):
+    """Writes a state whose hash is right."""
+    hashed = {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
+    save_file(tensors, path, {NOTES: json.dumps([text, training._hash(text, hashed)])})
+
+
+@pytest.mark.parametrize("case", NOTES_THAT_LIE)
+def test_a_state_whose_notes_lie_is_refused(state, case):
+    """Notes are checked even if the hash of the state is right."""
+    path, tensors, notes = state
+    lying(path, tensors, json.dumps(notes | NOTES_THAT_LIE[case]))
+    is_refused(path, "is damaged")
+
+
+@pytest.mark.parametrize("case", TENSORS_THAT_LIE)
+def test_a_state_whose_tensors_lie_is_refused(state, case):
+    """Names, shapes, types and values of tensors are checked even if the hash of the state is right."""
+    path, tensors, notes = state
+    TENSORS_THAT_LIE[case](tensors)
+    lying(path, tensors, json.dumps(notes))
+    is_refused(path, "is damaged")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", "{}", "[" * 10**5, '{"steps": 1' + "0" * 5000 + "}"])
+def test_a_state_with_other_notes_is_refused(state, text):
+    """Notes may be anything: they are refused in one line."""
+    path, tensors, _ = state
+    lying(path, tensors, text)
+    is_refused(path, "is damaged")
+
+
+def test_a_state_that_was_altered_is_refused(state):
+    """One bit anywhere, or a part that is missing, is found; so is a file of another kind."""
+    path, whole = state[0], state[0].read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 40):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(place) % 8
+        path.write_bytes(content)
+        is_refused(path, r"is damaged|other examples")
+    for content in (b"", whole[:7], whole[:100], whole[:-1], whole + b"0", b"PK\3\4", bytes(8)):
+        path.write_bytes(content)
+        is_refused(path, "is damaged")
+
+
+def test_a_training_that_diverges_leaves_the_last_good_state(tmp_path, monkeypatch):
+    """A loss or a weight that is no finite number ends the training; the state before it stays as it is."""
+    path, saves = tmp_path / "state", []
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", -1.0)
+
+    def spoil(progress):
+        if progress.steps == 3:
+            saves.append(path.read_bytes())
+            next(model.parameters()).data.fill_(float("nan"))
+
+    for steps, state in ((9, path), (3, path), (3, None)):
+        model = fresh()
+        with pytest.raises(InputError, match="the training diverged after 3 steps"):
+            Training(model, PRIOR, HELD_OUT, Budget(steps=steps), report=spoil, state_path=state).run()
+        assert path.read_bytes() == saves[-1]
+
+
+def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
+    """A state that cannot be saved is told once; the training goes on, and saves it when there is room again."""
+    told, attempts = [], []
+
+    def full(path):
+        attempts.append(path)
+        if len(attempts) < 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return atomic_write(path)
+
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SAVES", -1.0)
+    monkeypatch.setattr(training, "atomic_write", full)
+    model, _ = trained(5, state_path=tmp_path / "state", tell=told.append)
+    assert told == ["the state of the training could not be saved (No space left on device)"]
+    assert len(attempts) == 6
+    assert same_weights(trained(5, state_path=tmp_path / "state")[0], model)
+
+
+EXAMPLES = ("examples.npy", "-o", "m.safetensors", "--depth", 1)
+
+
+@pytest.fixture
+def train(gridcloze):
+    """Runs `gridcloze train` on a small stack."""
+    write_stack("examples.npy", PRIOR.sample(40, np.random.default_rng(0)))
+    return lambda *options: gridcloze("train", *EXAMPLES, *options)
+
+
+def stop():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def interrupted(train, monkeypatch):
+    """A training that was interrupted after two of six steps, with its state and its model."""
+    with monkeypatch.context() as patch:
+        news = command._news
+        patch.setattr(command, "_news", lambda progress: (progress.steps == 2 and stop()) or news(progress))
+        code, out, err = train("--steps", 6)
+    assert (code, out[:11]) == (0, "interrupted")
+    assert training.STOPPING in err
+    return Path("m.safetensors.resume"), Path("m.safetensors")
+
+
+def test_a_fresh_training_does_not_delete_an_interrupted_one(train, interrupted):
+    """It is refused before anything is read; --resume continues it, --overwrite drops it."""
+    before = [path.read_bytes() for path in interrupted]
+    Path("examples.npy").rename("away.npy")
+    code, _, err = train("--steps", 6)
+    assert code == 2
+    assert re.search(r"m.safetensors.resume is that of an interrupted training: .*--resume, .*--overwrite\n$", err)
+    assert err.count("\n") == 1
+    assert [path.read_bytes() for path in interrupted] == before
+    Path("away.npy").rename("examples.npy")
+    code, _, err = train("--steps", 7, "--resume")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "other examples or options" in err
+    assert [path.read_bytes() for path in interrupted] == before
+    assert train("--steps", 6, "--resume")[0] == 0
+    assert names() == ["examples.npy", "m.safetensors"]
+
+
+def test_overwrite_drops_an_interrupted_training(train, interrupted):
+    """With --overwrite a training starts anew."""
+    assert train("--steps", 3, "--overwrite")[0] == 0
+    assert names() == ["examples.npy", "m.safetensors"]
+    assert checkpoint.read_header("m.safetensors").training["steps"] == 3
+
+
+def test_a_model_is_replaced_only_when_told_to(train):
+    """A second training and --resume after a complete one are refused; --resume of nothing starts, and says so."""
+    code, _, err = train("--steps", 2, "--resume")
+    assert code == 0
+    assert err.startswith("no interrupted training of m.safetensors: starting a new one\n")
+    model = Path("m.safetensors").read_bytes()
+    for options, match in (((), "is there already.*--overwrite"), (("--resume",), "is complete.*nothing to resume")):
+        code, _, err = train("--steps", 2, *options)
+        assert (code, err.count("\n")) == (2, 1)
+        assert re.search(f"m.safetensors {match}", err)
+        assert Path("m.safetensors").read_bytes() == model
+    assert train("--steps", 3, "--overwrite")[0] == 0
+    assert Path("m.safetensors").read_bytes() != model
+
+
+def write_foreign():
+    Path("m.safetensors").write_bytes(b"mine")
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (write_foreign, "m.safetensors was not written by gridcloze"),
+        (lambda: Path("m.safetensors").symlink_to("examples.npy"), "m.safetensors is an input, examples.npy"),
+        (lambda: os.link("examples.npy", "m.safetensors"), "m.safetensors is an input, examples.npy"),
+        (lambda: Path("m.safetensors.resume").symlink_to("examples.npy"), "m.safetensors.resume is an input"),
+        (lambda: Path("m.safetensors.resume").write_text("mine"), "m.safetensors.resume was not written by gridcloze"),
+        (lambda: Path("m.safetensors").mkdir(), "m.safetensors: cannot be written, it is a folder"),
+    ],
+)
+def test_a_training_replaces_nothing_of_somebody(train, make, line):
+    """Not with --overwrite either, and neither through links."""
+    make()
+    before = {path: path.is_file() and path.read_bytes() for path in Path().iterdir()}
+    code, _, err = train("--steps", 2, "--overwrite")
+    assert (code, err.count("\n")) == (2, 1)
+    assert line in err
+    assert {path: path.is_file() and path.read_bytes() for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["examples.npy", "model", "m.onnx", "m.resume"])
+def test_the_name_of_a_model_ends_as_model_files_do(gridcloze, name):
+    """A name that no model has, that of the examples among them, is refused before they are read."""
+    Path("examples.npy").write_bytes(b"")
+    code, _, err = gridcloze("train", "examples.npy", "-o", name, "--steps", 1)
+    assert (code, err) == (2, f"gridcloze: {name}: the name of a model ends in .safetensors\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--steps", 10**30), "length of the training"),
+        (("--minutes", "nan"), "length of the training"),
+        (("--minutes", "inf"), "length of the training"),
+        (("--minutes", "1e300"), "length of the training"),
+        (("--steps", 1, "--seed", 2**64), "the seed of a training"),
+        (("--steps", 1, "--seed", 2**200), "the seed of a training"),
+        (("--steps", 1, "--depth", 500), "of memory"),
+    ],
+)
+def test_odd_numbers_are_refused_in_one_line(train, options, line):
+    """Numbers that no training can have end it before it begins."""
+    code, _, err = train(*options)
+    assert (code, err.count("\n")) == (2, 1)
+    assert line in err
+
+
+def test_the_largest_seed_and_the_shortest_time(train):
+    """Numbers at the ends of what is possible work."""
+    assert train("--minutes", "5e-324", "--seed", 2**64 - 1)[0] == 0
+
+
+def test_a_full_disk_keeps_what_was_learned(train, monkeypatch):
+    """If the model cannot be written, the state stays, and --resume ends the training without a step."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        code, _, err = train("--steps", 4)
+    assert code == 2
+    assert re.search(r"m.safetensors could not be written \(No space left on device\): make room, .* --resume\n$", err)
+    assert names() == ["examples.npy", "m.safetensors.resume"]
+    monkeypatch.setattr(Training, "_step", None)
+    assert train("--steps", 4, "--resume")[0] == 0
+    assert names() == ["examples.npy", "m.safetensors"]
+
+
+def test_two_trainings_of_one_model_do_not_mix(train):
+    """A second process is refused in one line while the first trains."""
+    with only_one("m.safetensors"):
+        code, _, err = train("--steps", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "m.safetensors: another run is writing here" in err
+    assert names() == ["examples.npy"]
+
+
+def killing(function, after):
+    """A function during or after which the process is killed."""
+
+    def killed(*arguments, **options):
+        if after:
+            function(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return killed
+
+
+MOMENTS = {
+    "saving": (training.Training, "_save", False),
+    "saved": (training.Training, "_save", True),
+    "calibrating": (learning, "calibrate", False),
+    "writing": (checkpoint, "save", False),
+    "renaming": (os, "replace", False),
+    "renamed": (os, "replace", True),
+    "written": (checkpoint, "save", True),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_training_killed_at_its_end_is_not_lost(train, monkeypatch, moment):
+    """A training that is killed in its last second has its weights when it is resumed, and leaves nothing else."""
+    owner, name, after = MOMENTS[moment]
+    child = os.fork()
+    if child == 0:
+        torch.set_num_threads(1)
+        setattr(owner, name, killing(getattr(owner, name), after))
+        try:
+            command.train(command.Source(Path("examples.npy")), Path("m.safetensors"), Budget(steps=4), 0, 1)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    saved = moment not in ("saving", "renaming")
+    assert Path("m.safetensors.resume").exists() == saved
+    with monkeypatch.context() as patch:
+        if saved:
+            patch.setattr(Training, "_step", None)
+        assert train("--steps", 4, "--resume")[0] == 0
+    assert names() == ["examples.npy", "m.safetensors"]
+    resumed = checkpoint.load("m.safetensors").base.model
+    assert train("--steps", 4, "--overwrite")[0] == 0
+    assert same_weights(checkpoint.load("m.safetensors").base.model, resumed)
+
+
+def names():
+    return sorted(path.name for path in Path().iterdir())
 
 
 def test_the_record_of_a_model_is_complete_in_its_header(tmp_path):
@@ -115,7 +473,9 @@ def test_the_record_of_a_model_is_complete_in_its_header(tmp_path):
         return learn(examples, Budget(steps=4), 1, 1, state_path=state, **options).header.training
 
     assert learned(report=interrupt)["interrupted"]
-    resumed = learned(report=interrupt, resume=True, more_record=lambda: records[-1])
+    resumed = learned(
+        report=lambda progress: records.append({"note": progress.steps}), resume=True, more_record=lambda: records[-1]
+    )
     assert (resumed["steps"], resumed["note"], resumed["data"]) == (4, 4, examples.record["data"])
     assert "note" not in learned()
 
@@ -195,7 +555,10 @@ def test_muon_steps_are_nearly_orthogonal():
         assert values.max() < 1.3
 
 
-@pytest.mark.parametrize("options", [{}, {"minutes": 1.0, "steps": 5}, {"steps": 0}, {"minutes": -1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"minutes": 1.0, "steps": 5}, {"steps": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"steps": 10**10}],
+)
 def test_a_budget_is_minutes_or_steps(options):
     """A budget of neither, both, or nothing is refused."""
     with pytest.raises(InputError, match="length of the training"):

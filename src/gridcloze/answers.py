@@ -196,7 +196,7 @@ def in_places(cells: OneHidden) -> str:
     --------
     >>> in_places(np.eye(7, dtype=bool)[:3])
     '(row 0, column 0), (row 1, column 1), (row 2, column 2)'
-    >>> in_places(np.eye(7, dtype=bool))[-29:]
+    >>> in_places(np.eye(7, dtype=bool))[-28:]
     '(row 4, column 4) and 2 more'
     """
     found = np.argwhere(cells).tolist()

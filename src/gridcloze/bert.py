@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from .logits import LARGEST_MODEL
 from .words import InputError
 
 MOST_PATCHES = 256
@@ -43,7 +43,7 @@ class BertConfig:
     Raises
     ------
     InputError
-        If a number is below 1, or the embedding is no multiple of 4 numbers a head.
+        If a number is below 1 or beyond `LARGEST_MODEL`, or the embedding is no multiple of 4 numbers a head.
 
     Examples
     --------
@@ -61,6 +61,9 @@ class BertConfig:
     patch: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value <= LARGEST_MODEL[name]:
+                raise InputError(f"{name} must be 1 … {LARGEST_MODEL[name]}, not {value}")
         object.__setattr__(self, "patch", self.patch or _default_patch(self.height, self.width))
         object.__setattr__(self, "embedding_size", self.embedding_size or _default_embedding_size(self.depth))
         object.__setattr__(self, "heads", self.heads or _default_heads(self.embedding_size))
@@ -68,6 +71,14 @@ class BertConfig:
             raise InputError(f"every number of a BertConfig must be at least 1, not {asdict(self)}")
         if self.embedding_size % (4 * self.heads):
             raise InputError(f"embedding_size {self.embedding_size} is no multiple of 4 × {self.heads} heads")
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights of a `Bert`, without making it."""
+        cells, size = self.patch**2, self.embedding_size
+        positions = _n_patches(self.height, self.patch) * _n_patches(self.width, self.patch)
+        ends = cells * (self.n_symbols + 2) + 1 + positions + 2 + cells * self.n_symbols
+        return size * ends + cells * self.n_symbols + self.depth * (8 * size**2 + 4 * size)
 
 
 def _default_embedding_size(depth: int) -> int:
@@ -89,44 +100,6 @@ def _default_patch(height: int, width: int) -> int:
 def _n_patches(cells: int, patch: int) -> int:
     """The number of patches that cover a side of the grid."""
     return math.ceil(cells / patch)
-
-
-def config_from_json(values: dict[str, Any]) -> BertConfig:
-    """Make a config from the header of a model file.
-
-    Parameters
-    ----------
-    values
-        A number for each field.
-
-    Returns
-    -------
-    BertConfig
-        The config with these numbers.
-
-    Raises
-    ------
-    InputError
-        If a field is missing or unknown, or its value is no integer.
-
-    Examples
-    --------
-    >>> from dataclasses import asdict
-    >>> from gridcloze.bert import BertConfig, config_from_json
-    >>> config = BertConfig(8, 8, n_symbols=3)
-    >>> config_from_json(asdict(config)) == config
-    True
-    >>> config_from_json(asdict(config) | {"dropout": 0})
-    Traceback (most recent call last):
-    ...
-    gridcloze.words.InputError: the config does not fit this version of gridcloze (['dropout']): train the model again
-    """
-    unknown = set(values) ^ set(BertConfig.__dataclass_fields__)
-    if unknown or not all(type(value) is int for value in values.values()):
-        raise InputError(
-            f"the config does not fit this version of gridcloze ({sorted(unknown) or values}): train the model again"
-        )
-    return BertConfig(**values)
 
 
 def cut(

@@ -13,6 +13,7 @@ from .predictor import tokens_of
 from .priors.hiding import evaluation_hiding
 from .shapes import Cells, Hidden
 from .training import BATCH_SIZE
+from .words import InputError
 
 CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
 LEAST_GRIDS, MOST_GRIDS = 64, 8192
@@ -39,7 +40,12 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
     Returns
     -------
     Calibration
-        Temperatures by the hidden fraction of a grid.
+        Temperatures by the hidden fraction of a grid; 1 where no held-out cell is known.
+
+    Raises
+    ------
+    InputError
+        If a logit is no finite number.
 
     Examples
     --------
@@ -69,7 +75,10 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
 def _logits(model: nn.Module, cells: Cells, hidden: Hidden) -> np.ndarray:
     tokens = torch.from_numpy(tokens_of(cells, hidden, cast(int, model.n_symbols)))
     device = next(model.parameters()).device
-    return np.concatenate([model(part.to(device)).float().cpu().numpy() for part in tokens.split(BATCH_SIZE)])
+    logits = np.concatenate([model(part.to(device)).float().cpu().numpy() for part in tokens.split(BATCH_SIZE)])
+    if not np.isfinite(logits).all():
+        raise InputError("the model gives logits that are no finite numbers: the training diverged; train it again")
+    return logits
 
 
 def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: np.ndarray) -> float:

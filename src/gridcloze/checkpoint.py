@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,23 +15,63 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from . import tiling
-from .export import OnnxPredictor, open_session, to_onnx, with_metadata
+from .export import OnnxPredictor, open_session, read_metadata, to_onnx, with_metadata
+from .files.notes import Form, check_note, listed, number, one_of, parse_note, text, whole
 from .files.palettes import Palette
 from .files.paths import atomic_write, check_writable
-from .logits import Calibration, LogitsPredictor
-from .predictor import tokens_of
+from .logits import LARGEST_MODEL, Calibration, LogitsPredictor
+from .memory import in_words, refuse_beyond_memory
+from .predictor import Size, tokens_of
 from .shapes import Cells, Hidden, Marginals
-from .words import InputError
+from .words import InputError, about, finite_or_none
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     import gridcloze.bert
     import gridcloze.networks
 
 FORMAT_VERSION = 3
 EXPORTED = ".onnx"  # how the names of exported models end
 METADATA = "gridcloze"
+MOST_BYTES = 2**31  # of a model file
+OPERATIONS_A_MINUTE = 2.5e12  # of attention, measured on one core
+COUNT, INT64, TRUE_OR_FALSE = whole(0, 2**63), whole(-(2**63), 2**63 - 1), one_of(False, True)
+TRAINING: Form = {  # of the record that Header.training is; whoever trains may add entries
+    "data?": text(),
+    "grids?": COUNT,
+    "images?": COUNT,
+    "symmetries?": one_of(text(), TRUE_OR_FALSE),  # version 0.1 wrote bools
+    "seed?": one_of(None, whole(-(2**128), 2**128)),
+    "minutes?": one_of(None, number(0, 1e9)),
+    "steps?": one_of(None, COUNT),
+    "seconds?": number(0, 1e12),
+    "interrupted?": TRUE_OR_FALSE,
+    "held_out_bits_per_hidden_cell?": one_of(None, number(0, 1e300)),
+    "resolution?": lambda value: (
+        listed(one_of(text(), number(0, 1e12)))(value) and [type(each) is str for each in value] == [False, False, True]
+    ),
+    "symbols?": listed(INT64),
+    "version?": text(),
+    "...": lambda value: True,
+}
+HEADER: Form = {
+    "format": one_of(METADATA),
+    "format_version": one_of(FORMAT_VERSION),
+    "config": {name: whole(1, most) for name, most in LARGEST_MODEL.items()},
+    "palette": {
+        "colours": listed(listed(whole(0, 255), least=4)),
+        "characters": text(),
+        "names?": listed(text()),
+        "values?": listed(INT64),
+    },
+    "scale": whole(1, 2**20),
+    "training": TRAINING,
+    "calibration": {
+        "hidden_fractions": lambda value: listed(number(0, 1), least=1)(value) and value == sorted(value),
+        "temperatures": listed(number(1e-3, 1e3), least=1),
+    },
+    "windows?": TRUE_OR_FALSE,
+    "hash?": text("[0-9a-f]{64}"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +87,8 @@ class Header:
     scale
         The side of a cell in the pictures of the examples, in pixels.
     training
-        The record of the training: data, seed, budget, version, steps, seconds and held-out score.
+        The record of the training: data, seed, budget, version, steps, seconds and held-out score. A number that is
+        not finite becomes None, as in a file.
     calibration
         The temperatures that the logits are divided by.
     hash
@@ -71,6 +114,9 @@ class Header:
     calibration: Calibration = field(default_factory=Calibration)
     hash: str = ""
     windows: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "training", finite_or_none(self.training))
 
 
 @dataclass(frozen=True)
@@ -118,6 +164,7 @@ class TrainedPredictor:
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
         """See `Predictor.marginals`."""
         if self.window is None or cells.shape[1:] == self.window:
+            self._refuse_beyond_memory(cells.shape)
             return self.base.marginals(cells, hidden)
         return tiling.marginals(self.base, cells, hidden, self.window)
 
@@ -139,7 +186,24 @@ class TrainedPredictor:
         ndarray
             See `Bert.forward`.
         """
-        return cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols))
+        self._refuse_beyond_memory(cells.shape, attention=True)
+        weights = cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols))
+        n_patches = _n_patches(self.header, cells.shape[1:])
+        config = self.header.config
+        if weights.shape != (len(cells), config["depth"], config["heads"], n_patches, n_patches):
+            raise InputError("the attention weights of the model do not fit its header: use the original file")
+        return weights
+
+    def _refuse_beyond_memory(self, shape: tuple[int, ...], attention: bool = False) -> None:
+        n, size = shape[0], shape[1:]
+        if size[0] * size[1] <= self.size[0] * self.size[1]:  # it was trained with as many cells
+            return
+        at_once = min(n, (os.cpu_count() or 1) * max(1, self.base.pass_cells // (size[0] * size[1])))
+        exported = isinstance(self.base, OnnxPredictor)
+        needed = (n if attention else at_once) * _pass_bytes(self.header, size, written_out=exported or attention)
+        grid, trained = (f"{height} by {width} cells" for height, width in (size, self.size))
+        what = f"the model learned from whole grids of {trained} (not with --windows): to answer one of {grid}"
+        refuse_beyond_memory(needed, what)
 
     def uncalibrated(self) -> "TrainedPredictor":
         """Return the same model without calibration.
@@ -190,11 +254,11 @@ def save(path: Path | str, predictor: TrainedPredictor) -> str:
     """
     state = _torch_model(predictor).state_dict()
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in state.items()}
-    text = json.dumps(_header_to_json(predictor.header), sort_keys=True)
-    file_hash = _hash(text, tensors)
+    note = json.dumps(_header_to_json(predictor.header), sort_keys=True)
+    file_hash = _hash(note, tensors)
     with atomic_write(Path(path)) as temporary:
         save_file(
-            tensors, temporary, {METADATA: json.dumps([text, file_hash])}
+            tensors, temporary, {METADATA: json.dumps([note, file_hash])}
         )  # one entry: several are in random order
     return file_hash
 
@@ -236,8 +300,9 @@ def export(path: Path | str, predictor: TrainedPredictor) -> None:
         raise InputError(f"{path}: the name of an exported model ends in {EXPORTED}")
     check_writable(path)  # before the work is done
     graph = to_onnx(_torch_model(predictor))
-    text = json.dumps(_header_to_json(predictor.header) | {"hash": predictor.header.hash}, sort_keys=True)
-    metadata = json.dumps([text, _hash(text, {"": np.frombuffer(graph, np.uint8)}), len(graph)])
+    known_hash = {"hash": predictor.header.hash} if predictor.header.hash else {}
+    note = json.dumps(_header_to_json(predictor.header) | known_hash, sort_keys=True)
+    metadata = json.dumps([note, _hash(note, {"": np.frombuffer(graph, np.uint8)}), len(graph)])
     with atomic_write(Path(path)) as temporary:
         temporary.write_bytes(with_metadata(graph, METADATA, metadata))
 
@@ -258,8 +323,8 @@ def load(path: Path | str) -> TrainedPredictor:
     Raises
     ------
     InputError
-        If there is no such file, if it is no model file, truncated, altered or of another format version, or if its
-        config does not fit its tensors.
+        If there is no such file, if it is no model file, truncated, altered or of another format version, if what it
+        says about itself does not fit its tensors, or if a weight is no finite number.
 
     Examples
     --------
@@ -277,7 +342,8 @@ def load(path: Path | str) -> TrainedPredictor:
     """
     path = Path(path)
     if path.suffix == EXPORTED:
-        header, session = _read_exported(path)
+        header, model = _read_exported(path)
+        session = open_session(model, path)
         return TrainedPredictor(OnnxPredictor(session, header.palette.n_symbols, header.calibration), header)
     header, tensors = _read(path)
     return TrainedPredictor(_bert(path, header, tensors), header)
@@ -313,16 +379,74 @@ def read_header(path: Path | str) -> Header:
     return (_read_exported(path) if path.suffix == EXPORTED else _read(path))[0]
 
 
+def size_warning(header: Header, size: Size) -> str | None:
+    """Warn of grids of another size than those that a model of whole grids learned from.
+
+    Parameters
+    ----------
+    header
+        Of the model.
+    size
+        Height and width of the grids to be filled, in cells.
+
+    Returns
+    -------
+    str or None
+        The warning in one line, with the time of a forward pass if it takes a minute or more; None for grids of the
+        same size, and for a model that learned from windows, which it looks through.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from gridcloze.bert import BertConfig
+    >>> from gridcloze.checkpoint import Header, size_warning
+    >>> from gridcloze.files.palettes import Palette
+    >>> header = Header(asdict(BertConfig(16, 16, n_symbols=2)), Palette.default(2))
+    >>> size_warning(header, (20, 20))
+    'the model learned from grids of 16 by 16 cells; this one has 20 by 20: its answer is an extrapolation'
+    """
+    height, width = header.config["height"], header.config["width"]
+    if header.windows or size == (height, width):
+        return None
+    warning = f"the model learned from grids of {height} by {width} cells; this one has {size[0]} by {size[1]}: "
+    minutes = _pass_operations(header, size) / OPERATIONS_A_MINUTE
+    slow = f", and each forward pass takes about {minutes:.0f} minutes; train with --windows" if minutes >= 1 else ""
+    return f"{warning}its answer is an extrapolation{slow}"
+
+
+def _n_patches(header: Header, size: tuple[int, ...]) -> int:
+    patch = header.config["patch"]
+    return -(-size[0] // patch) * -(-size[1] // patch)
+
+
+def _pass_operations(header: Header, size: tuple[int, ...]) -> int:
+    """The multiplications and additions of attention in a forward pass for one grid."""
+    return 4 * header.config["depth"] * header.config["embedding_size"] * _n_patches(header, size) ** 2
+
+
+def _pass_bytes(header: Header, size: tuple[int, ...], written_out: bool) -> int:
+    """About what a forward pass for one grid needs; attention that is written out is kept for all layers, twice."""
+    config, patches = header.config, _n_patches(header, size)
+    of_head = config["embedding_size"] // config["heads"]
+    inputs = 4 * config["patch"] ** 2 * (config["n_symbols"] + 2)
+    linear = 4 * patches * (12 * config["embedding_size"] + 3 * of_head**2 + inputs)
+    return linear + (8 * config["heads"] * patches**2 * config["depth"] if written_out else 0)
+
+
 def _bert(path: Path, header: Header, tensors: dict[str, np.ndarray]) -> "gridcloze.networks.NetworkPredictor":
     import torch  # an exported model does without
 
-    from .bert import Bert, config_from_json
+    from .bert import Bert, BertConfig
     from .networks import NetworkPredictor
 
-    config = config_from_json(header.config)
-    with torch.device("meta"):  # the shapes alone: a config that lies must not fill the memory
-        expected = {name: tuple(value.shape) for name, value in Bert(config).state_dict().items()}
-    if config.n_symbols != header.palette.n_symbols or expected != {k: v.shape for k, v in tensors.items()}:
+    with about(path):
+        config = BertConfig(**header.config)
+    fits = config.n_parameters == sum(value.size for value in tensors.values())
+    if fits:
+        with torch.device("meta"):  # the shapes alone: a config that lies must not fill the memory
+            expected = {name: tuple(value.shape) for name, value in Bert(config).state_dict().items()}
+        fits = expected == {name: value.shape for name, value in tensors.items()}
+    if not fits:
         raise InputError(f"{path}: the config in the file does not fit its tensors; train the model again")
     model = Bert(config)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
@@ -339,30 +463,37 @@ def _read(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
     _check_there(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            metadata, names = file.metadata() or {}, list(file.keys())
+            if METADATA not in metadata:
+                raise InputError(f"{path} is a safetensors file, but not a model of gridcloze")
+            if any(file.get_slice(name).get_dtype() != "F32" for name in names):
+                raise InputError(f"{path}: a weight is no float32; use the original file")
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a model file of gridcloze, or it is truncated ({error})") from error
-    if METADATA not in metadata:
-        raise InputError(f"{path} is a safetensors file, but not a model of gridcloze")
-    text, file_hash = json.loads(metadata[METADATA])
-    return _header(path, text, file_hash, tensors), tensors
+    header = _header(path, metadata[METADATA], [str, str], lambda length: tensors)
+    if not all(np.isfinite(value).all() for value in tensors.values()):
+        raise InputError(f"{path}: a weight is no finite number; train the model again")
+    return header, tensors
 
 
-def _read_exported(path: Path) -> tuple[Header, "onnxruntime.InferenceSession"]:
+def _read_exported(path: Path) -> tuple[Header, bytes]:
+    """The header, and the model without it."""
     _check_there(path)
     data = path.read_bytes()
-    session = open_session(data, path)
-    metadata = session.get_modelmeta().custom_metadata_map
-    if METADATA not in metadata:
-        raise InputError(f"{path} is an ONNX file, but not a model of gridcloze")
-    text, file_hash, length = json.loads(metadata[METADATA])
-    return _header(path, text, file_hash, {"": np.frombuffer(data[:length], np.uint8)}), session
+    with about(path):
+        note = read_metadata(data, METADATA)
+    if note is None:
+        raise InputError(f"{path}: this is not an exported model of gridcloze, or it is truncated")
+    header = _header(path, note, [str, str, int], lambda length: {"": np.frombuffer(data[:length], np.uint8)})
+    return header, data[: parse_note(note)[2]]
 
 
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such file; train a model with: gridcloze train EXAMPLES -o {path}")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} is no model: it has {in_words(path.stat().st_size)}")
 
 
 def _header_to_json(header: Header) -> dict[str, Any]:
@@ -378,35 +509,41 @@ def _header_to_json(header: Header) -> dict[str, Any]:
     }
 
 
-def _header(path: Path, text: str, file_hash: str, tensors: dict[str, np.ndarray]) -> Header:
-    if file_hash != _hash(text, tensors):
-        raise InputError(f"{path} was altered after it was written (its hash differs): use the original file")
-    values = json.loads(text)
-    if values["format_version"] != FORMAT_VERSION:
-        raise InputError(
-            f"{path} has format version {values['format_version']}, this gridcloze reads {FORMAT_VERSION}: "
-            "use the version that wrote it, or train again"
+def _header(path: Path, metadata: str, kinds: list[type], tensors_of: Callable[[int], dict[str, np.ndarray]]) -> Header:
+    """The header from a note that holds its text, its hash and, of an exported model, the length of the rest."""
+    with about(path):
+        signed = parse_note(metadata)
+        if not (type(signed) is list and [type(each) for each in signed] == kinds):
+            raise InputError("its note is not that of a model; use the original file")
+        note, file_hash = signed[:2]
+        if file_hash != _hash(note, tensors_of(signed[-1])):
+            raise InputError("the file was altered after it was written (its hash differs): use the original file")
+        values = parse_note(note)
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if type(version) is int and version != FORMAT_VERSION:
+            raise InputError(
+                f"the file has format version {version}, this gridcloze reads {FORMAT_VERSION}: "
+                "use the version that wrote it, or train again"
+            )
+        check_note(values, HEADER)
+        palette, calibration = Palette.from_json(values["palette"]), values["calibration"]
+        if palette.n_symbols != values["config"]["n_symbols"]:
+            raise InputError("the palette in its note does not fit its config; use the original file")
+        if len(calibration["hidden_fractions"]) != len(calibration["temperatures"]):
+            raise InputError("the calibration in its note does not fit; use the original file")
+        return Header(
+            values["config"],
+            palette,
+            values["scale"],
+            values["training"],
+            Calibration(tuple(calibration["hidden_fractions"]), tuple(calibration["temperatures"])),
+            values.get("hash", file_hash),
+            values.get("windows", False),
         )
-    return Header(
-        values["config"],
-        Palette.from_json(values["palette"]),
-        values["scale"],
-        values["training"],
-        _calibration(path, values["calibration"]),
-        values.get("hash", file_hash),
-        values.get("windows", False),
-    )
 
 
-def _calibration(path: Path, values: dict[str, Any]) -> Calibration:
-    fractions, temperatures = values["hidden_fractions"], values["temperatures"]
-    if not len(fractions) == len(temperatures) > 0 or sorted(fractions) != fractions or min(temperatures) <= 0:
-        raise InputError(f"{path}: the calibration in the file does not fit; train the model again")
-    return Calibration(tuple(fractions), tuple(temperatures))
-
-
-def _hash(text: str, tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(text.encode())
+def _hash(note: str, tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(note.encode(errors="surrogatepass"))
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].shape} {tensors[name].dtype}".encode())
         digest.update(tensors[name].tobytes())

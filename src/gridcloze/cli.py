@@ -1,17 +1,33 @@
 """The command line: names, options and help of the commands."""
 
-import inspect
-import json
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, Literal
 
-import typer
+try:
+    import contextlib
+    import inspect
+    import json
+    import logging
+    import os
+    import re
+    import signal
+    import traceback
+    import warnings
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Annotated, Any, Literal
 
-from .commands.process import tune_process
-from .words import __version__
+    import typer
+    from typer.core import TyperCommand, TyperGroup
 
+    from .commands.process import tune_process
+    from .words import InputError, __version__, finite_or_none
+except KeyboardInterrupt:  # Ctrl-C at the very start; `main` handles the rest
+    print("gridcloze: stopped", file=sys.stderr)
+    sys.exit(130)
+
+BAD_INPUT, BUG, STOPPED, CLOSED_PIPE = 2, 70, 130, 141  # exit statuses; those of the shell and of sysexits.h
+REPORT = "this is a bug of gridcloze: please report it to its authors, with the lines above and the command"
+NO_MEMORY = re.compile("allocate|bad.alloc|out of memory|array is too big|maximum allowed|new thread", re.IGNORECASE)
 EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which extra brings a module, if not `train`
 
 
@@ -22,8 +38,27 @@ def _epilog(examples: dict[str, str]) -> str:
     )
 
 
+class _PlainHelp:
+    """Shows no type next to --help, as next to no other flag."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.metavar = ""
+        return option
+
+
+class _Group(_PlainHelp, TyperGroup):
+    pass
+
+
+class _Command(_PlainHelp, TyperCommand):
+    pass
+
+
 app = typer.Typer(
     name="gridcloze",
+    cls=_Group,
     help="Learn from example grids, fill the hidden cells of new ones, and check the probabilities.",
     epilog=_epilog(
         {
@@ -46,7 +81,7 @@ def _command(examples: dict[str, str]) -> Callable[[Callable[..., None]], Callab
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-        return app.command(help=text, epilog=_epilog(examples))(function)
+        return app.command(cls=_Command, help=text, epilog=_epilog(examples))(function)
 
     return register
 
@@ -82,30 +117,107 @@ HideUnseen = Annotated[
         "--hide-unseen",
     ),
 ]
-Overwrite = Annotated[bool, _option("Replace older pictures that gridcloze wrote.", "", "--overwrite")]
+Scale = Annotated[
+    int | None,
+    _option(
+        "Side of a cell of a picture in pixels; by default what the picture notes or what fits the model.",
+        "PIXELS",
+        min=1,
+    ),
+]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
+Overwrite = Annotated[bool, _option("Replace an older result of gridcloze.", "", "--overwrite")]
 Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
 
 
 def main() -> None:
-    """Run a command; bad input ends with one line on stderr and exit code 2."""
-    from .words import InputError
-
+    """Run a command; whatever ends it early gives one line on stderr, and an exit status that `_ending` chooses."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        if hasattr(stream, "reconfigure"):  # file names need not be UTF-8, nor the terminal
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    warnings.simplefilter("ignore")  # of libraries, as are log lines: what there is to say, commands say themselves
+    logging.disable()
     try:
-        sys.exit(app(standalone_mode=False))
-    except (InputError, OSError) as error:
-        message = str(error)
-    except ModuleNotFoundError as error:
-        extra = next((extra for name, extra in EXTRAS.items() if (error.name or "").startswith(name)), "train")
-        message = f"this needs {error.name}, which is not installed: pip install 'gridcloze[{extra}]'"
-    except Exception as error:  # of typer's, whose module has another name in every other version
-        if not hasattr(error, "format_message"):
-            raise
-        message = error.format_message()  # type: ignore[attr-defined]
-    if message:  # `gridcloze` alone has shown its help, and ends without one
-        print(f"gridcloze: {message}", file=sys.stderr)
-    sys.exit(2)
+        code, message = app(standalone_mode=False), ""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit:  # what typer and rich make of a closed pipe
+        code, message = CLOSED_PIPE, ""
+    except BaseException as error:
+        code, message = _ending(error)
+    if code == STOPPED:
+        message = "stopped"
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C need not wait for threads that end
+    if code:
+        _flush_or_discard(sys.stdout)
+        with contextlib.suppress(OSError):
+            _complain(message)
+        _flush_or_discard(sys.stderr)
+    sys.exit(code)
+
+
+def _ending(error: BaseException) -> tuple[int, str]:
+    """The exit status for an error, and what to say."""
+    if isinstance(error, typer.Abort) or _is_or_follows_ctrl_c(error):
+        return STOPPED, ""
+    if isinstance(error, BrokenPipeError):
+        return CLOSED_PIPE, ""
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "gridcloze").startswith("gridcloze"):
+        extra = next((extra for name, extra in EXTRAS.items() if str(error.name).startswith(name)), "train")
+        return BAD_INPUT, f"this needs {error.name}, which is not installed: pip install 'gridcloze[{extra}]'"
+    if isinstance(error, InputError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, OSError):
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        return BAD_INPUT, ": ".join([*names, error.strerror or str(error) or type(error).__name__])
+    if hasattr(error, "format_message"):  # of typer's, whose module has another name in every other version
+        return BAD_INPUT, " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    said = next(iter(str(error).splitlines()), "no further details")
+    if isinstance(error, MemoryError) or NO_MEMORY.search(said):
+        return BAD_INPUT, f"not enough memory ({said}): give smaller grids, or ask for less at once"
+    if isinstance(error, RecursionError | OverflowError | UnicodeError):
+        what = {RecursionError: "nested too deeply", OverflowError: "a number is too large"}
+        return BAD_INPUT, f"{what.get(type(error), 'not readable as text')} ({said})"
+    traceback.print_exception(error)
+    return BUG, REPORT
+
+
+def _is_or_follows_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C, or what a library made of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _complain(message: str) -> None:
+    """Print one line on stderr, whatever is in the message: file names may hold line breaks and escape sequences."""
+    if message and sys.stderr is not None:
+        print(f"gridcloze: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _flush_or_discard(stream: Any) -> None:
+    """What a closed pipe or a full disk does not take is dropped here, or Python would complain of it when it ends."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # a stream of a test has no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _print_report(report: Any, as_json: bool, text: str) -> None:
+    _print_json(report) if as_json else print(_one_line(text))
+
+
+def _print_json(report: Any) -> None:
+    """Print JSON, which has no numbers that are not finite: they become null."""
+    print(json.dumps(finite_or_none(report), allow_nan=False))
 
 
 @app.callback(invoke_without_command=True)
@@ -169,6 +281,7 @@ def toy(
         float | None, _prior_option("How strongly cells in ising tend to be white; 0 if not given.", "X")
     ] = None,
     scale: Annotated[int, _option("Side of a cell in PNG files in pixels.", "PIXELS", min=1)] = 8,
+    overwrite: Overwrite = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -193,7 +306,7 @@ def toy(
         "field": field,
     }
     given = {option: value for option, value in options.items() if value is not None}
-    report = command.toy(make_toy(name, **given), out, n, puzzles, seed, scale)
+    report = command.toy(make_toy(name, **given), out, n, puzzles, seed, scale, overwrite)
     _print_report(report, as_json, f"wrote {n} grids to {out}")
 
 
@@ -240,12 +353,18 @@ def train(
     ] = None,
     depth: Annotated[int, _option("Number of layers of the model; its other sizes follow.", "N", min=1)] = 6,
     seed: Seed = 0,
-    resume: Annotated[bool, _option("Continue an interrupted training with the same options.", "", "--resume")] = False,
+    resume: Annotated[
+        bool, _option("Continue an interrupted training with the same options, if there is one.", "", "--resume")
+    ] = False,
+    overwrite: Annotated[
+        bool, _option("Replace an older model, and drop the state of an interrupted training.", "", "--overwrite")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Learn what example grids have in common, and write a model file.
 
-    Ctrl-C ends the training early and still writes a model that can be used.
+    Ctrl-C ends the training early and still writes a model that can be used. The state of a training is kept next to
+    the model until it is complete: `--resume` continues after Ctrl-C, a crash or a full disk.
     """
     tune_process()
     from .commands import train as command
@@ -253,7 +372,7 @@ def train(
 
     budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
     source = command.Source(examples, windows, symmetries, palette)
-    report = command.train(source, out, budget, seed, depth, resume)
+    report = command.train(source, out, budget, seed, depth, resume, overwrite)
     training = report["training"]
     ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
     _print_report(report, as_json, f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}")
@@ -271,9 +390,14 @@ def train(
 def fill(
     model: Model,
     puzzles: Annotated[
-        list[Path], _argument("Grids with hidden cells: files, stacks, or folders of files.", "PUZZLES")
+        list[Path],
+        _argument(
+            "Grids with hidden cells: files, stacks, or folders of files; - reads one grid from stdin.", "PUZZLES"
+        ),
     ],
-    out: Annotated[Path, _option("Folder for the results.", "FOLDER", "-o", "--out")],
+    out: Annotated[
+        Path, _option("Folder for the results; - writes one filled grid to stdout.", "FOLDER", "-o", "--out")
+    ],
     samples: Annotated[
         int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
     ] = 0,
@@ -303,7 +427,10 @@ def fill(
             "BITS",
         ),
     ] = None,
-    overwrite: Annotated[bool, _option("Fill inputs again that are filled already.", "", "--overwrite")] = False,
+    scale: Scale = None,
+    overwrite: Annotated[
+        bool, _option("Fill inputs again that are filled already, and replace their results.", "", "--overwrite")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -317,30 +444,34 @@ def fill(
     """
     tune_process()
     from .commands import fill as command
+    from .commands import streams
     from .decoding import DEFAULT_DECODER, Decoder
 
     decoder = None
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
-    request = command.Request(samples, seed, decoder, hidden, allow, hide_unseen=hide_unseen)
-    reports = command.fill(model, puzzles, out, request, overwrite)
+    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen)
+    with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
+        reports = command.fill(model, inputs, folder, request, overwrite)
     for report in reports:
         for warning in report["warnings"]:
-            print(f"gridcloze: {report['input']}: {warning}", file=sys.stderr)
-    _print_report(reports, as_json, f"filled {len(reports)} file{'s' * (len(reports) != 1)}, results in {out}")
+            _complain(f"{report['input']}: {warning}")
+    if out != streams.STREAM:
+        _print_report(reports, as_json, f"results of {len(reports)} file{'s' * (len(reports) != 1)} in {out}")
 
 
 @_command({"Write squares.onnx": "gridcloze export squares.safetensors -o squares.onnx"})
 def export(
     model: Model,
     out: Annotated[Path, _option("The .onnx file to write.", "FILE", "-o", "--out")],
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX file, which `fill`, `check`, `explain` and `score` read without torch."""
     from .commands import export as command
 
-    report = command.export(model, out)
+    report = command.export(model, out, overwrite)
     _print_report(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
 
 
@@ -359,6 +490,7 @@ def check(
         float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
+    scale: Scale = None,
     hide_unseen: HideUnseen = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -371,9 +503,9 @@ def check(
     tune_process()
     from .commands import check as command
 
-    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen)
+    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen, scale)
     if as_json:
-        print(json.dumps(report))
+        _print_json(report)
     else:
         command.print_check(report, characters)
     raise typer.Exit(1 if report["surprises"] else 0)
@@ -413,6 +545,7 @@ def explain(
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
+    scale: Scale = None,
     hide_unseen: HideUnseen = False,
     overwrite: Overwrite = False,
     seed: Seed = 0,
@@ -428,9 +561,9 @@ def explain(
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen)
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen, scale)
     if as_json:
-        print(json.dumps(report))
+        _print_json(report)
     else:
         command.print_explanation(report, characters)
 
@@ -478,7 +611,7 @@ def score(
 
     report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark, overwrite, hide_unseen)
     if as_json:
-        print(json.dumps(report))
+        _print_json(report)
     else:
         command.print_scores(report)
 
@@ -505,7 +638,7 @@ def compare(
 
     report = command.compare(out, quick)
     if as_json:
-        print(json.dumps(report))
+        _print_json(report)
     else:
         command.print_comparison(report)
 
@@ -517,10 +650,6 @@ def info(model: Model, as_json: Json = False) -> None:
 
     report = command.info(model)
     if as_json:
-        print(json.dumps(report))
+        _print_json(report)
     else:
         command.print_info(report)
-
-
-def _print_report(report: Any, as_json: bool, text: str) -> None:
-    print(json.dumps(report) if as_json else text)

@@ -141,7 +141,7 @@ class Decoder:
     Raises
     ------
     InputError
-        For an unknown order and for a negative budget.
+        For an unknown order, and for a budget or a side that is negative or too large.
 
     Notes
     -----
@@ -161,8 +161,10 @@ class Decoder:
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise InputError(f"there is no order {self.order!r}; the orders are {', '.join(ORDERS)}")
-        if not (self.budget_bits is None or self.budget_bits >= 0):
-            raise InputError(f"budget_bits must be 0 or more, not {self.budget_bits}")
+        if not (self.budget_bits is None or 0 <= self.budget_bits < float("inf")):
+            raise InputError(f"budget_bits must be 0 or more and finite, not {self.budget_bits}")
+        if not 0 <= self.side_per_symbol < 2**31:
+            raise InputError(f"side_per_symbol must be 0 or more, not {self.side_per_symbol}")
 
 
 ONE_AT_A_TIME = Decoder("random", None)

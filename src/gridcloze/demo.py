@@ -12,11 +12,11 @@ from rich.text import Text
 
 from .commands.fill import Request, fill
 from .commands.score import print_scores, score
-from .commands.toy import toy
+from .commands.toy import older_toy, toy
 from .commands.train import Source, train
 from .files.grids import Grid, read_examples, read_grid, write_grid
 from .files.palettes import Palette
-from .files.paths import check_writable
+from .files.paths import check_writable, refuse_replacing
 from .pictures import colours_of, write_panels
 from .priors.finite import squares
 from .priors.known import posterior
@@ -41,7 +41,8 @@ def run(out: Path, minutes: float, seed: int) -> None:
     Parameters
     ----------
     out
-        Folder for the examples, the model, the puzzles, their fills and the picture.
+        Folder for the examples, the model, the puzzles, their fills and the picture; those of an older demo are
+        replaced.
     minutes
         Length of the training in minutes.
     seed
@@ -50,7 +51,7 @@ def run(out: Path, minutes: float, seed: int) -> None:
     Raises
     ------
     InputError
-        If `out` cannot be written to, or `minutes` is not above 0.
+        If `out` cannot be written to or holds somebody's files, or `minutes` is not above 0.
 
     Examples
     --------
@@ -60,16 +61,18 @@ def run(out: Path, minutes: float, seed: int) -> None:
     """
     model, budget = out / "squares.safetensors", Budget(minutes=minutes)
     check_writable(model)
-    toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS)
+    refuse_replacing([model, out / "demo.png", *(_puzzle_file(out / "puzzles", name) for name in HIDE)], overwrite=True)
+    older_toy(out / "held-out.npy", overwrite=True)  # before any work is done
+    toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS, overwrite=True)
     truths = _write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")
-    train(Source(out / "examples"), model, budget, seed)
+    train(Source(out / "examples"), model, budget, seed, overwrite=True)
     fill(model, [out / "puzzles"], out / "filled", Request(seed=seed), overwrite=True)
     rows = [_panels(out, name, truth) for name, truth in truths.items()]
     for name, panels in zip(truths, rows, strict=True):
         _show(name, panels)
     write_panels(out / "demo.png", TITLES, list(truths), rows, PALETTE)
-    toy(PRIOR, out / "held-out.npy", N_SCORED, 0, seed + 1, 1)
+    toy(PRIOR, out / "held-out.npy", N_SCORED, 0, seed + 1, 1, overwrite=True)
     print_scores(score(model, out / "held-out.npy", out / "examples", None, 0, seed))
     console.print(f"picture: {out / 'demo.png'}\nmodel: {model}\nfilled puzzles: {out / 'filled'}")
 

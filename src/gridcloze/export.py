@@ -12,14 +12,41 @@ from jaxtyping import Float
 
 from .logits import Calibration, LogitsPredictor
 from .shapes import Cells, Marginals
-from .words import AnyPath, InputError
+from .words import AnyPath, InputError, about
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     import gridcloze.bert
 
 OPSET = 20  # of ONNX operators
+NO_MODEL = "this is not an exported model, or it is truncated"
+SPECIFICATION = {"tokens": ("tensor(int64)", 3), "logits": ("tensor(float)", 4), "attention": ("tensor(float)", 5)}
+
+# Of onnx.proto, by kind of message and number of field: the messages inside, and what makes a model more than numbers.
+INSIDE = {
+    ("model", 7): "graph",
+    ("graph", 1): "node",
+    ("graph", 5): "tensor",
+    ("graph", 15): "sparse",
+    ("node", 5): "attribute",
+    ("attribute", 5): "tensor",
+    ("attribute", 10): "tensor",
+    ("attribute", 22): "sparse",
+    ("attribute", 23): "sparse",
+    ("sparse", 1): "tensor",
+    ("sparse", 2): "tensor",
+}
+REFUSED = {
+    ("tensor", 13): "weights in other files",
+    ("tensor", 14): "weights in other files",
+    ("node", 7): "operators that are not of ONNX",
+    ("model", 20): "functions",
+    ("model", 25): "functions",
+    ("attribute", 6): "loops or branches",
+    ("attribute", 11): "loops or branches",
+}
+HARMLESS = (0, b"", b"ai.onnx")  # location and domain by default
+METADATA_FIELD = 14
+LENGTHS = {1: 8, 2: 0, 5: 4}  # of values by their wire type; 0 if it stands before the value
 
 
 class OnnxPredictor(LogitsPredictor):
@@ -59,13 +86,13 @@ class OnnxPredictor(LogitsPredictor):
 
     pass_cells = 2048  # it is as fast with so few
 
-    def __init__(self, session: "onnxruntime.InferenceSession", n_symbols: int, calibration: Calibration | None = None):
+    def __init__(self, session: "_Session", n_symbols: int, calibration: Calibration | None = None):
         super().__init__(n_symbols, calibration)
         self.session = session
 
     def logits(self, tokens: Cells) -> Marginals:
         """See `LogitsPredictor.logits`."""
-        return cast(np.ndarray, self.session.run(["logits"], {"tokens": tokens})[0])
+        return self.session.run("logits", tokens)
 
     def attention(self, tokens: Cells) -> Float[np.ndarray, "batch layer head query key"]:
         """Return the attention weights of each layer.
@@ -80,11 +107,11 @@ class OnnxPredictor(LogitsPredictor):
         ndarray
             See `Bert.forward`.
         """
-        return cast(np.ndarray, self.session.run(["attention"], {"tokens": tokens})[0])
+        return self.session.run("attention", tokens)
 
 
-def open_session(model: bytes, path: AnyPath) -> "onnxruntime.InferenceSession":
-    """Open an ONNX model for inference.
+def open_session(model: bytes, path: AnyPath) -> "_Session":
+    """Open an ONNX model for inference, after a look whether it is one that could do anything else.
 
     Parameters
     ----------
@@ -95,8 +122,79 @@ def open_session(model: bytes, path: AnyPath) -> "onnxruntime.InferenceSession":
 
     Returns
     -------
-    onnxruntime.InferenceSession
-        A session that runs in one thread, as several passes run at once.
+    _Session
+        What `OnnxPredictor` takes. It runs in one thread, as several passes run at once.
+
+    Raises
+    ------
+    InputError
+        If the bytes are no ONNX model, or one that refers to other files, that has operators, functions, loops or
+        branches of its own, or that has other inputs and outputs.
+
+    Examples
+    --------
+    >>> from gridcloze.export import open_session
+    >>> open_session(b"no model", "model.onnx")
+    Traceback (most recent call last):
+    ...
+    gridcloze.words.InputError: model.onnx: this is not an exported model, or it is truncated
+    """
+    return _Session(model, path)
+
+
+class _Session:
+    """A session of ONNX Runtime that errs in one line, and is opened again from its bytes where it is unpickled."""
+
+    def __init__(self, model: bytes, path: AnyPath):
+        import onnxruntime  # slow to import, and other models do without
+
+        self.model, self.path = model, path
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # several passes run at once
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.load_model_format", "ONNX")  # it would run its own format as well
+        with about(path):
+            _refuse_more_than_numbers("model", memoryview(model))
+            with _in_one_line(NO_MODEL):
+                providers = ["CPUExecutionProvider"]
+                self.session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+                given, returned = self.session.get_inputs(), self.session.get_outputs()
+                described = {each.name: (each.type, len(each.shape)) for each in (*given, *returned)}
+            required = {name: SPECIFICATION[name] for name in ("tokens", "logits", *described) if name in SPECIFICATION}
+            if [each.name for each in given] != ["tokens"] or described != required:
+                raise InputError("this is an ONNX file, but its inputs and outputs are not those of an exported model")
+
+    def run(self, output: str, tokens: Cells) -> np.ndarray:
+        height, width = tokens.shape[1:]
+        with _in_one_line(f"{self.path}: the model fails on grids of {height} by {width} cells"):
+            return cast(np.ndarray, self.session.run([output], {"tokens": tokens})[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Session, (self.model, self.path)
+
+
+@contextlib.contextmanager
+def _in_one_line(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the classes of ONNX Runtime have no common base but this
+        raise InputError(f"{what} ({' '.join(str(error).split())[:200]})") from None
+
+
+def read_metadata(model: bytes, key: str) -> str | None:
+    """Read an entry of the metadata of an ONNX model; nothing is executed.
+
+    Parameters
+    ----------
+    model
+        The bytes of the model.
+    key
+        The name of the entry.
+
+    Returns
+    -------
+    str or None
+        The last entry of that name; None if there is none.
 
     Raises
     ------
@@ -105,20 +203,53 @@ def open_session(model: bytes, path: AnyPath) -> "onnxruntime.InferenceSession":
 
     Examples
     --------
-    >>> from gridcloze.export import open_session
-    >>> open_session(b"no model", "model.onnx")
-    Traceback (most recent call last):
-    ...
-    gridcloze.words.InputError: model.onnx is not an exported model, or it is truncated (...)
+    >>> from gridcloze.export import read_metadata, with_metadata
+    >>> read_metadata(with_metadata(b"", "author", "me"), "author")
+    'me'
     """
-    import onnxruntime  # slow to import, and other models do without
+    metadata = [value for number, value in _fields(memoryview(model)) if number == METADATA_FIELD]
+    entries = [dict(_fields(value)) for value in metadata if isinstance(value, memoryview)]
+    values = [entry.get(2) for entry in entries if entry.get(1) == key.encode()]
+    return str(values[-1], "utf-8", "replace") if values and isinstance(values[-1], memoryview) else None
 
-    try:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # several passes run at once
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its classes have no common base but this
-        raise InputError(f"{path} is not an exported model, or it is truncated ({error})") from error
+
+def _refuse_more_than_numbers(kind: str, message: memoryview) -> None:
+    """Refuse what makes a model read other files or run code that is not of ONNX Runtime, or for ever."""
+    for number, value in _fields(message):
+        if (kind, number) in REFUSED and value not in HARMLESS:
+            raise InputError(f"this model has {REFUSED[kind, number]}, which no exported model has; it is not run")
+        if (kind, number) in INSIDE and isinstance(value, memoryview):  # otherwise it is read as nothing
+            _refuse_more_than_numbers(INSIDE[kind, number], value)
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
+    """The numbers and values of the fields of a protobuf message: numbers, or the bytes of texts and messages."""
+    position = 0
+
+    def take(n: int) -> memoryview:
+        nonlocal position
+        position += n
+        if position > len(message):
+            raise InputError(NO_MODEL)
+        return message[position - n : position]
+
+    def take_number() -> int:
+        total = 0
+        for place in range(10):
+            (byte,) = take(1)
+            total |= (byte & 127) << 7 * place
+            if byte < 128:
+                return total
+        raise InputError(NO_MODEL)
+
+    while position < len(message):
+        tag = take_number()
+        if tag % 8 == 0:
+            yield tag // 8, take_number()
+        elif tag % 8 in LENGTHS and tag < 2**32:
+            yield tag // 8, take(LENGTHS[tag % 8] or take_number())
+        else:
+            raise InputError(NO_MODEL)
 
 
 def to_onnx(model: "gridcloze.bert.Bert") -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from .files.paths import atomic_write, check_writable
+from .files.paths import SIGNATURE, atomic_write, check_writable
 from .words import InputError
 
 Frames = UInt8[np.ndarray, "n height width 3"]
@@ -103,7 +103,16 @@ def _write_gif(path: Path, film: Frames, frames_per_second: float) -> None:
     images, palette = _indexed(film)
     timing = {"duration": _milliseconds(len(images), frames_per_second), "loop": 0}
     colours = {"palette": palette, "transparency": len(palette) // 3 - 1}
-    images[0].save(path, "GIF", save_all=True, append_images=images[1:], optimize=True, **timing, **colours)
+    images[0].save(
+        path,
+        "GIF",
+        save_all=True,
+        append_images=images[1:],
+        optimize=True,
+        comment=SIGNATURE.encode(),
+        **timing,
+        **colours,
+    )
 
 
 def _indexed(film: Frames) -> tuple[list[Image.Image], bytes]:
@@ -133,7 +142,8 @@ FILTERS = "setparams=color_primaries=bt709:color_trc=bt709,scale=out_color_matri
 QUALITY = ["-preset", "slow", "-crf", "18"]  # a difference is hard to see
 ONE_THREAD = ["-threads", "1"]  # so that the same frames give the same bytes on every machine
 INDEX_FIRST = ["-movflags", "+faststart"]  # so that a page plays the film while it loads
-ENCODING = ["-vf", FILTERS, *QUALITY, *ONE_THREAD, *INDEX_FIRST]
+SIGNED = ["-metadata", f"comment={SIGNATURE}"]
+ENCODING = ["-vf", FILTERS, *QUALITY, *ONE_THREAD, *INDEX_FIRST, *SIGNED]
 ENCODER: dict[str, Any] = {"codec": "libx264", "quality": None, "macro_block_size": 2, "ffmpeg_log_level": "quiet"}
 
 

@@ -1,17 +1,20 @@
 """The front door in Python, with the conventions of scikit-learn."""
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, no_type_check
+from numbers import Integral, Real
+from typing import Any, cast, get_args, no_type_check
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from . import checking, checkpoint, filling, scoring
 from .answers import Answers, fill
 from .bert import BertConfig
+from .files.arrays import stacked
 from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
 from .learning import learn
@@ -19,8 +22,12 @@ from .priors.examples import Examples, Symmetries
 from .priors.hiding import evaluation_hiding
 from .priors.windows import Windows
 from .puzzles import Puzzles
-from .training import Budget
-from .words import HIDDEN, AnyPath, InputError
+from .training import Budget, Progress
+from .words import HIDDEN, AnyPath, InputError, about
+
+LARGEST_SEED = 2**64 - 1  # that torch takes
+LONGEST = 1e9  # training, in minutes
+SYMMETRIES = get_args(Symmetries)
 
 
 class ContradictionWarning(UserWarning):
@@ -37,34 +44,40 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Learn from example grids, fill the hidden cells of others, and say how probable everything is.
 
     Grids are integers (n, height, width); -1, NaN and masked values are hidden cells. Any of 0 … 255 can be symbols:
-    those of the examples are learned. A single grid (height, width) is answered without the leading axis. For pipelines
-    and tables, an estimator fitted on an array of two dimensions takes each row as one grid. Answers are those of the
-    command `gridcloze fill` to the same question with `--seed` set to `random_state`.
+    those of the examples are learned. A single grid (height, width) is answered without the leading axis, and a list of
+    grids of different sizes with a list. For pipelines and tables, an estimator fitted on an array of two dimensions
+    takes each row as one grid; with `windows` and without `grid_shape`, such an array is one large grid to learn from.
+    Answers are those of the command `gridcloze fill` to the same question with `--seed` set to `random_state`.
 
     Parameters
     ----------
     minutes : float
-        Length of the training.
+        Length of the training. Not used if `steps` are given.
     steps : int, optional
         Length in steps instead, which can be repeated exactly.
     depth : int
         Layers of the model; all its other sizes follow.
     grid_shape : (height, width), optional
         Of the grid in each row, if `fit` gets an array of two dimensions. By default (1, columns).
-    random_state : int
-        All random numbers follow from it.
+    random_state : int, RandomState instance or None
+        All random numbers follow from it. An int makes `fit` and the answers repeatable. From a RandomState instance,
+        or NumPy's global one if None, `fit` draws the seed `random_state_`.
     windows : int, optional
         Window size in cells: learn from windows at random places of large grids instead of from whole grids; then
         grids of any size can be filled.
     symmetries : {"none", "mirrors", "all"}
         Under which grids are equally likely: mirrored along both axes, or all eight with turns.
+    verbose : int
+        With 1, `fit` prints what it learns from, and a line on its progress for each tenth.
 
     Attributes
     ----------
     symbols_ : array
         The symbols of the examples, in order.
     grid_shape_ : (height, width)
-        Of the examples, in cells.
+        Of the examples, in cells; of a window, if it learned from windows of large grids.
+    random_state_ : int
+        The seed of the training.
     predictor_ : Predictor
         The model.
     n_features_in_ : int
@@ -73,8 +86,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Raises
     ------
     InputError
-        A ValueError: from all methods, for what are no grids and for symbols that no example has. Before `fit` they
-        raise scikit-learn's NotFittedError.
+        A ValueError: from `fit`, for parameters that are none; from all methods, for what are no grids and for symbols
+        that no example has. Before `fit` they raise scikit-learn's NotFittedError.
 
     Examples
     --------
@@ -94,9 +107,10 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         steps: int | None = None,
         depth: int = BertConfig.depth,
         grid_shape: tuple[int, int] | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         windows: int | None = None,
         symmetries: Symmetries = "none",
+        verbose: int = 0,
     ):
         self.minutes = minutes
         self.steps = steps
@@ -105,6 +119,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.windows = windows
         self.symmetries = symmetries
+        self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -119,8 +134,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array
-            Grids; their hidden cells are unknown.
+        X : array or list of arrays
+            Grids; their hidden cells are unknown. With `windows`, one large grid or several, whose sizes may differ.
         y : None
             Ignored.
 
@@ -128,21 +143,43 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         Inpainter
             Itself, fitted.
+
+        Raises
+        ------
+        InputError
+            For a parameter that is not allowed, and for examples from which nothing can be learned.
         """
-        values = self._values(X, reset=True)
-        self.symbols_ = np.unique(values[values != HIDDEN])
-        cells = self._encoded(values)
-        budget = Budget(None, self.steps) if self.steps else Budget(float(self.minutes))
+        parameters = _checked(self.get_params(deep=False))
+        batches, _ = self._values(X, parameters)
+        self.symbols_ = _symbols_in(batches)
+        images = [grid for number, batch in enumerate(batches) for grid in self._encoded(batch, number)]
+        self.random_state_ = _seed_of(parameters["random_state"])
         palette = Palette.default(len(self.symbols_))
-        if self.windows:
-            examples = Windows(list(cells), palette, (self.windows, self.windows), self.symmetries)
+        if size := parameters["windows"]:
+            examples = Windows(images, palette, (size, size), parameters["symmetries"])
+        elif len(batches) > 1:
+            sizes = " and ".join(
+                f"{height} by {width}" for height, width in sorted({grid.shape for grid in images})[:2]
+            )
+            raise InputError(f"grids of different sizes, such as {sizes} cells: learn from windows of them, windows=…")
         else:
-            examples = Examples(cells, palette, self.symmetries)
-        symbols = {"symbols": self.symbols_.tolist()}
-        self.predictor_ = learn(examples, budget, self.random_state, self.depth, more_record=lambda: symbols)
+            examples = Examples(np.stack(images), palette, parameters["symmetries"])
+        steps = parameters["steps"]
+        if not isinstance(parameters["random_state"], int | None):
+            parameters["random_state"] = self.random_state_  # what a file can hold of a RandomState instance
+        row_shape = self.grid_shape_ if self._rows else None
+        notes = {"symbols": self.symbols_.tolist(), "parameters": parameters, "row_shape": row_shape}
+        self.predictor_ = learn(
+            examples,
+            Budget(None if steps else parameters["minutes"], steps),
+            self.random_state_,
+            parameters["depth"],
+            report=_print_tenths(images, self.symbols_) if parameters["verbose"] else lambda progress: None,
+            more_record=lambda: notes,
+        )
         return self
 
-    def fill(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803
+    def fill(self, X: Any, evidence: Any = None) -> Any:  # noqa: N803
         """Find the most likely grid for each puzzle; of one with every cell hidden, a sample.
 
         Visible cells come back untouched. Where some contradict the rest, the others are filled as if these were not
@@ -150,36 +187,37 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array
+        X : array or list of arrays
             Grids with hidden cells.
-        evidence : array, optional
+        evidence : array or list of arrays, optional
             For each cell which symbols are allowed, or the probability of what was observed under each of `symbols_`:
             (…, height, width, symbol).
 
         Returns
         -------
-        array
+        array or list of arrays
             Grids without hidden cells, in the shape of `X`.
         """
         puzzles, finish = self._puzzles(X, evidence)
-        return finish(self.symbols_[self._answers(puzzles).fill], 1)
+        return finish([self.symbols_[answers.fill] for answers in self._answers(puzzles)], 1)
 
-    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+    def transform(self, X: Any) -> Any:  # noqa: N803
         """Fill grids, under the name that pipelines use.
 
         Parameters
         ----------
-        X : array
+        X : array or list of arrays
             Grids with hidden cells.
 
         Returns
         -------
-        array
+        array or list of arrays
             As `fill`.
         """
         return self.fill(X)
 
-    def sample(self, X: Any, n: int = 1, seed: int | None = None, evidence: Any = None) -> np.ndarray:  # noqa: N803
+    @no_type_check
+    def sample(self, X: Any, n: int = 1, seed: int | None = None, evidence: Any = None) -> Any:  # noqa: N803
         """Draw joint samples of the hidden cells.
 
         Parameters
@@ -189,17 +227,18 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n : int
             Samples of each grid.
         seed : int, optional
-            By default `random_state`.
+            By default `random_state`, or `random_state_` if that is no int.
 
         Returns
         -------
-        array
+        array or list of arrays
             (n, height, width) for one grid, (grids, n, height, width) for several.
         """
+        checked = _checked({"n": n, "seed": seed})
         puzzles, finish = self._puzzles(X, evidence)
-        return finish(self.symbols_[self._answers(puzzles, n, seed).samples], 2)
+        return finish([self.symbols_[answers.samples] for answers in self._answers(puzzles, **checked)], 2)
 
-    def predict_proba(self, X: Any, evidence: Any = None) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any, evidence: Any = None) -> Any:  # noqa: N803
         """Predict the probability of each symbol at each cell.
 
         Parameters
@@ -209,46 +248,46 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        array
+        array or list of arrays
             In the shape of `X`, with a last axis for `symbols_`; a visible cell has its own with probability 1.
         """
         puzzles, finish = self._puzzles(X, evidence)
-        return finish(self._answers(puzzles).marginals, 1)
+        return finish([answers.marginals for answers in self._answers(puzzles)], 1)
 
     def log_prob(self, X: Any, hidden: Any = None) -> Any:  # noqa: N803
         """Compute the log-probability (base 2) of whole grids, or of some of their cells given the others.
 
         Parameters
         ----------
-        X : array
+        X : array or list of arrays
             Grids without hidden cells.
-        hidden : array of bool, optional
+        hidden : array of bool or list of them, optional
             The cells whose probability is asked, given the others. By default all.
 
         Returns
         -------
-        float or array
+        float, array or list of floats
             Bits, a number for each grid: the mean over four random orders of the cells.
 
         Raises
         ------
         InputError
-            For a grid with hidden cells.
+            For a grid with hidden cells, and for `hidden` of another shape.
         """
-        puzzles, finish = self._puzzles(X)
-        if puzzles.hidden.any():
+        batches, finish = self._puzzles(X)
+        if any(puzzles.hidden.any() for puzzles in batches):
             raise InputError("a grid with hidden cells has no log-probability: pass whole grids, and `hidden`")
-        shape = puzzles.cells.shape
-        queried = np.ones(shape, dtype=bool) if hidden is None else np.asarray(hidden, bool).reshape(shape)
-        puzzles = Puzzles(puzzles.cells, queried)
-        return finish(filling.log_prob_bits(self.predictor_, puzzles, seed=self.random_state).bits)
+        shapes = [puzzles.cells.shape for puzzles in batches]
+        queried = _for_each(hidden, shapes, "hidden") or [np.ones(shape) for shape in shapes]
+        asked = [Puzzles(one.cells, part.astype(bool)) for one, part in zip(batches, queried, strict=True)]
+        return finish([filling.log_prob_bits(self.predictor_, one, seed=self._seed).bits for one in asked])
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Hide cells of whole grids by the evaluation mixture, and score what is predicted of them.
 
         Parameters
         ----------
-        X : array
+        X : array or list of arrays
             Held-out grids.
         y : None
             Ignored.
@@ -257,19 +296,31 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         -------
         float
             Minus the bits per hidden cell: higher is better, 0 is perfect.
+
+        Raises
+        ------
+        InputError
+            If the grids have no known cell to hide.
         """
-        puzzles, _ = self._puzzles(X)
-        cells, unknown = puzzles.cells, puzzles.hidden
-        hidden = evaluation_hiding(cells.shape, np.random.default_rng(self.random_state))
-        marginals = self.predictor_.marginals(cells, hidden | unknown)
-        return -scoring.bits_per_hidden_cell(marginals, cells, hidden)
+        batches, _ = self._puzzles(X)
+        generator, bits, scored = np.random.default_rng(self._seed), list[float](), list[int]()
+        for puzzles in batches:
+            cells, unknown = puzzles.cells, puzzles.hidden
+            hidden = evaluation_hiding(cells.shape, generator)
+            if (hidden & ~unknown).any():
+                marginals = self.predictor_.marginals(cells, hidden | unknown)
+                bits.append(scoring.bits_per_hidden_cell(marginals, cells, hidden))
+                scored.append(int((hidden & ~unknown).sum()))
+        if not scored:
+            raise InputError("no known cell could be hidden: score grids with more known cells")
+        return -float(np.array(bits) @ (np.array(scored) / sum(scored)))
 
     def check(self, X: Any, threshold: float = checking.THRESHOLD) -> Any:  # noqa: N803
         """Find the visible cells that are implausible given the others.
 
         Parameters
         ----------
-        X : array
+        X : array or list of arrays
             Grids, with or without hidden cells.
         threshold : float
             Probability below which a cell is implausible.
@@ -279,14 +330,17 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         list or array of lists
             `checking.Surprise` values for each grid, the least probable first.
         """
-        puzzles, finish = self._puzzles(X)
+        batches, finish = self._puzzles(X)
+        return finish([self._surprises(puzzles, threshold) for puzzles in batches])
+
+    def _surprises(self, puzzles: Puzzles, threshold: float) -> np.ndarray:
         found = np.empty(len(puzzles), dtype=object)
         for number, (cells, hidden) in enumerate(zip(puzzles.cells, puzzles.hidden, strict=True)):
             found[number] = [
                 replace(one, symbol=int(self.symbols_[one.symbol]), likely_symbol=int(self.symbols_[one.likely_symbol]))
                 for one in checking.surprises(self.predictor_, cells, hidden, threshold)
             ]
-        return finish(found)
+        return found
 
     def save(self, path: AnyPath) -> None:
         """Write a model file, which `load` and the command line read.
@@ -311,80 +365,242 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         Inpainter
-            Fitted.
+            Fitted, with the parameters that the model was trained with.
+
+        Raises
+        ------
+        InputError
+            As `gridcloze.load`; and if what the file records of its training is no record.
         """
         predictor = checkpoint.load(path)
         config, record = predictor.header.config, predictor.header.training
-        minutes = record.get("minutes")
-        model = cls(minutes or 5.0, None if minutes else record.get("steps"), config["depth"])
-        model.predictor_, model.grid_shape_ = predictor, predictor.size
-        model.symbols_ = np.array(record.get("symbols", range(config["n_symbols"])))
-        model.n_features_in_, model._rows = config["height"] * config["width"], False
+        with about(path):
+            saved = _checked(_parameters_in(predictor))
+            row_shape = _checked({"grid_shape": record.get("row_shape")})["grid_shape"]
+            seed = _checked({"random_state": record.get("seed", 0)})["random_state"]
+            symbols = np.array(record.get("symbols", range(config["n_symbols"])))
+            if symbols.shape != (config["n_symbols"],) or symbols.dtype.kind != "i":
+                raise InputError("the symbols in the file do not fit its config; train the model again")
+        model = cls(**saved)
+        model.predictor_, model.symbols_ = predictor, symbols
+        model.random_state_ = _seed_of(seed)
+        model._rows, model.grid_shape_ = row_shape is not None, row_shape or predictor.size
+        model.n_features_in_ = math.prod(model.grid_shape_)
         return model
 
-    def _answers(self, puzzles: Puzzles, samples: int = 0, seed: int | None = None) -> Answers:
+    @property
+    def _seed(self) -> int:
+        """Of the answers."""
+        state = _checked({"random_state": self.random_state})["random_state"]
+        return state if isinstance(state, int) else self.random_state_
+
+    def _answers(self, batches: Sequence[Puzzles], n: int = 0, seed: int | None = None) -> list[Answers]:
         """The answers of `answers.fill`, after a warning if a puzzle contradicts itself."""
-        answers = fill(self.predictor_, puzzles, samples, self.random_state if seed is None else seed)
-        for number, contradiction in enumerate(answers.contradictions):
+        seed = self._seed if seed is None else seed
+        every = [fill(self.predictor_, puzzles, n, seed) for puzzles in batches]
+        lines = [line for answers in every for line in answers.contradictions]
+        for number, contradiction in enumerate(lines):
             if contradiction:
-                grid = f"grid {number}: " if len(puzzles) > 1 else ""
+                grid = f"grid {number}: " if len(lines) > 1 else ""
                 warnings.warn(grid + contradiction, ContradictionWarning, stacklevel=3)
-        return answers
+        return every
 
-    def _puzzles(self, X: Any, evidence: Any = None) -> tuple[Puzzles, Callable[..., Any]]:  # noqa: N803
-        """The puzzles, and what brings an answer into the shape of the question."""
+    def _puzzles(self, X: Any, evidence: Any = None) -> tuple[list[Puzzles], Callable[..., Any]]:  # noqa: N803
+        """The puzzles in batches of one size, and what brings their answers into the shape of the question."""
         check_is_fitted(self)
-        cells = self._encoded(self._values(X, reset=False))
-        single = not self._rows and len(np.shape(X)) == 2
+        batches, form = self._values(X)
+        cells = [self._encoded(values, number) for number, values in enumerate(batches)]
+        parts = _for_each(evidence, [(*batch.shape, len(self.symbols_)) for batch in cells], "evidence")
 
-        def finish(answer: np.ndarray, height_axis: int = 0) -> Any:
-            if self._rows and height_axis:
-                shape = answer.shape
-                return answer.reshape(*shape[:height_axis], -1, *shape[height_axis + 2 :])
-            return answer[0] if single else answer
+        def finish(answers: list[np.ndarray], height_axis: int = 0) -> Any:
+            if form == "list":
+                return [answer[0] for answer in answers]
+            if form == "rows" and height_axis:
+                shape = answers[0].shape
+                return answers[0].reshape(*shape[:height_axis], -1, *shape[height_axis + 2 :])
+            return answers[0][0] if form == "grid" else answers[0]
 
-        return Puzzles(cells, evidence=self._evidence(evidence, cells.shape)), finish
+        return [
+            Puzzles(*one) for one in zip(cells, [None] * len(cells), parts or [None] * len(cells), strict=True)
+        ], finish
 
-    def _values(self, X: Any, reset: bool) -> np.ndarray:  # noqa: N803
-        """The grids with the symbols that the user gives them, (n, height, width) with HIDDEN where they are hidden."""
-        dimensions = len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
-        if reset:
-            self._rows = dimensions == 2
+    def _values(self, X: Any, fit: dict[str, Any] | None = None) -> tuple[list[np.ndarray], str]:  # noqa: N803
+        """The grids in batches (n, height, width) of one size, with the symbols that the user gives them, and the form
+        that they came in: a list, rows, a grid or a stack. `fit` has the parameters to learn with.
+        """
+        X = _joined(X)  # noqa: N806
+        listed = isinstance(X, list)
+        dimensions = 2 if listed else len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
+        if fit is not None:
+            self._rows = dimensions == 2 and not listed and not (fit["windows"] and fit["grid_shape"] is None)
         if self._rows:
-            X = np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X  # noqa: N806
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")  # noqa: N806
-            height, width = self.grid_shape or (1, X.shape[1]) if reset else self.grid_shape_
-            if X.shape[1] != height * width:
-                raise InputError(f"rows of {X.shape[1]} columns are no grids of {height} by {width} cells")
-            X = X.reshape(len(X), height, width)  # noqa: N806
-        grids = X if isinstance(X, np.ndarray) else np.asarray(X)
-        values = cells_from_array(grids[None] if dimensions == 2 and not self._rows else grids, STACK_AXES)
-        if reset:
-            self.grid_shape_, self.n_features_in_ = values.shape[1:], values[0].size
-        return values
+            batches, form = [self._grids_in_rows(X, fit)], "rows"
+        elif listed:
+            batches, form = [], "list"
+            for number, grid in enumerate(X):
+                with about(f"grid {number}"):
+                    batches.append(cells_from_array(grid)[None])
+        else:
+            grids, form = X if isinstance(X, np.ndarray) else np.asarray(X), "grid" if dimensions == 2 else "stack"
+            batches = [cells_from_array(grids[None] if form == "grid" else grids, STACK_AXES)]
+        if fit is not None and not self._rows:
+            self.grid_shape_ = (fit["windows"], fit["windows"]) if fit["windows"] else batches[0].shape[1:]
+            self.n_features_in_ = math.prod(self.grid_shape_)
+        return batches, form
 
-    def _encoded(self, values: np.ndarray) -> np.ndarray:
-        """The symbols' places among `symbols_`, HIDDEN where hidden."""
-        if len(self.symbols_) == 0:
-            raise InputError("every cell of the examples is hidden: nothing can be learned from them")
+    def _grids_in_rows(self, X: Any, fit: dict[str, Any] | None) -> np.ndarray:  # noqa: N803
+        if isinstance(X, list):
+            raise InputError("a list of grids cannot be answered by an Inpainter that was fitted on rows of a table")
+        X = np.ma.filled(X.astype(np.float64), np.nan) if np.ma.isMaskedArray(X) else X  # noqa: N806
+        X = validate_data(self, X, reset=fit is not None, dtype="numeric", ensure_all_finite="allow-nan")  # noqa: N806
+        if fit is not None:
+            self.grid_shape_ = fit["grid_shape"] or (1, X.shape[1])
+        height, width = self.grid_shape_
+        if X.shape[1] != height * width:
+            raise InputError(f"rows of {X.shape[1]} columns are no grids of {height} by {width} cells")
+        return cells_from_array(X.reshape(len(X), height, width), STACK_AXES)
+
+    def _encoded(self, values: np.ndarray, first: int = 0) -> np.ndarray:
+        """The symbols' places among `symbols_`, HIDDEN where hidden; `first` is the number of the first grid."""
         place = np.minimum(np.searchsorted(self.symbols_, values), len(self.symbols_) - 1)
         unknown = (self.symbols_[place] != values) & (values != HIDDEN)
         if unknown.any():
             grid, row, column = np.argwhere(unknown)[0]
             raise InputError(
-                f"grid {grid}, row {row}, column {column}: {values[grid, row, column]} is in none of the examples, "
-                f"whose symbols are {self.symbols_.tolist()}"
+                f"grid {first + grid}, row {row}, column {column}: {values[grid, row, column]} is in none of the "
+                f"examples, whose symbols are {self.symbols_.tolist()}"
             )
         return np.where(values == HIDDEN, HIDDEN, place).astype(np.int64)
 
-    def _evidence(self, evidence: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-        """With a leading axis, and the axes of rows as those of grids."""
-        if evidence is None:
-            return None
-        values = np.asarray(evidence)
-        expected = (*shape, len(self.symbols_))
-        if values.size != np.prod(expected):
-            raise InputError(
-                f"evidence of shape {values.shape} does not fit: it is (…, height, width, {len(self.symbols_)})"
+
+def _is_integer(value: Any, least: int, most: int | None = None) -> bool:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        return False
+    return least <= int(value) and (most is None or int(value) <= most)
+
+
+def _is_minutes(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(0 < cast(float, value) < LONGEST)
+
+
+def _is_shape(value: Any) -> bool:
+    pair = value.tolist() if isinstance(value, np.ndarray) else value
+    return isinstance(pair, tuple | list) and len(pair) == 2 and all(_is_integer(one, 1) for one in pair)
+
+
+def _is_random_state(value: Any) -> bool:
+    return isinstance(value, np.random.RandomState) or _is_integer(value, 0, LARGEST_SEED)
+
+
+CAN_BE_NONE = ("minutes", "steps", "grid_shape", "random_state", "windows", "seed")
+ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "minutes": ("a number above 0 and below 10**9", _is_minutes),
+    "steps": ("an integer of 1 or more", lambda value: _is_integer(value, 1)),
+    "depth": ("an integer of 1 or more", lambda value: _is_integer(value, 1)),
+    "grid_shape": ("a pair of integers of 1 or more", _is_shape),
+    "random_state": ("an integer 0 … 2**64 - 1, a RandomState instance", _is_random_state),
+    "windows": ("an integer of 2 or more", lambda value: _is_integer(value, 2)),
+    "symmetries": ("'none', 'mirrors' or 'all'", lambda value: isinstance(value, str) and value in SYMMETRIES),
+    "verbose": ("an integer of 0 or more, or a bool", lambda value: isinstance(value, bool) or _is_integer(value, 0)),
+    "n": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
+    "seed": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
+}
+
+
+def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as values of Python's own types; an error names the first that is not allowed."""
+    for name, value in parameters.items():
+        (allowed, is_allowed), none = ALLOWED[name], " or None" * (name in CAN_BE_NONE)
+        if not is_allowed(value) and not (none and value is None):
+            raise InputError(f"{name}={' '.join(repr(value).split())[:100]}: {name} must be {allowed}{none}")
+    if parameters.get("minutes", 0) is None and parameters["steps"] is None:
+        raise InputError("minutes and steps are both None: give the length of the training as one of them")
+    return {name: _plain(value) for name, value in parameters.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list | np.ndarray):
+        return tuple(map(_plain, value))
+    if isinstance(value, bool | str | None):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value) if isinstance(value, Real) else value
+
+
+def _seed_of(state: Any) -> int:
+    """A seed as scikit-learn draws it: an int is its own, None asks NumPy's global random state."""
+    return state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
+
+
+def _parameters_in(predictor: checkpoint.TrainedPredictor) -> dict[str, Any]:
+    """What a model file says about the parameters; one that another program trained has them in its record."""
+    record, names = predictor.header.training, Inpainter._get_param_names()
+    if isinstance(saved := record.get("parameters"), dict):
+        return {name: value for name, value in saved.items() if name in names}
+    minutes, window = record.get("minutes"), predictor.window
+    return {
+        "minutes": minutes or 5.0,
+        "steps": None if minutes else record.get("steps"),
+        "depth": predictor.header.config["depth"],
+        "random_state": record.get("seed", 0),
+        "windows": window[0] if window else None,
+        "symmetries": record.get("symmetries", "none"),
+    }
+
+
+def _joined(X: Any) -> Any:  # noqa: N803
+    """Lists as one array that keeps the masks in them; grids of different sizes as a list of arrays."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)  # noqa: N806
+    if not isinstance(X, list | tuple):
+        return X
+    grids = [stacked(one) for one in X]
+    of_sizes = len({grid.shape for grid in grids}) > 1 and all(grid.ndim == 2 for grid in grids)
+    return grids if of_sizes else stacked(grids)
+
+
+def _for_each(values: Any, shapes: list[tuple[int, ...]], name: str) -> list[np.ndarray] | None:
+    """What was given for each cell, in the shapes of batches; None for nothing."""
+    if values is None:
+        return None
+    parts = [np.asarray(part) for part in (values if len(shapes) > 1 else [values])]
+    if [part.size for part in parts] != [math.prod(shape) for shape in shapes]:
+        given, fits = (", ".join(map(str, each)) for each in ([part.shape for part in parts], shapes))
+        raise InputError(f"{name} of shape {given} does not fit: it is {fits}")
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _symbols_in(batches: Sequence[np.ndarray]) -> np.ndarray:
+    found = np.unique(np.concatenate([np.unique(batch) for batch in batches]))
+    symbols = found[found != HIDDEN]
+    if len(symbols) == 0:
+        raise InputError("every cell of the examples is hidden: nothing can be learned from them")
+    if len(symbols) == 1 and len(found) > 1:
+        raise InputError(
+            f"every cell of the examples is {symbols[0]} or hidden, and -1 means hidden: nothing can be learned from "
+            "one symbol; number symbols such as -1 and 1 as 0 and 1"
+        )
+    return symbols
+
+
+def _print_tenths(images: list[np.ndarray], symbols: np.ndarray) -> Callable[[Progress], None]:
+    """Print what is learned from, and return a report that prints a line for each tenth of the training."""
+    cells = np.concatenate([grid.ravel() for grid in images])
+    shares = np.bincount(cells[cells != HIDDEN], minlength=len(symbols)) / max(1, (cells != HIDDEN).sum())
+    listed = ", ".join(f"{symbol} ({share:.1%})" for symbol, share in zip(symbols[:10], shares, strict=False))
+    more = f" and {len(symbols) - 10} more" if len(symbols) > 10 else ""
+    sizes = " and other sizes" if len({grid.shape for grid in images}) > 1 else ""
+    height, width = images[0].shape
+    print(f"{len(images)} grids of {height} by {width} cells{sizes}, {(cells == HIDDEN).mean():.1%} of them hidden")
+    print(f"symbols {listed}{more}")
+    tenths = 0
+
+    def report(progress: Progress) -> None:
+        nonlocal tenths
+        if int(10 * progress.share) > tenths:
+            tenths, share = int(10 * progress.share), min(1.0, progress.share)
+            print(
+                f"{share:4.0%}, {progress.seconds * (1 / share - 1):.0f} s left, "
+                f"loss {progress.bits_per_hidden_cell:.3f} bits, held-out {progress.held_out_bits_per_hidden_cell:.3f}"
             )
-        return values.reshape(expected)
+
+    return report

@@ -9,15 +9,18 @@ from typing import Any, Protocol
 import torch
 
 from .bert import Bert, BertConfig
-from .calibrating import calibrate
+from .calibrating import LEAST_GRIDS, calibrate
 from .checkpoint import Header, TrainedPredictor
 from .files.palettes import Palette
+from .memory import refuse_beyond_memory
 from .networks import NetworkPredictor
 from .priors.examples import Examples
 from .priors.posterior import Prior
 from .priors.windows import Windows
-from .training import Budget, Progress, Training
-from .words import __version__
+from .training import BATCH_CELLS, BATCH_SIZE, Budget, Progress, Training
+from .words import InputError, __version__
+
+MOST_SEED = 2**64 - 1  # of torch
 
 
 class Learnable(Prior, Protocol):
@@ -66,6 +69,7 @@ def learn(
     state_path: Path | None = None,
     resume: bool = False,
     more_record: Callable[[], Mapping[str, Any]] = dict,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> TrainedPredictor:
     """Train a model on examples, and calibrate it on those held out.
 
@@ -87,6 +91,8 @@ def learn(
         Whether to continue from the state in `state_path`, if there is one.
     more_record
         Called when the training is over; returns further entries of the training record in the header.
+    tell
+        Called with a line about what happens besides the steps.
 
     Returns
     -------
@@ -96,7 +102,8 @@ def learn(
     Raises
     ------
     InputError
-        If the state to resume from is damaged, or belongs to other examples or options.
+        If the state to resume from is damaged, or belongs to other examples or options; if the seed is negative or
+        has more than 64 bits; or if the training needs more memory than there is.
 
     Examples
     --------
@@ -110,14 +117,19 @@ def learn(
     >>> model.header.training["steps"], model.header.training["note"]
     (2, 'a short training')
     """
+    if not 0 <= seed <= MOST_SEED:
+        raise InputError(f"the seed of a training must be 0…{MOST_SEED}, not {seed}")
     config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
+    refuse_beyond_memory(_least_bytes(config), f"a training of depth {config.depth}")
     settings = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Bert(config)
     settings_text = json.dumps({**settings, **asdict(config)}, sort_keys=True)
-    progress = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text).run(resume)
+    training = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text, tell=tell)
+    progress = training.run(resume)
+    tell("calibrating")
     calibration = calibrate(model, held_out.cells)
     record = {
         **settings,
@@ -130,3 +142,13 @@ def learn(
     windows = isinstance(examples, Windows)
     header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
     return TrainedPredictor(NetworkPredictor(model, calibration), header)
+
+
+def _least_bytes(config: BertConfig) -> int:
+    """What a training needs at least: weights, gradients and moments, and what a batch leaves for its gradient."""
+    cells = config.height * config.width
+    grids = max(1, min(BATCH_SIZE, BATCH_CELLS // cells))
+    weights = 4 * 12 * config.depth * config.embedding_size**2
+    activations = 10 * config.depth * config.embedding_size * grids * cells // config.patch**2
+    logits = LEAST_GRIDS * cells * config.n_symbols
+    return 4 * (weights + activations + logits)

@@ -12,8 +12,18 @@ from jaxtyping import Float
 
 from .predictor import known_or, softmax, tokens_of
 from .shapes import Cells, Hidden, Marginals
+from .words import InputError
 
 GRIDS_A_PASS = 64  # at most
+LARGEST_MODEL = {  # beyond which a number in a file is a fault, and no model is made
+    "height": 2**20,
+    "width": 2**20,
+    "n_symbols": 256,
+    "depth": 1024,
+    "embedding_size": 2**16,
+    "heads": 2**14,
+    "patch": 2**20,
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,12 @@ class LogitsPredictor(ABC):
     def _one_pass(self, tokens: Cells, chunk: int) -> Marginals:
         padded = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
         padded[: len(tokens)] = tokens
-        return self.logits(padded)[: len(tokens)].astype(np.float64)
+        logits = self.logits(padded)
+        if logits.shape != (*padded.shape, self.n_symbols):
+            raise InputError(f"the model gives {logits.shape} logits for {padded.shape} cells: use the original file")
+        if not np.isfinite(logits).all():
+            raise InputError("the model gives logits that are no finite numbers: use the original file, or train again")
+        return logits[: len(tokens)].astype(np.float64)
 
 
 @cache

@@ -1,5 +1,7 @@
 """How networks of torch answer as Predictors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import nn
 
 from .logits import Calibration, LogitsPredictor
 from .shapes import Cells, Marginals
+from .words import InputError
 
 
 class NetworkPredictor(LogitsPredictor):
@@ -46,7 +49,7 @@ class NetworkPredictor(LogitsPredictor):
     def logits(self, tokens: Cells) -> Marginals:
         """See `LogitsPredictor.logits`."""
         device = next(self.model.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=not self.precise):
+        with _memory_in_one_line(), torch.autocast(device.type, torch.bfloat16, enabled=not self.precise):
             return self.model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
 
     @torch.inference_mode()
@@ -64,14 +67,25 @@ class NetworkPredictor(LogitsPredictor):
             See `Bert.forward`.
         """
         weights: list[torch.Tensor] = []
-        self.model(torch.from_numpy(tokens).to(next(self.model.parameters()).device), weights)
-        return torch.stack(weights, dim=1).cpu().numpy()
+        with _memory_in_one_line():
+            self.model(torch.from_numpy(tokens).to(next(self.model.parameters()).device), weights)
+            return torch.stack(weights, dim=1).cpu().numpy()
 
     @staticmethod
     def start_thread() -> None:
         """Give each of the passes that run at once one core."""
         torch.get_num_threads()  # its first call in a thread sets the number of threads, and would do so later
         threadpool_limits(1, user_api="openmp")
+
+
+@contextmanager
+def _memory_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # what torch raises for want of memory, too
+        if "memory" not in str(error):
+            raise
+        raise InputError("there is not enough memory for a forward pass on grids of this size") from None
 
 
 def bf16_pays() -> bool:

@@ -19,12 +19,13 @@ from matplotlib.patches import Patch, Rectangle
 
 from .explaining import Explanation, best_head
 from .files.palettes import Palette
-from .files.paths import atomic_write, check_writable
+from .files.paths import SIGNATURE, atomic_write, check_writable
 from .scoring import Reliability
 from .shapes import OneGrid, PerCell
 from .words import HIDDEN, InputError
 
 ENDINGS = (".png", ".svg")
+SIGNATURES: dict[str, Any] = {"png": {"Software": SIGNATURE}, "svg": {"Creator": SIGNATURE, "Date": None}}
 DOTS_PER_INCH = 120
 CHARACTERS_PER_INCH = 15  # of text of 9 points
 HIDDEN_COLOUR = (128, 128, 128, 255)
@@ -455,7 +456,7 @@ def written(path: Path, theme: Theme, width: float, height: float, caption: str 
             _grow(figure, 0.15 * (text.count("\n") + 1) + 0.1)
         kind = path.suffix.lower().removeprefix(".")
         with atomic_write(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
+            figure.savefig(temporary, format=kind, metadata=SIGNATURES[kind])
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -27,7 +27,7 @@ def bits_per_hidden_cell(marginals: Marginals, cells: Cells, hidden: Hidden) -> 
     Returns
     -------
     float
-        Bits per hidden cell: 0 is best, and infinite if a true symbol had probability 0.
+        Bits per hidden cell: 0 is best, infinite if a true symbol had probability 0, and NaN if no cell was hidden.
 
     Examples
     --------
@@ -43,7 +43,12 @@ def bits_per_hidden_cell(marginals: Marginals, cells: Cells, hidden: Hidden) -> 
     scored = hidden & (cells >= 0)
     probabilities = np.take_along_axis(marginals, np.maximum(cells, 0)[..., None], axis=-1)[..., 0][scored]
     with np.errstate(divide="ignore"):  # a probability of 0 costs infinitely many bits
-        return float(-np.log2(probabilities).mean())
+        return _mean(-np.log2(probabilities))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Their mean; NaN, without a warning, if there are none."""
+    return float(values.mean()) if values.size else float("nan")
 
 
 def error(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
@@ -61,7 +66,7 @@ def error(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
     Returns
     -------
     float
-        0…1.
+        0…1; NaN if no cell was hidden.
 
     Examples
     --------
@@ -72,7 +77,7 @@ def error(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
     >>> scoring.error(marginals, cells, hidden)
     0.5
     """
-    return float((marginals.argmax(-1) != cells)[hidden & (cells >= 0)].mean())
+    return _mean((marginals.argmax(-1) != cells)[hidden & (cells >= 0)])
 
 
 def brier(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
@@ -90,7 +95,7 @@ def brier(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
     Returns
     -------
     float
-        The Brier score, 0…2.
+        The Brier score, 0…2; NaN if no cell was hidden.
 
     Notes
     -----
@@ -107,7 +112,7 @@ def brier(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
     """
     scored = hidden & (cells >= 0)
     true = cells[scored][:, None] == np.arange(marginals.shape[-1])
-    return float(((marginals[scored] - true) ** 2).sum(-1).mean())
+    return _mean(((marginals[scored] - true) ** 2).sum(-1))
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ class Reliability:
     def expected_calibration_error(self) -> float:
         """The mean distance between predicted and observed, weighted by the counts (Naeini et al. 2015)."""
         full = self.count > 0
+        if not full.any():
+            return float("nan")
         return float(np.average(np.abs(self.predicted - self.observed)[full], weights=self.count[full]))
 
 
@@ -246,7 +253,7 @@ def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float
     Returns
     -------
     float
-        Bits per hidden cell; 0 is best.
+        Bits per hidden cell; 0 is best, and NaN if no cell was hidden.
 
     Examples
     --------
@@ -258,7 +265,7 @@ def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float
     >>> scoring.excess_bits(marginals, exact, hidden)
     1.0
     """
-    return float(divergence_bits(marginals, exact)[hidden].mean())
+    return _mean(divergence_bits(marginals, exact)[hidden])
 
 
 def divergence_bits(marginals: Marginals, exact: Marginals) -> Float[np.ndarray, "batch height width"]:

@@ -13,3 +13,4 @@ OneGrid = Int[np.ndarray, "height width"]
 OneHidden = Bool[np.ndarray, "height width"]
 PerCell = Float[np.ndarray, "height width"]  # one number for each cell
 AnySizeGrid = Int[np.ndarray, "_height _width"]  # one of several that differ in size
+AnySizeHidden = Bool[np.ndarray, "_height _width"]

@@ -1,6 +1,8 @@
 """The training loop: it knows no model, so anything with tokens in, logits out and `n_symbols` can be trained."""
 
 import contextlib
+import hashlib
+import json
 import signal
 import threading
 import time
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -40,6 +42,9 @@ MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot values; comparing grids with 
 STEPS_OF_A_POOL = 50  # then other examples are drawn
 HELD_OUT_SCORES = 10  # in a whole training
 SECONDS_BETWEEN_SAVES = 30.0
+MOST_MINUTES, MOST_STEPS = 366 * 24 * 60, 10**9
+NOTES = "gridcloze"  # the entry of a state that holds its notes and its hash
+STOPPING = "stopping: the model is being finished; Ctrl-C again stops at once"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Budget:
     Raises
     ------
     InputError
-        If neither or both are given, or the number is not positive.
+        If neither or both are given, or the number is not positive, or is above a year or a billion steps.
 
     Examples
     --------
@@ -75,8 +80,10 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise InputError("give the length of the training in minutes or in steps, one of the two")
-        if (self.minutes or self.steps or 0) <= 0:
-            raise InputError("the length of the training must be more than 0")
+        length, most = (self.minutes, MOST_MINUTES) if self.steps is None else (self.steps, MOST_STEPS)
+        if not 0 < cast(float, length) <= most:  # refuses NaN too
+            unit = "minutes" if self.steps is None else "steps"
+            raise InputError(f"the length of the training must be more than 0 and at most {most} {unit}")
 
     def share_used(self, steps: int, seconds: float) -> float:
         """Return how much of the budget is used.
@@ -91,9 +98,9 @@ class Budget:
         Returns
         -------
         float
-            0 at the start of a training, 1 or more when it is over.
+            0 at the start of a training, 1 when it is over.
         """
-        return steps / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
+        return min(1.0, steps / self.steps if self.steps else seconds / (60 * (self.minutes or 1)))
 
 
 @dataclass
@@ -115,7 +122,7 @@ class Progress:
     grids_per_second
         A running mean of the speed.
     interrupted
-        Whether Ctrl-C ended the training.
+        Whether Ctrl-C ended the training early.
 
     Examples
     --------
@@ -153,13 +160,16 @@ class Training:
     seed
         The seed of all random numbers.
     report
-        A function that is called with the progress after every step.
+        A function that is called with the progress before the first step and after every step.
     state_path
-        The file in which the state is saved every 30 seconds and at Ctrl-C, and from which a run resumes.
+        The file in which the state is saved every 30 seconds and at the end, and from which a run resumes. It is for
+        those who write the model to remove it when they have. With such a file, SIGTERM ends a training as Ctrl-C does.
     settings
         Names the data and the settings; a state that was saved under other settings is refused.
     progress
         Where the training starts.
+    tell
+        A function that is called with a line about what happens: Ctrl-C, or a state that could not be saved.
 
     Examples
     --------
@@ -182,7 +192,9 @@ class Training:
     state_path: Path | None = None
     settings: str = ""
     progress: Progress = field(default_factory=Progress)
+    tell: Callable[[str], None] = lambda line: None
     pool: "Pool | None" = field(default=None, init=False)
+    unsaved: bool = field(default=False, init=False)
 
     def run(self, resume: bool = False) -> Progress:
         """Train until the budget is used up or Ctrl-C is pressed; the model can be used after either.
@@ -200,19 +212,23 @@ class Training:
         Raises
         ------
         InputError
-            If the state is damaged or was saved under other settings, or several processes train at once.
+            If the state is damaged or was saved under other settings, several processes train at once, or the loss is
+            no finite number any more.
         """
         accelerator = Accelerator(mixed_precision="bf16" if bf16_pays() else "no")
         if accelerator.num_processes > 1:
             raise InputError("training runs in one process: start it without `accelerate launch`")
         self.optimizers = make_optimizers(self.model.to(accelerator.device))
-        if resume and self.state_path is not None and self.state_path.exists():
-            self._restore(self.state_path)
-        model, *optimizers = accelerator.prepare(self.model, *self.optimizers)
-        with _ctrl_c_sets_a_flag() as interrupted:
-            self._loop(accelerator, model, optimizers, interrupted)
-        accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
-        self._finish(interrupted.is_set())
+        with self._stoppable() as stop:
+            if resume and self.state_path is not None and self.state_path.exists():
+                self._restore(self.state_path)
+            model, *optimizers = accelerator.prepare(self.model, *self.optimizers)
+            self._loop(accelerator, model, optimizers, stop)
+            accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+            if np.isnan(self.progress.held_out_bits_per_hidden_cell):
+                self.progress.held_out_bits_per_hidden_cell = _held_out_bits(self.model, self.held_out)
+            self._save()
+        self.progress.interrupted = self.progress.share < 1
         return self.progress
 
     def _loop(
@@ -221,6 +237,7 @@ class Training:
         model.train()
         progress, start = self.progress, time.monotonic() - self.progress.seconds
         saved = progress.seconds
+        self.report(progress)
         while progress.share < 1 and not stop.is_set():
             scores_due = int(progress.share * HELD_OUT_SCORES)
             self._step(accelerator, model, optimizers)
@@ -250,6 +267,8 @@ class Training:
             optimizer.step()
             optimizer.zero_grad()
         bits = loss.item() / np.log(2)
+        if not np.isfinite(bits):
+            raise self._diverged()
         self.progress.bits_per_hidden_cell = _running_mean(self.progress.bits_per_hidden_cell, bits)
         speed = len(cells) / (time.monotonic() - began)
         self.progress.grids_per_second = _running_mean(self.progress.grids_per_second, speed)
@@ -262,33 +281,54 @@ class Training:
         n = min(MOST_IN_POOL, POOL_VALUES // values)
         return Pool(self.examples.sample(n, generator), n_symbols, device) if n >= LEAST_IN_POOL else None
 
-    def _finish(self, interrupted: bool) -> None:
-        self.progress.interrupted = interrupted
-        if interrupted:
-            self._save()
-        elif self.state_path is not None:
-            self.state_path.unlink(missing_ok=True)
+    def _diverged(self) -> InputError:
+        return InputError(
+            f"the training diverged after {self.progress.steps} steps, its numbers are finite no more: "
+            "train with another seed, or with fewer layers"
+        )
 
     def _save(self) -> None:
+        """Save the state, never one that is of no use; that a disk is full is told once, and ends no training."""
+        if not all(bool(value.isfinite().all()) for value in self.model.state_dict().values()):
+            raise self._diverged()
         if self.state_path is None:
             return
-        metadata = {"settings": self.settings, "steps": str(self.progress.steps), "seconds": str(self.progress.seconds)}
-        with atomic_write(self.state_path) as path:
-            save_file(dict(self._tensors()), path, metadata)
+        bits = self.progress.held_out_bits_per_hidden_cell
+        notes = {
+            "settings": self.settings,
+            "steps": self.progress.steps,
+            "seconds": self.progress.seconds,
+            "held_out_bits_per_hidden_cell": None if np.isnan(bits) else bits,
+        }
+        text, tensors = json.dumps(notes), dict(self._tensors())
+        content = save(tensors, {NOTES: json.dumps([text, _hash(text, tensors)])})
+        try:
+            with atomic_write(self.state_path) as partial:
+                partial.write_bytes(content)
+        except (OSError, InputError) as error:
+            if not self.unsaved:
+                self.tell(f"the state of the training could not be saved ({getattr(error, 'strerror', 0) or error})")
+            self.unsaved = True
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Everything that changes from step to step; the batches follow from seed and step."""
-        yield from ((f"model/{name}", value) for name, value in self.model.state_dict().items())
+        for name, value in self.model.state_dict().items():
+            yield f"model/{name}", value.detach().cpu().contiguous()
         for number, optimizer in enumerate(self.optimizers):
             for parameter, state in optimizer.state_dict()["state"].items():
-                yield from ((f"optimizer/{number}/{parameter}/{name}", value) for name, value in state.items())
+                for name, value in state.items():
+                    yield f"optimizer/{number}/{parameter}/{name}", value.detach().cpu().contiguous()
 
     def _restore(self, path: Path) -> None:
-        tensors, metadata = _read_state(path)
-        if metadata.get("settings") != self.settings:
-            raise InputError(
-                f"{path} was saved with other examples or options: use the same ones, or train without --resume"
-            )
+        notes, tensors = _read_state(path)
+        if notes["settings"] != self.settings:
+            line = f"{path} was saved with other examples or options: use the same ones, or start anew with --overwrite"
+            raise InputError(line)
+        if notes["steps"]:
+            self._prepare_optimizers()
+        shapes = ({name: value.shape for name, value in found} for found in (self._tensors(), tensors.items()))
+        if next(shapes) != next(shapes):
+            raise _damaged(path, "its tensors are not those of this training")
         self.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model/")})
         for number, optimizer in enumerate(self.optimizers):
             state: dict[int, dict[str, Tensor]] = {}
@@ -297,8 +337,43 @@ class Training:
                 if kind == "optimizer" and int(path_in_state[0]) == number:
                     state.setdefault(int(path_in_state[1]), {})[path_in_state[2]] = value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.progress.steps, self.progress.seconds = int(metadata["steps"]), float(metadata["seconds"])
+        self.progress.steps, self.progress.seconds = notes["steps"], float(notes["seconds"])
+        self.progress.held_out_bits_per_hidden_cell = notes["held_out_bits_per_hidden_cell"]
         self.progress.share = self.budget.share_used(self.progress.steps, self.progress.seconds)
+
+    def _prepare_optimizers(self) -> None:
+        """Make a step without gradients, after which the optimizers have all that a state has of them."""
+        for parameter in self.model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[threading.Event]:
+        """Let Ctrl-C set a flag, so that no step is cut in two; a second Ctrl-C stops at once."""
+        flag = threading.Event()
+        if threading.current_thread() is not threading.main_thread():
+            yield flag
+            return
+        numbers = [signal.SIGINT] if self.state_path is None else [signal.SIGINT, signal.SIGTERM]
+        before = {number: signal.getsignal(number) for number in numbers}
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        def handle(*_: object) -> None:
+            flag.set()
+            restore()
+            threading.Thread(target=self.tell, args=(STOPPING,)).start()  # what it cuts short may be printing itself
+
+        for number in numbers:
+            signal.signal(number, handle)
+        try:
+            yield flag
+        finally:
+            restore()
 
 
 def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cells, Hidden]:
@@ -439,7 +514,7 @@ def _held_out_bits(model: nn.Module, cells: Cells) -> float:
         count = int((hidden[part] & (cells[part] >= 0)).sum())
         nats += cross_entropy(model, cells[part], hidden[part]).item() * count
         scored += count
-    return nats / np.log(2) / max(1, scored)
+    return nats / np.log(2) / scored if scored else float("nan")
 
 
 def _learning_rate_share(progress: Progress) -> float:
@@ -479,32 +554,40 @@ def _group(parameters: list[nn.Parameter], learning_rate: float) -> list[dict[st
     return [{"params": parameters, "lr": learning_rate, "full_learning_rate": learning_rate}]
 
 
-@contextlib.contextmanager
-def _ctrl_c_sets_a_flag() -> Iterator[threading.Event]:
-    """Let Ctrl-C set a flag, so that no step is cut in two; a second Ctrl-C stops at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(*_: object) -> None:
-        flag.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The notes and the tensors of a state, which are whole and possible."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): delete it and train without --resume") from error
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            text, file_hash = json.loads((file.metadata() or {})[NOTES])
+        notes = json.loads(text)
+        bits = notes["held_out_bits_per_hidden_cell"]
+        notes["held_out_bits_per_hidden_cell"] = np.nan if bits is None else float(bits)
+        fits = (
+            type(notes["steps"]) is int
+            and 0 <= notes["steps"] <= MOST_STEPS
+            and 0 <= notes["seconds"] <= 60 * MOST_MINUTES
+            and (bits is None or 0 <= bits < np.inf)
+            and all(value.dtype == torch.float32 and bool(value.isfinite().all()) for value in tensors.values())
+            and file_hash == _hash(text, tensors)
+        )
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    if not fits:
+        raise _damaged(path, "it was altered after it was written")
+    return notes, tensors
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path} is damaged, or no state of a training ({why}): start anew with --overwrite")
+
+
+def _hash(text: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _running_mean(mean: float, value: float) -> float:

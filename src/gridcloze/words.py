@@ -1,8 +1,10 @@
 """What every module needs: the hidden cell, the error for bad input, and the version; loads no NumPy, for --help."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __version__ = "0.2.0"
 
@@ -56,3 +58,28 @@ def about(name: AnyPath) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
+
+
+def finite_or_none(value: Any) -> Any:
+    """Make what a file or a report says fit JSON, which has no NaN and no infinity.
+
+    Parameters
+    ----------
+    value
+        A number, or dictionaries and lists of such.
+
+    Returns
+    -------
+    Any
+        The same with None for numbers that are not finite.
+
+    Examples
+    --------
+    >>> finite_or_none({"error": 0.25, "bits": float("nan")})
+    {'error': 0.25, 'bits': None}
+    """
+    if isinstance(value, dict):
+        return {key: finite_or_none(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

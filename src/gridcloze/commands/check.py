@@ -93,6 +93,7 @@ def check(
     dark: bool = False,
     overwrite: bool = False,
     hide_unseen: bool = False,
+    scale: int | None = None,
 ) -> tuple[CheckReport, str]:
     """Find the visible cells of a grid that the rest contradicts, and the hidden cell that would tell most.
 
@@ -114,6 +115,8 @@ def check(
         Whether an older picture of gridcloze is replaced.
     hide_unseen
         Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -146,7 +149,7 @@ def check(
     refuse_replacing([picture], files_in(model_path, path, hidden), overwrite)
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
-    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen, most_cells=MOST_CELLS)
+    grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     refuse_beyond_attention(predictor, grid.cells.shape)
     looks = ROUNDS * sum(stride**2 for stride in checking.BLOCKS.values())
     announce_work(path, predictor, grid, looks + int(grid.hidden.sum()) * predictor.n_symbols)

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..files.paths import write_json
+from ..files.paths import made_folder, only_one, remove_leftovers, write_json
 from .shared import display
 
 
@@ -130,7 +130,7 @@ def compare(out: Path, quick: bool) -> CompareReport:
     Raises
     ------
     InputError
-        If `out` holds another comparison, or one of another version.
+        If `out` holds another comparison, one of another version, or other files.
 
     Examples
     --------
@@ -142,15 +142,17 @@ def compare(out: Path, quick: bool) -> CompareReport:
     from ..study import comparing  # loads torch
     from ..study.charts import write_bounds, write_fields, write_reach
 
-    with display("comparing") as show:
-        report = cast(CompareReport, comparing.run(comparing.QUICK if quick else comparing.FULL, out, show))
-    write_json(out / "compare.json", report)
-    for dark in (False, True):
-        for suffix in (".png", ".svg"):
-            ending = "-dark" * dark + suffix
-            write_bounds(out / f"bounds{ending}", report["priors"], dark)
-            write_reach(out / f"reach{ending}", report["priors"], dark)
-            write_fields(out / f"fields{ending}", report["priors"], dark)
+    with made_folder(out), only_one(out):
+        remove_leftovers(out)
+        with display("comparing") as show:
+            report = cast(CompareReport, comparing.run(comparing.QUICK if quick else comparing.FULL, out, show))
+        write_json(out / "compare.json", report)
+        for dark in (False, True):
+            for suffix in (".png", ".svg"):
+                ending = "-dark" * dark + suffix
+                write_bounds(out / f"bounds{ending}", report["priors"], dark)
+                write_reach(out / f"reach{ending}", report["priors"], dark)
+                write_fields(out / f"fields{ending}", report["priors"], dark)
     return report
 
 

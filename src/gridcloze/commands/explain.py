@@ -23,14 +23,13 @@ from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
-from ..words import HIDDEN, InputError
+from ..words import HIDDEN, InputError, finite_or_none
 from .shared import (
     MOST_CELLS,
     announce_work,
     check_pictures,
     check_prior,
     files_in,
-    or_none,
     read_any,
     refuse_beyond_attention,
 )
@@ -230,6 +229,7 @@ def explain(
     drawings: Drawings,
     overwrite: bool = False,
     hide_unseen: bool = False,
+    scale: int | None = None,
 ) -> tuple[ExplainReport, str]:
     """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
@@ -251,6 +251,8 @@ def explain(
         Whether older drawings of gridcloze are replaced.
     hide_unseen
         Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
+    scale
+        Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
 
     Returns
     -------
@@ -283,7 +285,7 @@ def explain(
     refuse_replacing(outputs, files_in(model_path, path, hidden, prior_path), overwrite)
     predictor = checkpoint.load(model_path)
     drawings.check()
-    grid = read_any(path, predictor, hidden, hide_unseen=hide_unseen, most_cells=MOST_CELLS)
+    grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     if not grid.hidden.any():
         raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
     predictors: dict[str, Predictor] = {"model": predictor}
@@ -332,8 +334,8 @@ def _report(explained: _Explained, file_name: str, model_hash: str, most_uncerta
     if "exact" in explanations:
         model, exact = explanations["model"], explanations["exact"]
         report["influence_of_model_and_exact"] = {
-            "hide": or_none(explaining.rank_correlation(model.hide, exact.hide)),
-            "flip": or_none(explaining.rank_correlation(model.flip, exact.flip)),
+            "hide": finite_or_none(explaining.rank_correlation(model.hide, exact.hide)),
+            "flip": finite_or_none(explaining.rank_correlation(model.flip, exact.flip)),
         }
     return report
 
@@ -348,7 +350,8 @@ def _most_influential(explanation: Explanation) -> list[tuple[int, int]]:
 
 def _influence(cell: tuple[int, int], explanations: Mapping[str, Explanation], cells: OneGrid) -> _Influence:
     by_name = {
-        name: {"hide": or_none(one.hide[cell]), "flip": or_none(one.flip[cell])} for name, one in explanations.items()
+        name: {"hide": finite_or_none(one.hide[cell]), "flip": finite_or_none(one.flip[cell])}
+        for name, one in explanations.items()
     }
     return cast(_Influence, {"row": cell[0], "column": cell[1], "symbol": int(cells[cell]), **by_name})
 
@@ -360,9 +363,9 @@ def _agreement(
 ) -> _Attention:
     layer, head = explaining.best_head(correlations)
     return {
-        "rank_correlations": [[or_none(number) for number in of_layer] for of_layer in correlations],
-        "best": {"layer": layer, "head": head, "rank_correlation": or_none(correlations[layer, head])},
-        "mean_of_heads": or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
+        "rank_correlations": [[finite_or_none(number) for number in of_layer] for of_layer in correlations],
+        "best": {"layer": layer, "head": head, "rank_correlation": finite_or_none(correlations[layer, head])},
+        "mean_of_heads": finite_or_none(explaining.rank_correlation(attention.mean(axis=(0, 1)), hide)),
     }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from .. import checkpoint
+from ..files.paths import check_writable, only_one, refuse_replacing, remove_leftovers
 
 
 class ExportReport(TypedDict):
@@ -29,7 +30,7 @@ class ExportReport(TypedDict):
     bytes: int
 
 
-def export(model_path: Path, out: Path) -> ExportReport:
+def export(model_path: Path, out: Path, overwrite: bool = False) -> ExportReport:
     """Write a model as an ONNX file, which is read without torch.
 
     Parameters
@@ -38,6 +39,8 @@ def export(model_path: Path, out: Path) -> ExportReport:
         A model file that `train` wrote.
     out
         The file to write; its name ends in .onnx.
+    overwrite
+        Whether to replace an older model of gridcloze.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def export(model_path: Path, out: Path) -> ExportReport:
     Raises
     ------
     InputError
-        If `model_path` is no model file or is exported already, or `out` cannot be written.
+        If `model_path` is no model file or is exported already, or `out` cannot be written or is somebody's.
 
     Examples
     --------
@@ -56,5 +59,9 @@ def export(model_path: Path, out: Path) -> ExportReport:
     gridcloze.words.InputError: model.safetensors: no such file; ...
     """
     predictor = checkpoint.load(model_path)
-    checkpoint.export(out, predictor)
+    check_writable(out)
+    with only_one(out):
+        remove_leftovers(out.parent)
+        refuse_replacing([out], [model_path], overwrite)
+        checkpoint.export(out, predictor)
     return {"path": str(out), "model": predictor.header.hash, "bytes": out.stat().st_size}

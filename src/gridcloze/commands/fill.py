@@ -24,7 +24,7 @@ from ..decoding import Decoder
 from ..files import maps
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
-from ..files.grids import Grid, read_evidence, read_grid, write_grid
+from ..files.grids import Grid, read_evidence, write_grid
 from ..files.paths import (
     MAPS,
     OWN,
@@ -32,8 +32,8 @@ from ..files.paths import (
     RESUMABLE,
     SUFFIXES,
     ZARR,
-    check_writable,
     is_folder,
+    made_folder,
     only_one,
     remove_leftovers,
     scratch_folder,
@@ -46,7 +46,7 @@ from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
 from ..words import HIDDEN, InputError, __version__
 from . import results as kept
-from .shared import console, display
+from .shared import console, display, read_puzzle
 
 GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
 ANNOUNCED_BYTES = 2**31
@@ -100,7 +100,8 @@ class FillReport(TypedDict):
     log_prob_bits
         Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid.
     warnings
-        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels of another size.
+        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels or cells of
+        another size.
     grids
         Number of grids; of a stack only.
     files
@@ -228,8 +229,7 @@ def fill(
     """
     predictor = checkpoint.load(model_path)
     paths = _grid_files(inputs)
-    check_writable(out / "any")
-    with only_one(out), display("filling") as show:
+    with made_folder(out), only_one(out), display("filling") as show:
         remove_leftovers(out)
         watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
         run = _Run(predictor, request, out)
@@ -466,12 +466,11 @@ class _Single(_Input):
         return 1
 
     def read(self) -> Grid:
-        header, size, request = self.run.predictor.header, self.run.predictor.size, self.run.request
-        return read_grid(self.path, header.palette, size, request.scale, request.hidden)
+        return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
 
     def write(self, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
-        warnings += filter(None, [self.run.not_allowed(grid.cells)])
+        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note])
         with scratch_folder(self.run.out) as scratch:
             stem = scratch / self.path.stem
             if self.ending != ".npz":

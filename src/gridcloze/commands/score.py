@@ -23,13 +23,12 @@ from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import AnySizeGrid, Cells, Hidden, Marginals, Samples
-from ..words import InputError
+from ..words import InputError, finite_or_none
 from .shared import (
     TrainingRecord,
     check_pictures,
     check_prior,
     files_in,
-    or_none,
     read_any,
     refuse_beyond_attention,
 )
@@ -53,8 +52,8 @@ class _Scores(TypedDict):
     Attributes
     ----------
     bits_per_hidden_cell
-        Cross-entropy: the mean of -log2 of the probability of the true symbol, in bits per hidden cell; null if it is
-        infinite, since a true symbol had probability 0.
+        Cross-entropy: the mean of -log2 of the probability of the true symbol, in bits per hidden cell; null, as every
+        score, if no true symbol is known or it is infinite.
     error
         Share of hidden cells whose most likely symbol is wrong, 0 to 1.
     excess_bits
@@ -245,8 +244,8 @@ def score(
         "seed": seed,
         "grids": len(cells),
         "hidden_fraction": float(hidden.mean()),
-        "scores": cast(dict[str, _Scores], or_none(scores)),
-        "calibration": cast(dict[str, _Calibration], or_none(calibration)),
+        "scores": cast(dict[str, _Scores], finite_or_none(scores)),
+        "calibration": cast(dict[str, _Calibration], finite_or_none(calibration)),
     }
 
 
@@ -255,7 +254,7 @@ def _grids_of_one_size(path: Path, model: TrainedPredictor, hide_unseen: bool = 
     tiles = maps.map_files(path) if is_folder(path) else [path] if maps.is_map(path) else []
     is_set = not tiles and (is_folder(path) or is_stack(path))
     if is_set and model.window is None:
-        return read_examples(path, model.header.palette)[0]
+        return read_examples(path, model.header.palette, model.size)[0]
     if is_set:
         images = read_images(path, model.header.palette)[0]
     else:

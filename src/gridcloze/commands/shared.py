@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from rich.console import Console
@@ -35,6 +35,8 @@ class TrainingRecord(TypedDict):
 
     Attributes
     ----------
+    examples
+        What was understood of the examples, in a line; missing in models of older versions.
     data
         SHA-256 of the cells of all examples, in hexadecimal digits.
     grids
@@ -63,9 +65,10 @@ class TrainingRecord(TypedDict):
     Examples
     --------
     >>> sorted(TrainingRecord.__optional_keys__)
-    ['grids', 'images', 'resolution']
+    ['examples', 'grids', 'images', 'resolution']
     """
 
+    examples: NotRequired[str]
     data: str
     grids: NotRequired[int]
     images: NotRequired[int]
@@ -108,6 +111,21 @@ def display(title: str) -> Iterator[Callable[[float, str], None]]:
         yield lambda share, message: bar.update(task, completed=share, message=message)
 
 
+def tell(line: str) -> None:
+    """Print a line of news on stderr, above the bar of `display`.
+
+    Parameters
+    ----------
+    line
+        What happens.
+
+    Examples
+    --------
+    >>> tell("calibrating")
+    """
+    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 def _line_each_tenth() -> Callable[[float, str], None]:
     tenths, began, first_share = 0, time.monotonic(), -1.0
 
@@ -123,6 +141,41 @@ def _line_each_tenth() -> Callable[[float, str], None]:
             console.print(f"{share:4.0%}, {left}{message}", highlight=False)
 
     return report
+
+
+def read_puzzle(predictor: TrainedPredictor, path: Path, scale: int | None = None, hidden: AnyPath = "auto") -> Grid:
+    """Read a grid for a model.
+
+    Parameters
+    ----------
+    predictor
+        The model, which knows the palette and the size and scale of its examples.
+    path, scale, hidden
+        As `files.grids.read_grid` takes them.
+
+    Returns
+    -------
+    Grid
+        Its `note` is a line to show, if it is not empty.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import Inpainter, checkpoint
+    >>> Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).save("model.safetensors")
+    >>> np.save("puzzle.npy", np.array([[1, -1, 0, 0]]))
+    >>> read_puzzle(checkpoint.load("model.safetensors"), Path("puzzle.npy")).cells
+    array([[ 1, -1,  0,  0]])
+    """
+    header = predictor.header
+    return read_grid(
+        path, header.palette, predictor.size, scale, hidden, model_scale=header.scale, windows=header.windows
+    )
 
 
 def check_pictures(*paths: Path | None) -> None:
@@ -214,7 +267,9 @@ def read_any(
     if not is_folder(path) and is_stack(path):
         n = len(open_stack(path, palette))
         raise InputError(f"{path} has {n} grid{'s' * (n != 1)}, and one is needed here: np.save one of them")
-    grid = read_grid(path, palette, predictor.size, scale, hidden)
+    grid = read_puzzle(predictor, path, scale, hidden)
+    if grid.note:
+        console.print(f"{path.name}: {grid.note}", highlight=False, markup=False, soft_wrap=True)
     _refuse_large(path, grid.cells.shape, most_cells)
     return grid
 
@@ -340,28 +395,3 @@ def check_prior(prior: KnownPrior, path: AnyPath, size: tuple[int, ...], n_symbo
     if ((prior.height, prior.width), prior.n_symbols) != (tuple(size), n_symbols):
         of_prior = f"grids of {prior.height} by {prior.width} cells with {prior.n_symbols} symbols"
         raise InputError(f"{path} is of {of_prior}; these have {size[0]} by {size[1]} with {n_symbols}")
-
-
-def or_none(number: Any) -> Any:
-    """Make a number fit for JSON, which has neither NaN nor infinity.
-
-    Parameters
-    ----------
-    number
-        A float, or a list or dictionary of such numbers.
-
-    Returns
-    -------
-    float, list, dict or None
-        The same with None for each number that is not finite.
-
-    Examples
-    --------
-    >>> or_none([0.5, float("nan")])
-    [0.5, None]
-    """
-    if isinstance(number, dict):
-        return {key: or_none(value) for key, value in number.items()}
-    if isinstance(number, list):
-        return [or_none(value) for value in number]
-    return float(number) if np.isfinite(number) else None

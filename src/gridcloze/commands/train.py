@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from safetensors import SafetensorError
+
 from .. import checkpoint
 from ..files import maps
+from ..files.codes import understood
 from ..files.grids import read_examples, read_images
 from ..files.palettes import read_palette
-from ..files.paths import check_writable, is_folder
+from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
 from ..learning import Learnable, learn
 from ..memory import in_words
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
 from ..training import Budget, Progress
 from ..words import InputError, about
-from .shared import TrainingRecord, console, display
+from .shared import TrainingRecord, console, display, tell
 
+SUFFIX = ".safetensors"
 ANNOUNCED_BYTES = 2**31
 
 
@@ -116,6 +121,7 @@ def train(
     seed: int,
     depth: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> TrainReport:
     """Train a model on example grids and write it to one file.
 
@@ -124,7 +130,7 @@ def train(
     source
         The examples.
     out
-        The model file to write.
+        The model file to write; its name ends in .safetensors.
     budget
         Length of the training.
     seed
@@ -132,7 +138,10 @@ def train(
     depth
         Number of layers; by default that of `BertConfig`.
     resume
-        Whether to continue an interrupted training of the same examples and options, whose state lies next to `out`.
+        Whether to continue an interrupted training of the same examples and options, whose state lies next to `out`,
+        if there is one.
+    overwrite
+        Whether to replace a model of gridcloze, or the state of an interrupted training.
 
     Returns
     -------
@@ -142,7 +151,8 @@ def train(
     Raises
     ------
     InputError
-        If the examples cannot be read, `out` cannot be written, or the state to resume is that of another training.
+        If the examples cannot be read, `out` cannot be written or is somebody's, a training was interrupted and is
+        neither resumed nor overwritten, the state to resume is that of another one, or another process trains there.
 
     Examples
     --------
@@ -156,11 +166,69 @@ def train(
     (20, 1, False)
     """
     check_writable(out)
-    examples, scale, resolution = source.read()
-    more_record = {} if resolution is None else {"resolution": list(resolution)}
-    predictor = learn_with_progress(examples, out, budget, seed, depth, scale, resume, lambda: more_record)
-    model_hash = checkpoint.save(out, predictor)
+    with only_one(out):
+        remove_leftovers(out.parent)
+        _check_out(out, source, resume, overwrite)
+        with console.status("reading the examples"):
+            examples, scale, resolution = source.read()
+        if overwrite and not resume:
+            state_file(out).unlink(missing_ok=True)
+        if resume and not state_file(out).exists():
+            tell(f"no interrupted training of {out}: starting a new one")
+        grids = examples.images if isinstance(examples, Windows) else cast(Examples, examples).cells
+        more_record: dict[str, Any] = {"examples": understood(grids, examples.palette)}
+        if resolution is not None:
+            more_record["resolution"] = list(resolution)
+        news = f"learning from {more_record['examples']}"
+        predictor = learn_with_progress(examples, out, budget, seed, depth, scale, resume, lambda: more_record, news)
+        tell(f"writing {out}")
+        try:
+            model_hash = checkpoint.save(out, predictor)
+        except (InputError, OSError, SafetensorError) as error:
+            raise _unwritten(out, error) from error
+        if not predictor.header.training["interrupted"]:
+            state_file(out).unlink(missing_ok=True)
     return {"path": str(out), "model": model_hash, "training": cast(TrainingRecord, predictor.header.training)}
+
+
+def _check_out(out: Path, source: Source, resume: bool, overwrite: bool) -> None:
+    """Refuse, before any work, to replace what is an input, somebody's, or not said to be replaced."""
+    state = state_file(out)
+    if out.suffix != SUFFIX:
+        raise InputError(f"{out}: the name of a model ends in {SUFFIX}")
+    if state.exists() and not resume and not overwrite:
+        line = "is that of an interrupted training: continue it with --resume, or start anew with --overwrite"
+        raise InputError(f"{state} {line}")
+    if resume and not overwrite and out.exists() and not state.exists():
+        raise InputError(f"{out} is complete, there is nothing to resume: --overwrite trains anew")
+    refuse_replacing([out, state], [source.path, source.palette], overwrite or resume)
+
+
+def _unwritten(out: Path, error: Exception) -> InputError:
+    kept = state_file(out).exists()
+    then = "make room, and run the same command with --resume" if kept else "nothing of the training is left"
+    return InputError(f"{out} could not be written ({getattr(error, 'strerror', 0) or error}): {then}")
+
+
+def state_file(out: Path) -> Path:
+    """Name the file that holds the state of a training until its model is written.
+
+    Parameters
+    ----------
+    out
+        The model file.
+
+    Returns
+    -------
+    Path
+        The file next to it; whoever writes the model removes it then.
+
+    Examples
+    --------
+    >>> state_file(Path("model.safetensors")).name
+    'model.safetensors.resume'
+    """
+    return out.with_name(f"{out.name}.resume")
 
 
 def learn_with_progress(
@@ -172,6 +240,7 @@ def learn_with_progress(
     scale: int = 1,
     resume: bool = False,
     more_record: Callable[[], Mapping[str, Any]] = dict,
+    news: str = "learning",
 ) -> checkpoint.TrainedPredictor:
     """Train a model and show the progress on stderr; writes no model file.
 
@@ -180,7 +249,7 @@ def learn_with_progress(
     examples
         What to learn from.
     out
-        The model file it will be; the state of the training is kept next to it, in a file that ends in .resume.
+        The model file it will be; the state of the training is kept next to it, in `state_file`.
     budget
         Length of the training.
     seed
@@ -193,6 +262,8 @@ def learn_with_progress(
         Whether to continue from the state next to `out`.
     more_record
         Called when the training is over: further entries for its record.
+    news
+        A line to show when the training begins.
 
     Returns
     -------
@@ -209,13 +280,16 @@ def learn_with_progress(
     >>> learn_with_progress(examples, Path("model.safetensors"), Budget(steps=1), depth=1).size
     (3, 3)
     """
-    state_path = out.with_name(f"{out.name}.resume")
+    lines = [news]
     with display("training") as show:
 
         def report(progress: Progress) -> None:
-            show(progress.share, _news(progress))
+            while lines:
+                tell(lines.pop())
+            if not isnan(progress.bits_per_hidden_cell):  # as it is before the first step
+                show(progress.share, _news(progress))
 
-        return learn(examples, budget, seed, depth, scale, report, state_path, resume, more_record)
+        return learn(examples, budget, seed, depth, scale, report, state_file(out), resume, more_record, tell)
 
 
 def _news(progress: Progress) -> str:

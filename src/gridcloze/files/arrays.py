@@ -1,18 +1,26 @@
-"""Arrays in npy, npz and zarr files, whole or by parts."""
+"""Arrays in npy, npz and zarr files, whole or by parts, and in lists."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 
+from ..memory import in_words, refuse_beyond_memory
 from ..words import AnyPath, InputError, about
-from .codes import STACK_AXES, Content, GridOrStack, cells_from_array, look_up
+from .codes import STACK_AXES, Content, GridOrStack, cells_from_array, look_up, symbols_from_values
+from .headers import Header, arrays_in, undamaged
 from .palettes import Palette
-from .paths import ARRAYS, WRITTEN_ARRAYS, ZARR, atomic_write, kind_of, readable
+from .paths import ARRAYS, WRITTEN_ARRAYS, atomic_write, kind_of, readable
+
+PART = 64  # grids of a stack, or rows, that are in memory at once
+BYTES_A_CELL = 32  # while numbers become cells: arrays of 64 bits
+CHUNKS_AT_ONCE = 10  # that zarr decodes
+NONSENSE_BYTES, NONSENSE_RATIO = 2**31, 1000  # cells of a compressed file that are both are a claim, not a file
+RESULTS = {"fill", "samples", "marginals", "log_prob_bits"}  # what `fill` writes into an npz file
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +32,8 @@ class Stack:
     path
         The file.
     array
-        The array (n, height, width), of NumPy or zarr. Of an npy or zarr file it stays on disk until parts of it are
-        read; of an npz file it is in memory.
+        The array (n, height, width), as `read_array` opens it in parts. Of an npy or zarr file it stays on disk until
+        parts of it are read; of an npz file it is in memory.
     palette
         The symbols that the grids may have.
 
@@ -64,10 +72,17 @@ class Stack:
         """
         with about(self.path):
             names = [f"grid {number}" for number in range(part.start, part.stop)]
-            with _undamaged():
-                array = self.array[part]
-            cells = cells_from_array(array, STACK_AXES, names)
-            return look_up(Content(ARRAYS, cells), self.palette, names=names)[0]
+            return look_up(Content(ARRAYS, self._symbols(part, names)[0]), self.palette, names=names)[0]
+
+    @cached_property
+    def in_values(self) -> bool:
+        """Whether its numbers are values of the palette, as `symbols_from_values` tells; it may read all grids."""
+        with about(self.path):
+            starts = range(0, len(self), PART) if self.palette.values else ()
+            return any(self._symbols(slice(start, start + PART))[1] for start in starts)
+
+    def _symbols(self, part: slice, names: Sequence[str] = ()) -> tuple[GridOrStack, bool]:
+        return symbols_from_values(self.array[part], self.palette, STACK_AXES, names)
 
 
 def open_stack(path: AnyPath, palette: Palette) -> Stack:
@@ -130,40 +145,34 @@ def is_stack(path: AnyPath) -> bool:
     (False, True)
     """
     with readable(path) as path:
-        if path.suffix.lower() == ".npz":
-            return len(_shape_in_npz(path)) == 3
-        return kind_of(path) is ARRAYS and read_array(path, in_parts=True).ndim == 3
-
-
-def _shape_in_npz(path: Path) -> tuple[int, ...]:
-    """Of the cells, from their header: to read an array in an npz file is to decompress all of it."""
-    with _undamaged(), ZipFile(path) as archive:
-        name = "cells.npy" if "cells.npy" in archive.namelist() else archive.namelist()[0]
-        with archive.open(name) as file:
-            np.lib.format.read_magic(file)
-            return np.lib.format.read_array_header_1_0(file)[0]
+        if kind_of(path) is not ARRAYS:
+            return False
+        with undamaged():
+            return len(_headers(path)[0].shape) == 3
 
 
 def read_array(path: Path, in_parts: bool = False) -> Any:
-    """Read the array of cells in a file, whatever its shape and type.
+    """Read the array of cells in a file, whatever its shape.
 
     Parameters
     ----------
     path
-        An npy, npz or zarr file. In one with several arrays it is the one named "cells"; a bool array "hidden" of the
-        same shape says where cells are hidden.
+        An npy, npz or zarr file. In one with several arrays it is the one named "cells", or the "fill" among results of
+        `gridcloze fill`; an array "hidden" of the same shape, of bools or integers, is True or not zero where cells
+        are hidden.
     in_parts
         Leave the array of an npy or zarr file on disk until parts of it are taken. By default all of it is read.
 
     Returns
     -------
     array
-        Of NumPy (masked where hidden) or, in parts, possibly of zarr.
+        Of NumPy, masked where hidden; in parts an object with `shape` and `ndim` that gives such arrays for slices.
 
     Raises
     ------
     InputError
-        When the file is damaged, holds no numbers, or does not say which array has the cells.
+        When the file is damaged, holds no numbers or no cells, does not say which array has the cells, or its array is
+        larger than memory or than its file can be.
 
     Examples
     --------
@@ -172,42 +181,65 @@ def read_array(path: Path, in_parts: bool = False) -> Any:
     masked_array(data=[[--, 1]],
                  mask=[[ True, False]], ...)
     """
-    arrays = _zarr_arrays(path) if path.suffix.lower() == ZARR else _numpy_arrays(path, in_parts)
-    hidden = arrays.pop("hidden", None)
-    if "cells" not in arrays and len(arrays) != 1:
-        raise InputError(f"it holds the arrays {sorted(arrays)}; name one of them 'cells', or keep a single one")
-    cells = arrays["cells"] if "cells" in arrays else arrays.popitem()[1]
-    if hidden is not None and (hidden.dtype != bool or hidden.shape != cells.shape):
+    with undamaged():
+        headers = _headers(path)
+        for header in headers:
+            _refuse_too_large(header, in_parts)
+        array = _Parts(headers[0].shape, *(header.load() for header in headers))
+    return array if in_parts else array[...]
+
+
+def _headers(path: Path) -> list[Header]:
+    """Those of the cells and, if the file has such an array, of what hides some of them."""
+    arrays = arrays_in(path)
+    names = [name for name in arrays if name != "hidden"] or list(arrays)
+    if not names:
+        raise InputError("it holds no array of numbers")
+    name = next((name for name in names if name == "cells"), "fill" if set(names) >= RESULTS else names[0])
+    if len(names) > 1 and name not in ("cells", "fill"):
+        some = f"{sorted(names)[:5]}{' and others' * (len(names) > 5)}"
+        raise InputError(f"it holds the arrays {some}; name one of them 'cells', or keep a single one")
+    cells = arrays[name]()
+    if len(names) == len(arrays):
+        return [cells]
+    hidden = arrays["hidden"]()
+    if hidden.dtype.kind not in "biu" or hidden.shape != cells.shape:
         raise InputError(f"'hidden' must be an array of bool in the shape of the cells, {cells.shape}")
-    with _undamaged():
-        if hidden is not None:
-            return np.ma.array(cells, mask=hidden)
-        return cells if in_parts else cells[...]
+    return [cells, hidden]
 
 
-def _numpy_arrays(path: Path, in_parts: bool) -> dict[str, Any]:
-    with _undamaged():
-        if in_parts and path.suffix.lower() == ".npy":
-            return {"cells": np.load(path, mmap_mode="r")}
-        with path.open("rb") as file:  # by path, NumPy would leave a damaged npz file open
-            loaded = np.load(file)
-            return {"cells": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+def _refuse_too_large(header: Header, in_parts: bool) -> None:
+    """The one limit of arrays, for which only their headers are read."""
+    shape, n_cells = header.shape, prod(header.shape)
+    if not n_cells:
+        raise InputError(f"shape {shape} has no cells")
+    n_bytes = n_cells * BYTES_A_CELL // (-(-shape[0] // PART) if in_parts and shape else 1)
+    if header.chunk:
+        claimed = 8 * max(n_cells, prod(header.chunk))
+        if claimed > max(NONSENSE_BYTES, NONSENSE_RATIO * header.stored):
+            of_chunks = f" in chunks of {header.chunk}" if header.chunk != shape else ""
+            raise InputError(f"it claims shape {shape}{of_chunks} and has {in_words(header.stored)}; save it anew")
+        n_chunks = prod(-(-length // side) for length, side in zip(shape, header.chunk, strict=True))
+        n_bytes += min(n_chunks, CHUNKS_AT_ONCE) * prod(header.chunk) * header.dtype.itemsize
+    refuse_beyond_memory(n_bytes, f"reading an array of shape {shape}")
 
 
-def _zarr_arrays(path: Path) -> dict[str, Any]:
-    import zarr  # an extra
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """An array of which parts are read when they are taken, masked where another array hides them."""
 
-    with _undamaged():
-        opened = zarr.open(path, mode="r")
-        return {"cells": opened} if isinstance(opened, zarr.Array) else dict(opened.arrays())
+    shape: tuple[int, ...]
+    cells: Any
+    hidden: Any = None
 
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
-@contextmanager
-def _undamaged() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # NumPy, zipfile and zarr report damage by many types
-        raise InputError(f"damaged, or not an array of numbers ({' '.join(str(error).split())})") from None
+    def __getitem__(self, part: Any) -> np.ndarray:
+        with undamaged():
+            cells = np.array(self.cells[part])  # of a file that is mapped into memory a copy: it may be written anew
+            return cells if self.hidden is None else np.ma.array(cells, mask=np.asarray(self.hidden[part]) != 0)
 
 
 def write_stack(path: AnyPath, cells: np.ndarray) -> None:
@@ -238,7 +270,7 @@ def write_stack(path: AnyPath, cells: np.ndarray) -> None:
 
 
 def save_array(path: Path, cells: GridOrStack) -> None:
-    """Save cells as int16, with no check; see `write_stack` and `write_grid` for those that check.
+    """Save cells as int16, or wider if they need it, with no check; `write_stack` and `write_grid` check.
 
     Parameters
     ----------
@@ -254,5 +286,42 @@ def save_array(path: Path, cells: GridOrStack) -> None:
     array([[0, 1]], dtype=int16)
     """
     save = np.save if path.suffix.lower() == ".npy" else lambda file, cells: np.savez_compressed(file, cells=cells)
+    fitting = np.result_type(np.int16, *map(np.min_scalar_type, (int(cells.min()), int(cells.max()))))
     with path.open("wb") as file:  # to a path, NumPy would append a suffix of its own
-        save(file, cells.astype(np.int16))
+        save(file, cells.astype(fitting))
+
+
+def stacked(grids: Any) -> np.ndarray:
+    """Make one array of grids in lists, in which cells stay masked.
+
+    Parameters
+    ----------
+    grids
+        An array, or what can be made one: lists of arrays, of lists or of numbers. Some may be masked arrays.
+
+    Returns
+    -------
+    array
+        Masked if any of them is.
+
+    Raises
+    ------
+    InputError
+        When the grids have different sizes, or are no array.
+
+    Examples
+    --------
+    >>> masked = np.ma.array([[0, 1]], mask=[[False, True]])
+    >>> stacked([[[1, 0]], masked])
+    masked_array(
+      data=[[[1, 0]],
+            [[0, --]]], ...)
+    """
+    if np.ma.isMaskedArray(grids):
+        return grids
+    with undamaged("these are no numbers in grids of one size"):
+        return np.ma.stack([stacked(grid) for grid in grids]) if _has_mask(grids) else np.asarray(grids)
+
+
+def _has_mask(grids: Any) -> bool:
+    return np.ma.isMaskedArray(grids) or (isinstance(grids, list | tuple) and any(map(_has_mask, grids)))

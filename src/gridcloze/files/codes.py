@@ -4,7 +4,8 @@ Each kind of file has its codes: a picture colours packed as 0xRRGGBBAA, a text 
 themselves. So for all of them, reading is to look up the symbol of each code.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ GridOrStack = Int[np.ndarray, "*grids height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
 GREY, TRANSPARENT = 0x808080FF, 0x00000000
+CELLS_AT_ONCE = 2**22
 MARKERS = ("auto", "grey", "transparent")
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
 
@@ -39,6 +41,8 @@ class Content(NamedTuple):
         The packed colours of an indexed picture (PLTE and tRNS); None for any other file.
     image
         The picture itself, so that it can be written back as it came.
+    in_values
+        Whether the numbers of an array were values of the palette, before they became symbols.
 
     Examples
     --------
@@ -52,8 +56,10 @@ class Content(NamedTuple):
     noted_scale: int = 1
     table: tuple[int, ...] | None = None
     image: Image.Image | None = None
+    in_values: bool = False
 
 
+LISTED = 5  # symbols whose share `understood` says
 DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
 
 
@@ -96,10 +102,15 @@ def look_up(
         hidden = marked(content, palette)
     if palette is None:
         palette = palette_of(np.unique(codes[~hidden]).tolist(), content)
-    cells, (what, decode) = symbols_of(codes, _codes_in(palette, content.kind)), DECODED[content.kind]
+    cells, (what, decode) = np.empty(codes.shape, np.int64), DECODED[content.kind]
+    at_once = max(1, CELLS_AT_ONCE * len(codes) // max(1, codes.size))
+    for start in range(0, len(codes), at_once):
+        part = slice(start, start + at_once)
+        cells[part] = symbols_of(codes[part], _codes_in(palette, content.kind))
     unknown = (cells == HIDDEN) & ~hidden
     refuse_first(unknown, lambda cell: f"{what} {decode(int(codes[cell]))!r} is not in the palette", names)
-    return np.where(hidden, HIDDEN, cells), palette
+    cells[hidden] = HIDDEN
+    return cells, palette
 
 
 def marked(content: Content, palette: Palette | None, marker: str = "auto") -> Flags:
@@ -130,10 +141,13 @@ def marked(content: Content, palette: Palette | None, marker: str = "auto") -> F
     codes = content.codes
     if content.kind is not PICTURES:
         return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
-    grey, transparent = codes == GREY, codes & 0xFF == 0
-    if marker == "auto":
-        return (grey | transparent) & ~np.isin(codes, palette.packed_colours if palette else [])
-    return grey if marker == "grey" else transparent
+    hidden = codes == GREY if marker != "transparent" else np.zeros(codes.shape, bool)
+    if marker != "grey":
+        hidden |= codes.astype(np.uint8) == 0  # the last byte is alpha
+    for colour in palette.packed_colours if palette and marker == "auto" else ():
+        if colour == GREY or colour & 0xFF == 0:
+            hidden &= codes != colour
+    return hidden
 
 
 def palette_of(codes: list[int], content: Content) -> Palette:
@@ -171,6 +185,56 @@ def palette_of(codes: list[int], content: Content) -> Palette:
     if codes != list(range(len(codes))):
         raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
     return palette
+
+
+def understood(grids: Iterable[Int[np.ndarray, "..."]], palette: Palette) -> str:
+    """Say in one line what grids were read as.
+
+    Parameters
+    ----------
+    grids
+        The grids or stacks, HIDDEN where unknown, or one stack.
+    palette
+        Their symbols.
+
+    Returns
+    -------
+    str
+        How many grids there are, their size, the symbols with their share of the known cells, and the unknown cells.
+
+    Examples
+    --------
+    >>> understood(np.array([[[0, 1], [0, 0]], [[0, 0], [-1, -1]]]), Palette.default(2)).split("; ")[:2]
+    ['2 grids of 2 by 2 cells', '2 symbols: black 83 %, white 17 %']
+    >>> understood([np.zeros((3, 4), int), np.ones((2, 9), int)], Palette.default(2))
+    '2 grids of 2 by 4 to 3 by 9 cells; 2 symbols: black 40 %, white 60 %; no unknown cells'
+    """
+    shapes, counts = Counter[tuple[int, ...]](), np.zeros(palette.n_symbols + 1, np.int64)
+    for grid in grids:
+        shapes[grid.shape[-2:]] += len(grid) if grid.ndim == 3 else 1
+        counts += np.bincount(grid.ravel() - HIDDEN, minlength=len(counts))  # HIDDEN is -1: unknown cells come first
+    n_grids, (heights, widths) = shapes.total(), zip(*shapes, strict=True)
+    ends = dict.fromkeys([f"{min(heights)} by {min(widths)}", f"{max(heights)} by {max(widths)}"])
+    unknown, known = int(counts[0]), int(counts[1:].sum())
+    shares = [f"{palette.label(symbol)} {_percent(int(n), known)}" for symbol, n in enumerate(counts[1 : LISTED + 1])]
+    more = [f"… {palette.n_symbols - LISTED} more"] if palette.n_symbols > LISTED else []
+    parts = [
+        f"{n_grids} grid{'s' * (n_grids != 1)} of {' to '.join(ends)} cells",
+        f"{palette.n_symbols} symbol{'s' * (palette.n_symbols != 1)}: {', '.join(shares + more)}",
+        f"{_percent(unknown, unknown + known)} of the cells are unknown" if unknown else "no unknown cells",
+    ]
+    if unknown and GREY not in palette.packed_colours:
+        parts.append("if grey (128, 128, 128) is a class in pictures, give it the colour #808080 in a --palette")
+    return "; ".join(parts)
+
+
+def _percent(part: int, whole: int) -> str:
+    if part in (0, whole):
+        return f"{100 * part // max(1, whole)} %"
+    percent = 100 * part / whole
+    if percent < 0.1:
+        return "under 0.1 %"
+    return f"{percent:.0f} %" if 10 <= percent <= 99 else f"{min(percent, 99.9):.1f} %"
 
 
 def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
@@ -238,17 +302,131 @@ def cells_from_array(array: np.ndarray, axes: str = "", names: Sequence[str] = (
     >>> cells_from_array(np.array([[0.0, 2.0, np.nan]]))
     array([[ 0,  2, -1]])
     """
+    return symbols_from_values(array, None, axes, names)[0]
+
+
+def symbols_from_values(
+    array: np.ndarray, palette: Palette | None, axes: str = "", names: Sequence[str] = ()
+) -> tuple[GridOrStack, bool]:
+    """Turn an array of symbols, or of the values that stand for them in a palette, into cells.
+
+    An array holds values if one of its numbers is a value of the palette and no symbol; then all must be values. So a
+    palette whose values are 11, 21 and 41 reads both the symbols 0, 1, 2 and these values. If a value is the number of
+    another symbol, as in 1, 2, 3, the numbers of an array are always symbols: a puzzle with few visible cells could not
+    tell. -1 is hidden in any case.
+
+    Parameters
+    ----------
+    array, axes, names
+        As in `cells_from_array`; values may be any integers.
+    palette
+        The palette; None for symbols.
+
+    Returns
+    -------
+    cells
+        The symbols, HIDDEN where hidden.
+    in_values
+        Whether the array has values, which `values_of` makes of symbols again.
+
+    Raises
+    ------
+    InputError
+        As `cells_from_array` does, and for symbols among values.
+
+    Examples
+    --------
+    >>> cover = Palette(Palette.default(3).colours, "abc", values=(11, 21, 41))
+    >>> symbols_from_values(np.array([[41, 11, -1]]), cover)
+    (array([[ 2,  0, -1]]), True)
+    >>> symbols_from_values(np.array([[2, 0, -1]]), cover)
+    (array([[ 2,  0, -1]]), False)
+    """
+    numbers = _whole_numbers(array, axes, names)
+    values = palette.values if palette else ()
+    if values and (np.isin(numbers, values) & ((numbers < HIDDEN) | (numbers >= len(values)))).any():
+        if HIDDEN in values or any(0 <= value < len(values) and values[value] != value for value in values):
+            reason = f"some of them are symbols 0 … {len(values) - 1} or -1, too"
+            raise InputError(f"its numbers are values of the palette, but {reason}: write symbols instead of values")
+        symbols = symbols_of(numbers, values)
+        wrong = (symbols == HIDDEN) & (numbers != HIDDEN)
+        refuse_first(wrong, lambda cell: f"{numbers[cell]} is no value of the palette, and others are", names)
+        return symbols, True
+    wrong = (numbers < HIDDEN) | (numbers >= MAX_SYMBOLS)
+    refuse_first(wrong, lambda cell: f"{numbers[cell]} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}", names)
+    return numbers, False
+
+
+def _whole_numbers(array: np.ndarray, axes: str, names: Sequence[str]) -> GridOrStack:
+    """The numbers of an array, HIDDEN where they are masked or NaN."""
     if axes and array.ndim != len(axes.split()):
         raise InputError(f"shape {array.shape} is not ({axes}), which is needed here")
-    if array.ndim not in (2, 3) or array.size == 0:
+    if array.ndim not in (2, 3):
         raise InputError(f"shape {array.shape} is neither a grid (height, width) nor a stack (n, height, width)")
+    if array.size == 0:
+        raise InputError(f"shape {array.shape} has no cells")
     if array.dtype.kind not in "biuf":
         raise InputError(f"values of type {array.dtype} are not symbols; {RENUMBER}")
-    values = np.ma.filled(array.astype(np.float64), HIDDEN)  # exact for every value that can be a symbol
-    values = np.where(np.isnan(values), HIDDEN, values)
-    is_symbol = (values >= HIDDEN) & (values < MAX_SYMBOLS) & (values == np.floor(values))
-    refuse_first(~is_symbol, lambda cell: f"{values[cell]:g} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}", names)
-    return values.astype(np.int64)
+    numbers, hidden = np.asarray(np.ma.getdata(array)), np.ma.getmaskarray(array)
+    if numbers.dtype.kind == "f":
+        hidden = hidden | np.isnan(numbers)
+    with np.errstate(invalid="ignore"):  # the conversion of what is too large or no number is refused, or hidden
+        cells = numbers.astype(np.int64)
+    refuse_first(
+        (cells != numbers) & ~hidden,
+        lambda cell: f"{numbers[cell]:.10g} is not a symbol 0 … {MAX_SYMBOLS - 1}; {RENUMBER}",
+        names,
+    )
+    cells[hidden] = HIDDEN
+    return cells
+
+
+def values_of(cells: GridOrStack, palette: Palette) -> GridOrStack:
+    """Turn symbols into the values of a palette, as `symbols_from_values` read them.
+
+    Parameters
+    ----------
+    cells
+        The symbols, HIDDEN where hidden.
+    palette
+        A palette with values.
+
+    Returns
+    -------
+    array of int
+        The values, HIDDEN where hidden.
+
+    Examples
+    --------
+    >>> values_of(np.array([[1, 0, -1]]), Palette(Palette.default(2).colours, "ab", values=(11, 21)))
+    array([[21, 11, -1]])
+    """
+    return np.array([*palette.values, HIDDEN])[cells]
+
+
+def refuse_spins(cells: Integer[np.ndarray, "..."]) -> None:
+    """Refuse examples with one symbol and hidden cells, of which nothing can be learned: -1 may be meant as a class.
+
+    Parameters
+    ----------
+    cells
+        Cells of all examples, HIDDEN where unknown. Puzzles need not have two symbols, but examples do.
+
+    Raises
+    ------
+    InputError
+        When there are hidden cells, and all others have the same symbol.
+
+    Examples
+    --------
+    >>> refuse_spins(np.array([[1, -1], [-1, 1]]))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: all cells are 1 or -1, which stands for hidden cells; if -1 is a class, write 0 and 1
+    """
+    known = cells[cells != HIDDEN]
+    if 0 < known.size < cells.size and (known == known[0]).all():
+        meaning = "which stands for hidden cells; if -1 is a class, write 0 and 1"
+        raise InputError(f"all cells are {known[0]} or -1, {meaning}")
 
 
 def refuse_first(wrong: Flags, describe: Callable[[tuple[int, ...]], str], names: Sequence[str] = ()) -> None:

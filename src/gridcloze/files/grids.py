@@ -1,6 +1,8 @@
 """Grids: how they are read from pictures, texts and arrays, and written back as they came."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,31 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt32
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from ..shapes import AnySizeGrid, Cells, OneGrid, OneHidden
+from ..shapes import AnySizeGrid, AnySizeHidden, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
 from . import codes, png
 from .arrays import is_stack, read_array, save_array
 from .palettes import MAX_SYMBOLS, Palette
-from .paths import ARRAYS, PICTURES, SUFFIXES, TEXTS, WRITTEN_ARRAYS, atomic_write, is_folder, kind_of, readable
+from .paths import (
+    ARRAYS,
+    PICTURES,
+    SUFFIXES,
+    TEXTS,
+    WRITTEN_ARRAYS,
+    atomic_write,
+    is_folder,
+    kind_of,
+    read_bytes,
+    readable,
+)
+
+MAX_TEXT_BYTES = 2**25
+BEGIN = 1000  # characters and lines of a text at which is looked to tell a table
+SEPARATORS = ",;\t"
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|\?", re.IGNORECASE)
+LARGEST_OF_MODEL = 2  # as many times the side of a model's grids may a picture have, if nothing says its scale
+ANOTHER_SCALE = "--scale chooses another"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +53,10 @@ class Grid:
         The picture that the grid was read from; None if it comes from elsewhere.
     hidden_as_read
         Which cells were hidden in that picture.
+    in_values
+        Whether the array that the grid was read from had values of the palette; it is written with values again.
+    note
+        A line on how the picture was read, if its cells have another size than the model's; otherwise empty.
 
     Raises
     ------
@@ -55,11 +78,14 @@ class Grid:
     scale: int = 1
     picture: Image.Image | None = None
     hidden_as_read: OneHidden | None = None
+    in_values: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.scale < 1:
             raise InputError(f"scale {self.scale}: a cell is at least 1 pixel wide")
-        codes.look_up(codes.Content(ARRAYS, self.cells), self.palette)
+        unknown = (self.cells < HIDDEN) | (self.cells >= self.palette.n_symbols)
+        codes.refuse_first(unknown, lambda cell: f"symbol {self.cells[cell]} is not in the palette")
 
     @classmethod
     def from_cells(cls, cells: np.ndarray, palette: Palette | None = None, scale: int = 1) -> "Grid":
@@ -124,6 +150,9 @@ def read_grid(
     size: tuple[int, int] | None = None,
     scale: int | None = None,
     hidden: AnyPath = "auto",
+    *,
+    model_scale: int | None = None,
+    windows: bool = False,
 ) -> Grid:
     """Read one grid from a PNG, txt, npy, npz or zarr file.
 
@@ -135,13 +164,21 @@ def read_grid(
         What the symbols look like in the file; by default its symbols are the colours, characters or numbers that
         occur in it, in order.
     size
-        Height and width in cells that are likely, for drawings whose scale is ambiguous.
+        Height and width in cells that are likely, for drawings whose scale is ambiguous; for a model, of what it
+        learned from.
     scale
-        Pixels to the side of a cell in a picture; by default it is found.
+        Pixels to the side of a cell in a picture; by default it is what the picture notes, what fits the model or,
+        without a model, the largest that fits.
     hidden
-        Which cells of a picture are hidden: those that are "grey" (128, 128, 128), "transparent", or by default
-        "auto": either, except for colours of the palette. In text they are "?", in arrays -1 or NaN. Or a second file
-        (a picture or an array of the same size) that is white or not zero where cells are hidden.
+        Which cells of a picture are hidden: those with a pixel that is "grey" (128, 128, 128), "transparent", or by
+        default "auto": either, except for colours of the palette. In text they are "?", in arrays -1 or NaN. Or a
+        second file (a picture or an array of the same size) that is white or not zero where cells are hidden.
+    model_scale
+        Pixels to the side of a cell in the examples of the model that the grid is for; None if it is for no model.
+        With a model nothing is guessed from the drawing: of whole grids, it is read so that it has as many cells as
+        `size`; of windows, at the model's scale if that fits, otherwise with one pixel for each cell.
+    windows
+        Whether that model learned from windows of larger grids.
 
     Returns
     -------
@@ -159,28 +196,88 @@ def read_grid(
     >>> grid = read_grid("puzzle.txt")
     >>> grid.cells, grid.palette.characters
     (array([[ 0,  1, -1,  0]]), 'ab')
+
+    A picture of four squares, by itself and for a model of windows:
+
+    >>> Image.fromarray(np.array([[0, 0, 255, 255]] * 2, np.uint8)).save("squares.png")
+    >>> read_grid("squares.png").cells.shape
+    (1, 2)
+    >>> read_grid("squares.png", size=(64, 64), model_scale=1, windows=True).cells.shape
+    (2, 4)
     """
     with readable(path) as path:
-        content, by_file = _read_content(path), str(hidden) not in codes.MARKERS
-        pixels = content.codes
+        content, is_by_file = _read_content(path, palette=palette), str(hidden) not in codes.MARKERS
+        if is_by_file:
+            flags = _read_hidden(hidden, content.codes.shape)
+            is_hidden = png.enlarge(flags, content.codes.shape[0] // flags.shape[0])
+        else:
+            flags = is_hidden = codes.marked(content, palette, str(hidden))
         if content.kind is not PICTURES:
             cells, palette = codes.look_up(content, palette)
-            is_hidden = _hidden_in(hidden, cells, cells) if by_file else cells == HIDDEN
-            return Grid(np.where(is_hidden, HIDDEN, cells), palette)
-        if scale is None:
-            scale = png.find_scale([pixels], [content.noted_scale, png.scale_for_size(pixels, size or (0, 0))])
-        drawn = content._replace(codes=png.shrink(pixels, scale))
-        is_hidden = _hidden_in(hidden, pixels, drawn.codes) if by_file else codes.marked(drawn, palette, str(hidden))
-        return Grid(*codes.look_up(drawn, palette, is_hidden), scale, content.image, is_hidden)
+            _refuse_size(hidden, flags.shape, cells.shape)
+            return Grid(np.where(is_hidden, HIDDEN, cells), palette, in_values=content.in_values)
+        size = None if windows else size
+        if scale is not None:
+            found, note = scale, ""
+        elif model_scale is None:
+            found, note = _likely_scale([content], [is_hidden], size), ""
+        else:
+            found = _scale_for_model(content, is_hidden, size, model_scale)
+            note = _note(content, found, model_scale, size)
+        try:
+            drawn, is_hidden = png.shrink(content.codes, is_hidden, found)
+        except InputError as error:
+            raise InputError(f"{error}; {ANOTHER_SCALE}") from None
+        _refuse_size(hidden, flags.shape, content.codes.shape, drawn.shape)
+        cells, palette = codes.look_up(content._replace(codes=drawn), palette, is_hidden)
+        return Grid(cells, palette, found, content.image, is_hidden, note=note)
 
 
-def _hidden_in(path: AnyPath, pixels: np.ndarray, cells: np.ndarray) -> OneHidden:
-    """Where a second file is white or non-zero; it may have the size of the picture or of its cells."""
+def _scale_for_model(content: codes.Content, hidden: OneHidden, size: tuple[int, int] | None, model_scale: int) -> int:
+    """The scale of a picture for a model of whole grids of a size, or of windows; nothing is guessed from its cells."""
+    pixels, noted = content.codes, content.noted_scale
+    if noted and not any(side % noted for side in pixels.shape):
+        return noted
+    fits_model = png.fits(pixels, hidden, model_scale)
+    if size is None:
+        return model_scale if fits_model else 1
+    for_size = png.scale_for_size(pixels, size)
+    if for_size and (model_scale == 1 or not fits_model or png.fits(pixels, hidden, for_size)):
+        return for_size
+    too_large = any(side > LARGEST_OF_MODEL * model_scale * of for side, of in zip(pixels.shape, size, strict=True))
+    if not fits_model or too_large:
+        examples = f"the model's examples have {_size_of(size)} cells of {model_scale} by {model_scale} pixels"
+        line = f"it has {_size_of(pixels.shape)} pixels and {examples}, so it is not clear how large its cells are"
+        raise InputError(f"{line}; --scale says the side of a cell in pixels")
+    return model_scale
+
+
+def _note(content: codes.Content, scale: int, model_scale: int, size: tuple[int, int] | None) -> str:
+    """How a picture is read, if that is not as the model's examples were."""
+    shape = tuple(side // scale for side in content.codes.shape)
+    is_other_size = size not in (None, shape) and scale != content.noted_scale
+    if scale == model_scale and not is_other_size:
+        return ""
+    pixels = f" (the model's examples have {model_scale} by {model_scale})" if scale != model_scale else ""
+    cells = f" (the model's examples have {_size_of(size)})" if size and is_other_size else ""
+    return f"read with cells of {scale} by {scale} pixels{pixels}: {_size_of(shape)} cells{cells}; {ANOTHER_SCALE}"
+
+
+def _read_hidden(path: AnyPath, shape: tuple[int, ...]) -> OneHidden:
+    """Where a second file is white or non-zero; it may have the size of a picture or of its cells."""
     with readable(path, PICTURES + ARRAYS) as path:
-        hidden = read_flags(path)[...] != 0
-        if hidden.shape not in (pixels.shape, cells.shape):
-            raise InputError(f"it is {_size_of(hidden)} and the grid {_size_of(pixels)}; both need the same size")
-        return png.shrink(hidden, hidden.shape[0] // cells.shape[0])
+        flags = read_flags(path)
+        is_divisor = flags.ndim == 2 and all(n and side % n == 0 for side, n in zip(shape, flags.shape, strict=True))
+    if not is_divisor or shape[0] // flags.shape[0] != shape[1] // flags.shape[1]:
+        _refuse_size(path, flags.shape, shape)
+    with about(path):
+        return np.ma.filled(flags[...] != 0, True)
+
+
+def _refuse_size(path: AnyPath, shape: tuple[int, ...], *fitting: tuple[int, ...]) -> None:
+    if shape not in fitting:
+        sizes = " or ".join(map(_size_of, dict.fromkeys(fitting)))
+        raise InputError(f"{path}: it is {_size_of(shape)} and the grid {sizes}; both need the same size")
 
 
 def read_flags(path: Path) -> Any:
@@ -240,10 +337,10 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     """
     with readable(path, PICTURES + ARRAYS) as path:
         is_array = kind_of(path) is ARRAYS
-        evidence = read_array(path) if is_array else _allowed_by(_read_content(path), palette, size)
+        evidence = read_array(path, in_parts=True) if is_array else _allowed_by(_read_content(path), palette, size)
         if evidence.shape != (*size, palette.n_symbols):
             raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
-        return evidence
+        return evidence[...]
 
 
 def _allowed_by(
@@ -251,7 +348,7 @@ def _allowed_by(
 ) -> Bool[np.ndarray, "row column symbol"]:
     scale = png.scale_for_size(content.codes, size)
     if not scale:
-        sizes = f"{_size_of(content.codes)} pixels and the grid {size[0]} by {size[1]} cells"
+        sizes = f"{_size_of(content.codes.shape)} pixels and the grid {size[0]} by {size[1]} cells"
         raise InputError(f"it has {sizes}; use as many pixels for each cell")
     symbols = codes.look_up(content, palette)[0][..., None]
     allowed = (symbols == np.arange(palette.n_symbols)) | (symbols == HIDDEN)
@@ -261,7 +358,9 @@ def _allowed_by(
 # Reading examples
 
 
-def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells, Palette, int]:
+def read_examples(
+    path: AnyPath, palette: Palette | None = None, size: tuple[int, int] | None = None
+) -> tuple[Cells, Palette, int]:
     """Read examples of one size.
 
     Parameters
@@ -270,6 +369,8 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells,
         A folder of grids of one kind, which are read in order of their names, or an array file with a stack.
     palette
         What the symbols look like; by default they are the colours, characters or numbers of all files together.
+    size
+        Height and width in cells that are likely, such as those of a model.
 
     Returns
     -------
@@ -278,8 +379,8 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells,
     palette
         The palette that was given or made.
     scale
-        Pixels to the side of a cell: the scale that all pictures note, otherwise the largest that fits all; 1 for
-        arrays and texts.
+        Pixels to the side of a cell: the scale that all pictures note or that gives them the likely size, otherwise
+        the largest that fits all; 1 for arrays and texts.
 
     Raises
     ------
@@ -295,10 +396,13 @@ def read_examples(path: AnyPath, palette: Palette | None = None) -> tuple[Cells,
     ((2, 1, 2), 2, 8)
     """
     if is_folder(path):
-        grids, palette, scale = _read_folder(Path(path), palette, one_size=True)
+        grids, palette, scale = _read_folder(Path(path), palette, one_size=True, size=size)
         return np.stack(grids), palette, scale
     with readable(path, ARRAYS) as path:
-        return *codes.look_up(_read_content(path, codes.STACK_AXES), palette), 1
+        content = _read_content(path, codes.STACK_AXES, palette)
+        if palette is None:
+            codes.refuse_spins(content.codes)
+        return *codes.look_up(content, palette), 1
 
 
 def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[AnySizeGrid], Palette, int]:
@@ -338,78 +442,145 @@ def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[Any
         cells, palette, scale = read_examples(path, palette)
         return list(cells), palette, scale
     grid = read_grid(path, palette)
+    if palette is None and grid.picture is not None:
+        with about(path):
+            _refuse_twins(grid.picture, set())
     return [grid.cells], grid.palette, grid.scale
 
 
-def _read_folder(folder: Path, palette: Palette | None, one_size: bool) -> tuple[list[AnySizeGrid], Palette, int]:
+def _read_folder(
+    folder: Path, palette: Palette | None, one_size: bool, size: tuple[int, int] | None = None
+) -> tuple[list[AnySizeGrid], Palette, int]:
     with about(folder):
         files = (path for path in folder.iterdir() if not is_folder(path) and not path.name.startswith("."))
         paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise InputError(f"no grids in this folder; put some into it, as {', '.join(SUFFIXES)}")
-        contents = _read_alike(paths, one_size, same_table=palette is None)
-        noted_scales = {content.noted_scale for content in contents}
-        scale = png.find_scale([content.codes for content in contents], noted_scales if len(noted_scales) == 1 else [])
-        drawn = [content._replace(codes=png.shrink(content.codes, scale)) for content in contents]
+        contents = _read_alike(paths, one_size, palette)
+        hidden = [codes.marked(content, palette) for content in contents]
+        scale = _likely_scale(contents, hidden, size)
+        drawn = [png.shrink(content.codes, flags, scale) for content, flags in zip(contents, hidden, strict=True)]
         if palette is None:
-            visible = [np.unique(content.codes[~codes.marked(content, None)]) for content in drawn]
-            palette = codes.palette_of(np.unique(np.concatenate(visible)).tolist(), drawn[0])
+            if contents[0].kind is ARRAYS:
+                codes.refuse_spins(np.concatenate([np.unique(content.codes) for content in contents]))
+            visible = [np.unique(cells[~flags]) for cells, flags in drawn]
+            palette = codes.palette_of(np.unique(np.concatenate(visible)).tolist(), contents[0])
         grids: list[AnySizeGrid] = []
-        for path, content in zip(paths, drawn, strict=True):
+        for path, content, (cells, flags) in zip(paths, contents, drawn, strict=True):
             with about(path.name):
-                grids.append(codes.look_up(content, palette)[0])
+                grids.append(codes.look_up(content._replace(codes=cells), palette, flags)[0])
         return grids, palette, scale
 
 
-def _read_alike(paths: Sequence[Path], one_size: bool, same_table: bool) -> list[codes.Content]:
+def _likely_scale(
+    contents: Sequence[codes.Content], hidden: Sequence[AnySizeHidden], size: tuple[int, int] | None
+) -> int:
+    """The scale that all pictures note and can be read at, or at which they have a size; otherwise the largest."""
+    pairs = list(zip(contents, hidden, strict=True))
+    noted = {content.noted_scale for content in contents}
+    if len(noted) == 1:
+        with suppress(InputError):
+            for content, flags in pairs:
+                png.shrink(content.codes, flags, *noted)
+            return noted.pop()
+    for_size = png.scale_for_size(contents[0].codes, size or (0, 0))
+    if all(png.fits(content.codes, flags, for_size) for content, flags in pairs):
+        return for_size
+    return png.find_scale([content.codes for content in contents])
+
+
+def _read_alike(paths: Sequence[Path], one_size: bool, palette: Palette | None) -> list[codes.Content]:
     first_of_kind = {kind_of(path): path.name for path in reversed(paths)}
     if len(first_of_kind) > 1:
         raise InputError(
             f"{' and '.join(sorted(first_of_kind.values()))} are of different kinds; keep one kind in a folder"
         )
     contents: list[codes.Content] = []
+    used = set[int]()  # indices, if the pictures are indexed
     for path in paths:
         with about(path.name):
-            contents.append(_read_content(path)._replace(image=None))  # memory is for the codes of all files
+            content = _read_content(path, palette=palette)
+            if palette is None and content.image:
+                _refuse_twins(content.image, used)
+            contents.append(content._replace(image=None))  # memory is for the codes of all files
         first, last, first_name = contents[0], contents[-1], paths[0].name
         if one_size and last.codes.shape != first.codes.shape:
-            sizes = f"{first_name} is {_size_of(first.codes)} and {path.name} is {_size_of(last.codes)}"
+            sizes = f"{first_name} is {_size_of(first.codes.shape)} and {path.name} is {_size_of(last.codes.shape)}"
             raise InputError(f"{sizes}; use grids of one size")
-        if same_table and last.table != first.table:
+        if palette is None and last.table != first.table:
             raise InputError(f"{first_name} and {path.name} have different palettes (PLTE); save all with the same one")
     return contents
+
+
+def _refuse_twins(image: Image.Image, used: set[int]) -> None:
+    """Refuse classes that only the indices of pictures tell apart; adds those of this one to those in use."""
+    table = png.table_of(image)
+    if table is None:
+        return
+    used |= set(np.unique(np.asarray(image)).tolist())
+    index_of: dict[int, int] = {}
+    for index in sorted(index for index in used if index < len(table)):
+        first = index_of.setdefault(table[index], index)
+        if first != index:
+            both = f"indices {first} and {index} of its palette (PLTE) show the same colour"
+            raise InputError(f"{both}; give two classes two colours, or save the picture as RGB if they are one class")
 
 
 # Content of files
 
 
-def _read_content(path: Path, axes: str = codes.GRID_AXES) -> codes.Content:
+def _read_content(path: Path, axes: str = codes.GRID_AXES, palette: Palette | None = None) -> codes.Content:
     kind = kind_of(path)
     if kind is TEXTS:
         return codes.Content(kind, _read_text(path))
     if kind is ARRAYS:
-        return codes.Content(kind, codes.cells_from_array(read_array(path), axes))
+        cells, in_values = codes.symbols_from_values(read_array(path), palette, axes)
+        return codes.Content(kind, cells, in_values=in_values)
     image = png.read_image(path)
-    note = str(image.info.get(png.SCALE_NOTE, ""))
-    noted_scale = int(note) if note.isdecimal() and len(note) < 9 else 0
-    return codes.Content(kind, png.pixel_colours(image), noted_scale, png.table_of(image), image)
+    return codes.Content(kind, png.pixel_colours(image), image.info[png.SCALE_NOTE], png.table_of(image), image)
 
 
 def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("this is not text in UTF-8") from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    _refuse_table(lines)
     width = len(lines[0])
     for number, line in enumerate(lines, start=1):
         if not line or len(line) != width:
             lengths = f"line {number} has {len(line)} characters, line 1 has {width}"
             raise InputError(f"{lengths}; all lines need the same length, at least 1")
-    return np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
+    cells = np.array(lines, f"<U{width}").view("<u4").astype(np.uint32).reshape(len(lines), width)
+    unprintable = [code for code in np.unique(cells).tolist() if not chr(code).isprintable()]
+    if unprintable:
+        is_odd = np.isin(cells, unprintable)
+        codes.refuse_first(is_odd, lambda cell: f"{chr(cells[cell])!r} is no symbol: a character must be printable")
+    return cells
 
 
-def _size_of(grid: np.ndarray) -> str:
-    return " by ".join(map(str, grid.shape))
+def _refuse_table(lines: Sequence[str]) -> None:
+    """Refuse numbers, or other characters, with separators between them, which would be read as symbols."""
+    begins = [line[:BEGIN] for line in lines[:BEGIN]]
+    separator = begins[0][1:2]
+    if separator in SEPARATORS and all(len(line) > 2 and set(line[1::2]) == {separator} for line in begins):
+        raise InputError(f"{separator!r} is between all characters; remove it, for each character is a cell")
+    if 2 * sum(map(_is_row_of_numbers, begins)) > len(begins):
+        separator = next((f", delimiter={one!r}" for one in SEPARATORS if one in begins[-1]), "")
+        save = f"np.save('grid.npy', np.loadtxt('grid.txt', int{separator}))"
+        raise InputError(f"this is a table of numbers, but in text each character is a cell; save an array: {save}")
+
+
+def _is_row_of_numbers(line: str) -> bool:
+    entries = re.split(r"[,;\s]\s*", line.strip(" \t,;"))
+    if len(line) == BEGIN:  # the last is cut
+        entries.pop()
+    return len(entries) > 1 and any(map(str.isdigit, line)) and all(map(NUMBER.fullmatch, entries))
+
+
+def _size_of(shape: Sequence[int]) -> str:
+    return " by ".join(map(str, shape))
 
 
 # Writing
@@ -442,14 +613,12 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
     kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS)
     with atomic_write(path) as partial:
         if kind is PICTURES:
-            note = PngInfo()
-            note.add_text(png.SCALE_NOTE, str(grid.scale))
-            _drawn(grid).save(partial, format="PNG", pnginfo=note)
+            png.write_image(partial, _drawn(grid), grid.scale, grid.picture)
         elif kind is TEXTS:
             rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
             partial.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
         else:
-            save_array(partial, grid.cells)
+            save_array(partial, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
 
 
 def _drawn(grid: Grid) -> Image.Image:

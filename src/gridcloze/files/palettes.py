@@ -4,16 +4,21 @@ import colorsys
 import json
 import re
 import string
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import index
 from pathlib import Path
 from typing import Any
 
 from ..words import AnyPath, InputError, about
+from .paths import read_bytes
 
 Colour = tuple[int, int, int, int]
 MAX_SYMBOLS = 256
+MAX_BYTES = 2**20  # of a palette file
+MOST_SHOWN = 100  # characters of what is wrong in a file
 OKABE_ITO = (0x000000FF, 0xE69F00FF, 0x56B4E9FF, 0x009E73FF, 0xF0E442FF, 0x0072B2FF, 0xD55E00FF, 0xCC79A7FF)
 OKABE_ITO_NAMES = ("black", "orange", "sky blue", "bluish green", "yellow", "blue", "vermilion", "reddish purple")
 COLOUR_NAMES = {0xFFFFFFFF: "white", **dict(zip(OKABE_ITO, OKABE_ITO_NAMES, strict=True))}
@@ -60,6 +65,8 @@ class Palette:
         _refuse_count(self.n_symbols)
         if not all(0 <= channel <= 255 for colour in self.colours for channel in colour):
             raise InputError("red, green, blue and alpha of a colour must be 0 … 255")
+        if not all(-(2**63) <= value < 2**63 for value in self.values):
+            raise InputError("a symbol's value in a raster file must have at most 64 bits")
         if "?" in self.characters or not self.characters.isprintable():
             raise InputError("a symbol's character must be printable, and not '?', which stands for a hidden cell")
         if not all(name and name.isprintable() for name in self.names):
@@ -163,11 +170,11 @@ class Palette:
             When `data` is not a palette.
         """
         try:
-            colours = [(int(red), int(green), int(blue), int(alpha)) for red, green, blue, alpha in data["colours"]]
-            names, values = map(str, data.get("names", ())), map(int, data.get("values", ()))
-            return cls(tuple(colours), str(data["characters"]), tuple(names), tuple(values))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"this is not a palette: {error}") from None
+            colours = [(index(r), index(g), index(b), index(alpha)) for r, g, b, alpha in data["colours"]]
+            names, values = map(_text, data.get("names", ())), map(index, data.get("values", ()))
+            return cls(tuple(colours), _text(data["characters"]), tuple(names), tuple(values))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"this is not a palette: {shortened(error)}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Give the palette in the form that the header of a model has.
@@ -180,6 +187,33 @@ class Palette:
         required = {"colours": [list(colour) for colour in self.colours], "characters": self.characters}
         optional = {"names": list(self.names), "values": list(self.values)}
         return required | {key: entries for key, entries in optional.items() if entries}
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str):
+        raise TypeError(f"{_shown(data)} is no text")
+    return data
+
+
+def shortened(text: Any) -> str:
+    r"""Make what came from a file fit into one line of an error.
+
+    Parameters
+    ----------
+    text
+        Anything that can be a text.
+
+    Returns
+    -------
+    str
+        Its first 100 characters without line breaks.
+
+    Examples
+    --------
+    >>> shortened("two\nlines")
+    'two lines'
+    """
+    return " ".join(f"{text!s:.{MOST_SHOWN}}{'…' * (len(str(text)) > MOST_SHOWN)}".split())
 
 
 def _refuse_count(n_symbols: int) -> None:
@@ -222,7 +256,7 @@ def _hexadecimal(colour: Colour) -> str:
 KEYS = {  # of a symbol in a palette file: type, pattern and what that is
     "name": (str, r".+", "a line of text"),
     "colour": (str, r"#([0-9a-fA-F]{2}){3,4}", '"#rrggbb" or "#rrggbbaa"'),
-    "value": (int, r"-?\d{1,18}", "a whole number"),
+    "value": (int, r"-?\d{1,18}", "a whole number of at most 18 digits"),
     "character": (str, r".", "one character"),
 }
 FORM = f'a palette is {{"symbols": [{{…}}, …]}}, in which each symbol has {", ".join(KEYS)} or some of them'
@@ -267,20 +301,29 @@ def read_palette(path: AnyPath) -> Palette:
 
 
 def _symbols_in(path: Path) -> list[dict[str, Any]]:
+    data = read_bytes(path, MAX_BYTES)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"this file cannot be read ({error.strerror})") from None
+        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_twins)
+    except RecursionError:
+        raise InputError(f"this is nested too deeply; {FORM}") from None
     except ValueError as error:  # of JSON, or bytes that are not UTF-8
-        raise InputError(f"this is not JSON ({error})") from None
+        raise InputError(f"this is not JSON ({shortened(error)})") from None
     symbols = content.get("symbols") if isinstance(content, dict) and len(content) == 1 else None
     if not symbols or not isinstance(symbols, list) or not all(isinstance(symbol, dict) for symbol in symbols):
         raise InputError(FORM)
     for number, symbol in enumerate(symbols):
         unknown = next((key for key in symbol if key not in KEYS), None)
         if unknown is not None:
-            raise InputError(f"symbol {number} has an unknown key {unknown!r}; {FORM}")
+            raise InputError(f"symbol {number} has an unknown key {_shown(unknown)}; {FORM}")
     return symbols
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    times = Counter(key for key, _ in pairs)
+    for key in times:
+        if times[key] > 1:
+            raise InputError(f"{_shown(key)} stands {times[key]} times in one place; keep one")
+    return dict(pairs)
 
 
 def _entries(key: str, symbols: list[dict[str, Any]]) -> list[Any]:
@@ -295,8 +338,15 @@ def _entries(key: str, symbols: list[dict[str, Any]]) -> list[Any]:
     for number in owners:
         entry = symbols[number][key]
         if type(entry) is not kind or not re.fullmatch(pattern, str(entry)):  # a bool is an int, too
-            raise InputError(f"the {key} of symbol {number} is {entry!r}; it must be {form}")
+            raise InputError(f"the {key} of symbol {number} is {_shown(entry)}; it must be {form}")
     return [symbols[number][key] for number in owners]
+
+
+def _shown(entry: Any) -> str:
+    try:
+        return shortened(repr(entry))
+    except (RecursionError, ValueError):  # nested too deeply, or of too many digits
+        return f"no {type(entry).__name__} to show"
 
 
 def _colour_of(text: str) -> Colour:

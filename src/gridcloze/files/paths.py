@@ -16,6 +16,7 @@ from ..words import AnyPath, InputError, about
 ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
+SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
 SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
 SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
 
@@ -113,6 +114,45 @@ def kind_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[str, ...]:
     return next(kind for kind in (PICTURES, TEXTS, ARRAYS, MAPS) if suffix in kind)
 
 
+def read_bytes(path: Path, most: int) -> bytes:
+    """Read a whole file whose size is bounded.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        How many bytes it may have.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    InputError
+        When it is no plain file, cannot be read or has more bytes.
+
+    Examples
+    --------
+    >>> _ = Path("note.txt").write_text("text")
+    >>> read_bytes(Path("note.txt"), most=3)
+    Traceback (most recent call last):
+    gridcloze.words.InputError: this file has more than the 3 bytes that are supported here
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError("this file cannot be read (it is no plain file)")
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"this file cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if len(content) > most:
+        raise InputError(f"this file has more than the {most} bytes that are supported here")
+    return content
+
+
 @contextmanager
 def atomic_write(path: AnyPath) -> Iterator[Path]:
     """Write a file whole or not at all.
@@ -143,7 +183,7 @@ def atomic_write(path: AnyPath) -> Iterator[Path]:
     """
     path = Path(os.path.realpath(path))
     check_writable(path)
-    with scratch_folder(path.parent) as folder:
+    with made_folder(path.parent), scratch_folder(path.parent) as folder:
         yield folder / path.name
         put_in_place(folder / path.name, path)
 
@@ -255,17 +295,18 @@ def only_one(path: AnyPath) -> Iterator[None]:
             yield
         return
     check_writable(path)
-    lock = path.with_name(f"{OWN}{crc32(path.name.encode(errors='surrogateescape')):08x}.lock")
-    while True:
-        lock.touch()
-        with _lock(lock, path):
-            if not lock.exists():  # the process that had it removed it in between
-                continue
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
+    lock = path.with_name(f"{OWN}{crc32(os.fsencode(path.name)):08x}.lock")
+    with made_folder(path.parent):
+        while True:
+            lock.touch()
+            with _lock(lock, path):
+                if not lock.exists():  # the process that had it removed it in between
+                    continue
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
 
 
 @contextmanager
@@ -396,16 +437,16 @@ def is_signed(path: Path) -> bool:
     with path.open("rb") as file:
         begin = file.read(SIGNED_BYTES)
         file.seek(max(0, file.seek(0, os.SEEK_END) - SIGNED_BYTES))
-        return b"gridcloze" in begin + file.read()
+        return SIGNATURE.encode() in begin + file.read()
 
 
 def check_writable(path: AnyPath) -> None:
-    """Check before a long computation that its result can be written, and make the folder for it.
+    """Check before a long computation that its result can be written.
 
     Parameters
     ----------
     path
-        The file that will be written.
+        The file that will be written; missing folders will be made.
 
     Raises
     ------
@@ -415,21 +456,55 @@ def check_writable(path: AnyPath) -> None:
     Examples
     --------
     >>> check_writable("results/filled.npz")
-    >>> is_folder("results")
-    True
-    >>> check_writable("results")
+    >>> check_writable(".")
     Traceback (most recent call last):
-    gridcloze.words.InputError: results: cannot be written, it is a folder
+    gridcloze.words.InputError: .: cannot be written, it is a folder
     """
-    path = Path(path)
     if os.path.isdir(path):
         raise InputError(f"{path}: cannot be written, it is a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written, its folder cannot be made ({error.strerror})") from None
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    nearest = next(folder for folder in Path(path).absolute().parents if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise InputError(f"{path}: cannot be written, {nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{path}: cannot be written, no permission for its folder")
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for results, and remove it again if none has come into it.
+
+    Parameters
+    ----------
+    folder
+        The folder, which may be there already; missing ones above it are made, too.
+
+    Yields
+    ------
+    None
+        Nothing; an empty folder that was made is gone when the `with` statement ends.
+
+    Raises
+    ------
+    InputError
+        When it cannot be made or written to.
+
+    Examples
+    --------
+    >>> with made_folder(Path("results/today")):
+    ...     Path("results/today").is_dir()
+    True
+    >>> Path("results").exists()
+    False
+    """
+    check_writable(folder / "result")
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # something is in it
+                each.rmdir()
 
 
 def write_json(path: AnyPath, content: Any) -> None:

@@ -1,23 +1,38 @@
-"""PNG pictures: pixels, tables of colours, and the scale at which cells are drawn."""
+"""PNG pictures: pixels, tables of colours, what else their chunks say, and the scale at which cells are drawn."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import re
+import zlib
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt32
+from jaxtyping import Bool, Int, Integer, Shaped, UInt32
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from ..words import InputError
-from .codes import Codes, refuse_first
+from .codes import Codes, Flags, refuse_first
 from .palettes import unpacked
+from .paths import read_bytes
 
 MAX_PIXELS = 64_000_000
+MAX_BYTES = 5 * MAX_PIXELS
+MAX_CHUNKS = 100_000
+PIXELS_AT_ONCE = 2**20
 PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA")
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+GREY_MODES = PLAIN_MODES[:3]
+PNG_START = b"\x89PNG\r\n\x1a\n"
+INDEXED = 3  # the type of colour of a picture with a table
+DECODED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # what pixels depend on; Pillow gets to see no other chunk
+COLOUR_SPACE = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")  # come back as those do that are marked as safe to copy
+SCALE_NOTE = "gridcloze:scale"  # the text in which a picture notes its scale
+NOTE = SCALE_NOTE.encode() + b"\0"
+NOTED_SCALE = re.compile(NOTE + rb"(?:\0\0[^\0]*\0[^\0]*\0)?(\d{1,8})")  # in tEXt or iTXt
+OTHERS = "other chunks"  # under which `read_image` keeps them
+
+Chunk = tuple[bytes, bytes | memoryview]  # type and data
 
 
 def read_image(path: Path) -> Image.Image:
@@ -31,12 +46,14 @@ def read_image(path: Path) -> Image.Image:
     Returns
     -------
     PIL.Image.Image
-        The picture in its own mode, with all its pixels loaded.
+        The picture in its own mode, with all its pixels loaded. What else it says, such as texts and resolution, is
+        kept for `write_image` as it is.
 
     Raises
     ------
     InputError
-        When the file is not a PNG, is damaged or truncated, has 16 bits per channel or more than 64 million pixels.
+        When the file is not a PNG, is damaged or truncated, is animated, has 16 bits per channel or more than
+        64 million pixels.
 
     Examples
     --------
@@ -44,23 +61,101 @@ def read_image(path: Path) -> Image.Image:
     >>> read_image(Path("small.png")).size
     (3, 2)
     """
-    data = path.read_bytes()
-    if not data.startswith(PNG_START):
+    data = memoryview(read_bytes(path, MAX_BYTES))
+    if data[: len(PNG_START)] != PNG_START:
         raise InputError("this is not a PNG picture, whatever its suffix says")
-    width, height, bits_per_channel = (int.from_bytes(data[i:j]) for i, j in ((16, 20), (20, 24), (24, 25)))
-    if width * height > MAX_PIXELS:  # before Pillow reserves memory for them
+    try:
+        chunks = list(_chunks_of(data))
+        _refuse_header(chunks)
+        colour_type = chunks[0][1][9]
+        decoded = [chunk for chunk in chunks if chunk[0] in DECODED and (chunk[0] != b"PLTE" or colour_type == INDEXED)]
+        image = PngImageFile(BytesIO(PNG_START + b"".join(_framed(chunk) for chunk in decoded)))
+        image.load()
+    except InputError:
+        raise
+    except Exception as error:  # Pillow reports damage by many types
+        raise InputError(f"this PNG is damaged or truncated ({' '.join(str(error).split())})") from None
+    others = [(name, bytes(content)) for name, content in chunks if name not in DECODED]
+    noted = [NOTED_SCALE.fullmatch(content) for name, content in others if name in (b"tEXt", b"iTXt")]
+    image.info |= {SCALE_NOTE: next((int(match[1]) for match in noted if match), 0), OTHERS: others}
+    return image
+
+
+def _chunks_of(data: memoryview) -> Iterator[Chunk]:
+    """All chunks up to the end of the picture, each with the right checksum."""
+    place = len(PNG_START)
+    for _ in range(MAX_CHUNKS):
+        length, name = int.from_bytes(data[place : place + 4]), bytes(data[place + 4 : place + 8])
+        content, checksum = data[place + 8 : place + 8 + length], data[place + 8 + length : place + 12 + length]
+        if len(checksum) < 4 or not name.isalpha() or int.from_bytes(checksum) != zlib.crc32(content, zlib.crc32(name)):
+            raise InputError(f"this PNG is damaged or truncated (at byte {place} of {len(data)})")
+        yield name, content
+        if name == b"IEND":
+            return
+        place += 12 + length
+    raise InputError(f"this PNG has more than {MAX_CHUNKS} chunks; save it again with another program")
+
+
+def _framed(chunk: Chunk) -> bytes:
+    name, content = chunk
+    checksum = zlib.crc32(content, zlib.crc32(name))
+    return b"".join((len(content).to_bytes(4), name, content, checksum.to_bytes(4)))
+
+
+def _refuse_header(chunks: Sequence[Chunk]) -> None:
+    """Refuse before Pillow reserves memory; what it decodes is what is checked here."""
+    names = [name for name, _ in chunks]
+    header = chunks[0][1]
+    if names[0] != b"IHDR" or names.count(b"IHDR") > 1 or len(header) != 13 or names.count(b"PLTE") > 1:
+        raise InputError("this PNG is damaged (it needs one header, at its start, and one palette at most)")
+    width, height, bits_per_channel = (int.from_bytes(header[i:j]) for i, j in ((0, 4), (4, 8), (8, 9)))
+    if width * height > MAX_PIXELS:
         raise InputError(f"{height} by {width} pixels are more than {MAX_PIXELS}; cut the picture into smaller ones")
+    if not width * height:
+        raise InputError(f"this PNG is damaged ({height} by {width} pixels)")
     if bits_per_channel == 16:
         raise InputError("16 bits per channel are not supported; save the picture with 8")
-    try:
-        PngImageFile(BytesIO(data)).verify()  # the checksums, at which `load` does not look
-        image = PngImageFile(BytesIO(data))
-        image.load()
-    except Exception as error:  # Pillow reports damage by many types
-        raise InputError(f"this PNG is damaged or truncated ({error})") from None
-    if PNG_END not in data:
-        raise InputError("this PNG is damaged or truncated (its end is missing)")
-    return image
+    if b"acTL" in names or b"fdAT" in names:
+        raise InputError("this PNG is animated; save the frame to read as a picture of its own")
+
+
+def write_image(path: Path, image: Image.Image, scale: int, source: Image.Image | None = None) -> None:
+    """Write a picture that notes its scale.
+
+    Parameters
+    ----------
+    path
+        The PNG file.
+    image
+        The picture.
+    scale
+        Pixels to the side of a cell.
+    source
+        The picture that it was made from, as `read_image` returns it: texts, resolution, EXIF data and colour profile
+        are copied to the new one as they are.
+
+    Examples
+    --------
+    >>> write_image(Path("noted.png"), Image.new("L", (4, 4)), 2)
+    >>> read_image(Path("noted.png")).info["gridcloze:scale"]
+    2
+    """
+    file = BytesIO()
+    image.save(file, format="PNG")
+    data = file.getbuffer()
+    start = len(PNG_START) + 25  # of what follows the header
+    chunks = [(b"tEXt", NOTE + b"%d" % scale)]
+    if source is not None:
+        is_same_space = (source.mode in GREY_MODES) == (image.mode in GREY_MODES)
+        dropped = () if is_same_space else (b"iCCP",)  # a profile is for grey or for colours
+        chunks += [chunk for chunk in source.info.get(OTHERS, ()) if _is_kept(*chunk) and chunk[0] not in dropped]
+    path.write_bytes(b"".join([data[:start], *map(_framed, chunks), data[start:]]))
+
+
+def _is_kept(name: bytes, content: bytes) -> bool:
+    """Chunks say by the case of their letters whether they may be copied to a picture that was changed."""
+    is_safe = name[:1].islower() and name[3:].islower()
+    return (is_safe or name in COLOUR_SPACE) and not content.startswith(NOTE)
 
 
 def pixel_colours(image: Image.Image) -> UInt32[np.ndarray, "height width"]:
@@ -81,7 +176,12 @@ def pixel_colours(image: Image.Image) -> UInt32[np.ndarray, "height width"]:
     >>> [[hex(colour) for colour in row] for row in pixel_colours(Image.new("RGB", (2, 1), (230, 159, 0)))]
     [['0xe69f00ff', '0xe69f00ff']]
     """
-    return np.asarray(image.convert("RGBA")).view(">u4")[..., 0].astype(np.uint32)
+    colours = np.empty((image.height, image.width), np.uint32)
+    rows = max(1, PIXELS_AT_ONCE // image.width)
+    for start in range(0, image.height, rows):
+        part = image.crop((0, start, image.width, min(start + rows, image.height)))
+        colours[start : start + rows] = np.asarray(part.convert("RGBA")).view(">u4")[..., 0]
+    return colours
 
 
 def table_of(image: Image.Image) -> tuple[int, ...] | None:
@@ -120,23 +220,19 @@ def table_of(image: Image.Image) -> tuple[int, ...] | None:
 
 # Scale
 
-SCALE_NOTE = "gridcloze:scale"  # the text chunk in which a picture notes it
 
-
-def find_scale(pictures: Sequence[Shaped[np.ndarray, "_height _width"]], candidates: Iterable[int] = ()) -> int:
+def find_scale(pictures: Sequence[Shaped[np.ndarray, "_height _width"]]) -> int:
     """Find how many pixels the side of a cell has in pictures that are drawn alike.
 
     Parameters
     ----------
     pictures
         The pixels of each.
-    candidates
-        Scales to try first; the first that fits all pictures wins.
 
     Returns
     -------
     int
-        The first candidate that fits, otherwise the largest scale that does; 1 if no picture has two colours.
+        The largest scale that fits all; 1 if no picture has two colours.
 
     Notes
     -----
@@ -149,11 +245,6 @@ def find_scale(pictures: Sequence[Shaped[np.ndarray, "_height _width"]], candida
     >>> find_scale([enlarge(np.array([[0, 1, 1], [1, 0, 1]]), 8)])
     8
     """
-    for scale in candidates:
-        with suppress(InputError):
-            for pixels in pictures:
-                shrink(pixels, scale)
-            return scale
     sides = {side for pixels in pictures for side in pixels.shape}
     changes = {int(line) for pixels in pictures for lines in (pixels, pixels.T) for line in _changes(lines)}
     return int(np.gcd.reduce([*sides, *changes])) if changes else 1
@@ -162,6 +253,38 @@ def find_scale(pictures: Sequence[Shaped[np.ndarray, "_height _width"]], candida
 def _changes(lines: Shaped[np.ndarray, "line position"]) -> Int[np.ndarray, " change"]:
     """The lines that differ from the one before."""
     return np.flatnonzero((lines[1:] != lines[:-1]).any(axis=1)) + 1
+
+
+def fits(pixels: Codes, hidden: Flags, scale: int) -> bool:
+    """Tell whether a picture looks as if its cells had a size.
+
+    Parameters
+    ----------
+    pixels, hidden, scale
+        As in `shrink`.
+
+    Returns
+    -------
+    bool
+        Whether the visible pixels of each cell are alike, also if others of it are hidden, and no more cells are hidden
+        in part than none of. So single known pixels, far apart, are not taken for what is left of large cells.
+
+    Examples
+    --------
+    >>> pixels = enlarge(np.array([[0, 1]]), 4)
+    >>> [scale for scale in range(1, 9) if fits(pixels, pixels < 0, scale)]
+    [1, 2, 4]
+    """
+    height, width = pixels.shape
+    if scale < 1 or height % scale or width % scale:
+        return False
+    in_blocks = (height // scale, scale, width // scale, scale)
+    largest = np.iinfo(pixels.dtype).max
+    lowest = np.where(hidden, largest, pixels).reshape(in_blocks).min(axis=(1, 3))
+    alike = lowest >= np.where(hidden, 0, pixels).reshape(in_blocks).max(axis=(1, 3))
+    n_hidden = hidden.reshape(in_blocks).sum(axis=(1, 3))
+    in_part = (n_hidden > 0) & (n_hidden < scale**2)
+    return bool(alike.all()) and int(in_part.sum()) <= int((n_hidden == 0).sum())
 
 
 def scale_for_size(pixels: Codes, size: tuple[int, ...]) -> int:
@@ -212,38 +335,49 @@ def enlarge(cells: np.ndarray, scale: int) -> np.ndarray:
     return cells.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
-def shrink(pixels: np.ndarray, scale: int) -> np.ndarray:
+def shrink(
+    pixels: Integer[np.ndarray, "height width"], hidden: Bool[np.ndarray, "height width"], scale: int
+) -> tuple[Integer[np.ndarray, "row column"], Bool[np.ndarray, "row column"]]:
     """Read the cells that `enlarge` drew.
 
     Parameters
     ----------
     pixels
-        An array whose last two axes are height and width.
+        A picture (height, width).
+    hidden
+        Which of its pixels are hidden: they may lie anywhere, as in a picture that was painted over by hand.
     scale
         Pixels to the side of a cell.
 
     Returns
     -------
-    array
+    cells
         One entry for each cell.
+    hidden
+        Which cells are hidden: those with a hidden pixel.
 
     Raises
     ------
     InputError
-        When the scale does not divide the sides, or a pixel differs from the others of its cell; names the pixel.
+        When the scale does not divide the sides, or a pixel differs from the others of its cell although none of these
+        is hidden; names the pixel.
 
     Examples
     --------
-    >>> shrink(np.array([[0, 0, 1, 1], [0, 0, 1, 1]]), 2)
-    array([[0, 1]])
+    >>> pixels = np.array([[0, 0, 1, 5], [0, 0, 1, 1]])
+    >>> shrink(pixels, pixels == 5, 2)
+    (array([[0, 1]]), array([[False,  True]]))
     """
-    height, width = pixels.shape[-2:]
+    height, width = pixels.shape
     if scale < 1 or height % scale or width % scale:
         raise InputError(f"{height} by {width} pixels cannot be cut into cells of {scale} by {scale}")
-    cells = pixels[..., ::scale, ::scale]
-    odd = pixels != enlarge(cells, scale)
-    refuse_first(odd, lambda pixel: f"this pixel differs from the others of its cell of {scale} by {scale} pixels")
-    return cells
+    cells = pixels[::scale, ::scale]
+    in_blocks = (height // scale, scale, width // scale, scale)
+    hidden_cells = np.asarray(hidden.reshape(in_blocks).any(axis=(1, 3)))
+    odd = (pixels.reshape(in_blocks) != cells[:, None, :, None]) & ~hidden_cells[:, None, :, None]
+    place = f"the others of its cell of {scale} by {scale} pixels"
+    refuse_first(odd.reshape(height, width), lambda pixel: f"this pixel differs from {place}")
+    return cells, hidden_cells
 
 
 # Drawing

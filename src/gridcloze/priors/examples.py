@@ -4,12 +4,13 @@ import hashlib
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 
 from ..files.palettes import Palette
 from ..words import InputError
 
 HELD_OUT_FRACTION = 0.1
+LEAST_KNOWN = 0.5  # of what is held out, as a share of how much is known on average
 MOST_HELD_OUT = 512
 Symmetries = Literal["none", "mirrors", "all"]  # under which grids are equally likely
 
@@ -66,20 +67,57 @@ class Examples:
         Returns
         -------
         tuple of Examples
-            The examples to learn from, and the last tenth, at most 512, held out. A single example is both.
+            The examples to learn from, and the last tenth, at most 512, held out; if these have few known cells, the
+            last tenth of those that have enough. A single example is both.
         """
-        held_out = min(max(int(HELD_OUT_FRACTION * len(self.cells)), 1), MOST_HELD_OUT)
-        n_learned = max(len(self.cells) - held_out, 1)
-        return (
-            Examples(self.cells[:n_learned], self.palette, self.symmetries),
-            Examples(self.cells[-held_out:], self.palette),
-        )
+        held_out = held_out_last((self.cells >= 0).mean(axis=(1, 2)), MOST_HELD_OUT)
+        first = int(held_out.argmax())
+        if held_out[first:].all():  # as slices, which are no copies
+            learned, scored = self.cells[: max(first, 1)], self.cells[first:]
+        else:
+            learned, scored = self.cells[~held_out], self.cells[held_out]
+        if (learned < 0).all():
+            learned = self.cells
+        return Examples(learned, self.palette, self.symmetries), Examples(scored, self.palette)
 
     @property
     def record(self) -> dict[str, Any]:
         """What a model file says about the data: hash, number of grids, symmetries."""
         digest = hashlib.sha256(self.cells.tobytes()).hexdigest()
         return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries}
+
+
+def held_out_last(known: Float[np.ndarray, " example"], most: int | None = None) -> Bool[np.ndarray, " example"]:
+    """Choose which examples are held out: the last tenth, of which enough must be known.
+
+    Parameters
+    ----------
+    known
+        The share of known cells of each example.
+    most
+        How many are held out at most.
+
+    Returns
+    -------
+    ndarray of bool
+        True for the last tenth, or if it has less than half as many known cells as all have on average, for the last
+        tenth of the examples that have at least as many.
+
+    Examples
+    --------
+    >>> held_out_last(np.array([1.0, 1.0, 1.0, 0.0]))
+    array([False, False,  True, False])
+    """
+    enough = known >= LEAST_KNOWN * known.mean()
+    held_out = _last_tenth(np.ones(len(known), bool), most)
+    return held_out if known[held_out].mean() >= LEAST_KNOWN * known.mean() else _last_tenth(enough, most)
+
+
+def _last_tenth(among: Bool[np.ndarray, " example"], most: int | None) -> Bool[np.ndarray, " example"]:
+    n = max(int(HELD_OUT_FRACTION * among.sum()), 1)
+    held_out = np.zeros(len(among), dtype=bool)
+    held_out[np.flatnonzero(among)[-min(n, most or n) :]] = True
+    return held_out
 
 
 def checked_symmetries(symmetries: str) -> Symmetries:

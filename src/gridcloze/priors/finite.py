@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Shaped, UInt8
 
+from ..memory import refuse_beyond_memory
 from ..puzzles import checked_evidence
 from ..shapes import Bits, Cells, Evidence, Hidden, Marginals, Samples
 from ..words import InputError
@@ -143,7 +144,7 @@ def squares(
            [0, 0, 1, 1, 1],
            [0, 0, 1, 1, 1]], dtype=uint8)
     """
-    _check_sides(height, width, smallest, largest)
+    _check_sides(height, width, smallest, largest, largest - smallest + 1)
     sides = ((side, side) for side in range(smallest, largest + 1))
     spec = spec_of("squares", height, width, smallest=smallest, largest=largest, outline=outline, inverted=inverted)
     return FinitePrior(_boxes(height, width, sides, outline, inverted), spec=spec)
@@ -190,18 +191,24 @@ def rectangles(
            [1, 0, 1, 0],
            [1, 1, 1, 0]], dtype=uint8)
     """
-    _check_sides(height, width, smallest, smallest if largest is None else largest)
+    n_pairs = (1 + (largest or height) - smallest) * (1 + (largest or width) - smallest)
+    _check_sides(height, width, smallest, smallest if largest is None else largest, n_pairs)
     sides = product(range(smallest, (largest or height) + 1), range(smallest, (largest or width) + 1))
     spec = spec_of("rectangles", height, width, smallest=smallest, largest=largest, outline=outline, inverted=inverted)
     return FinitePrior(_boxes(height, width, sides, outline, inverted), spec=spec)
 
 
-def _check_sides(height: int, width: int, smallest: int, largest: int) -> None:
+def _check_sides(height: int, width: int, smallest: int, largest: int, n_pairs: int) -> None:
     check_size(height, width)
     if not 1 <= smallest <= largest:
         raise InputError(f"sides must be 1 ≤ smallest ≤ largest, not smallest {smallest} and largest {largest}")
     if largest > min(height, width):
         raise InputError(f"a side of {largest} cells does not fit a grid of {height} by {width} cells")
+    _check_members(n_pairs * (height - smallest + 1) * (width - smallest + 1), height, width)
+
+
+def _check_members(at_most: int, height: int, width: int) -> None:
+    refuse_beyond_memory(at_most * height * width, f"a prior of all such grids of {height} by {width} cells")
 
 
 def _boxes(
@@ -264,6 +271,7 @@ def stripes(height: int = 16, width: int = 16, largest_period: int = 8) -> Finit
         raise InputError(
             f"largest_period must be 2…{min(height, width)} on {height} by {width} cells, not {largest_period}"
         )
+    _check_members(4 * largest_period**3, height, width)
     row, column = np.indices((height, width))
     images = [
         (across + phase) % period < white

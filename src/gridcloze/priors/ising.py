@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..memory import refuse_beyond_memory
 from ..puzzles import checked_evidence
 from ..shapes import Bits, Cells, Evidence, Hidden, Marginals, Samples
 from ..words import InputError
@@ -59,6 +60,7 @@ class Ising:
             )
         if not (abs(coupling) <= STRONGEST and abs(field) <= STRONGEST):  # refuses NaN too
             raise InputError(f"coupling {coupling} and field {field} must lie within ±{STRONGEST}")
+        refuse_beyond_memory(32 * max(height, width) * 2**narrow, f"an Ising grid of {height} by {width} cells")
         self.height, self.width, self.coupling, self.field = height, width, coupling, field
         self.spec = spec_of("ising", height, width, coupling=coupling, field=field)
         self.states = np.arange(2**narrow)[:, None] >> np.arange(narrow) & 1

@@ -5,17 +5,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt32
+from jaxtyping import Int, UInt32
 
 from ..files.palettes import Palette
 from ..shapes import AnySizeGrid
 from ..words import InputError
-from .examples import MOST_HELD_OUT, Examples, Symmetries, checked_symmetries, random_symmetry
+from .examples import (
+    HELD_OUT_FRACTION,
+    LEAST_KNOWN,
+    MOST_HELD_OUT,
+    Examples,
+    Symmetries,
+    checked_symmetries,
+    held_out_last,
+    random_symmetry,
+)
 
-FEW_IMAGES = 10  # of fewer, a corner of each is held out; of more, some as a whole
-HELD_OUT_SIDE = 0.316  # of a corner, as a share of the image's: a tenth of its cells
+FEW_IMAGES = 10  # of fewer, a block of each is held out; of more, some as a whole
+HELD_OUT_SIDE = 0.316  # of a block, as a share of the image's: a tenth of its cells
 HELD_OUT_CELLS = 2**20
-Corner = tuple[int, int]  # the row and the column from which an image is held out
+Block = tuple[slice, slice]  # the rows and the columns of an image that are held out
+NOTHING: Block = (slice(0, 0), slice(0, 0))
 
 
 class Windows:
@@ -33,9 +43,9 @@ class Windows:
         Height and width of a window, in cells.
     symmetries
         Under which transformations windows are equally likely; see `Examples`.
-    corners
-        The row and the column of each image from which on it is held out: no window has a cell that is below and right
-        of both. None are held out if it is empty.
+    blocks
+        The rows and columns of each image that are held out: no window has a cell of them. None are held out if it is
+        empty.
 
     Raises
     ------
@@ -60,7 +70,7 @@ class Windows:
         palette: Palette,
         size: tuple[int, int],
         symmetries: Symmetries = "none",
-        corners: Sequence[Corner] = (),
+        blocks: Sequence[Block] = (),
     ):
         self.images, self.palette = images, palette
         self.symmetries: Symmetries = checked_symmetries(symmetries)
@@ -72,8 +82,8 @@ class Windows:
                     f"image {number} of {image.shape[0]} by {image.shape[1]} cells is smaller than a window of "
                     f"{size[0]} by {size[1]}: give larger images, or ask for smaller windows"
                 )
-        corners = corners or [image.shape for image in images]
-        self._positions = [self._positions_in(*each) for each in zip(images, corners, strict=True)]
+        blocks = blocks or [NOTHING] * len(images)
+        self._positions = [self._positions_in(*each) for each in zip(images, blocks, strict=True)]
         self._ends = np.cumsum([len(positions) for positions in self._positions])
         if not self._ends.size or self._ends[-1] == 0:
             raise InputError("no window of the images has a known cell")
@@ -96,16 +106,21 @@ class Windows:
         -------
         tuple of Windows and Examples
             The windows to learn from, and at most 512 that are held out: from a tenth of ten or more images; of fewer,
-            from the lower right corner of each, which is as large as a tenth of the image or as a window. An image
-            without room for that is both.
+            from a block of each, which is as large as a tenth of the image or as a window. That is the lower right
+            corner or, if few cells are known there, the block that comes closest to a tenth of the known cells. An
+            image without room for that is both.
         """
         if len(self.images) >= FEW_IMAGES:
-            n = len(self.images) - max(1, len(self.images) // FEW_IMAGES)
-            learned, held_out = self._of(self.images[:n]), self._of(self.images[n:])
+            known = np.array([(image >= 0).mean() for image in self.images])
+            chosen = held_out_last(known)
+            kept = ~chosen if known[~chosen].any() else chosen | True
+            learned, held_out = (
+                self._of([self.images[n] for n in np.flatnonzero(each).tolist()]) for each in (kept, chosen)
+            )
         else:
-            corners = [self._corner(image) for image in self.images]
-            learned = self._of(self.images, corners)
-            apart = [image[row:, column:] for image, (row, column) in zip(self.images, corners, strict=True)]
+            blocks = [self._block(image) for image in self.images]
+            learned = self._of(self.images, blocks)
+            apart = [image[block] for image, block in zip(self.images, blocks, strict=True)]
             held_out = self._of([part if part.size else image for part, image in zip(apart, self.images, strict=True)])
         n = max(1, min(MOST_HELD_OUT, HELD_OUT_CELLS // (self.height * self.width)))
         return learned, Examples(held_out.sample(n, np.random.default_rng(0)), self.palette)
@@ -118,28 +133,39 @@ class Windows:
             digest.update(image.tobytes())
         return {"data": digest.hexdigest(), "images": len(self.images), "symmetries": self.symmetries}
 
-    def _positions_in(self, image: AnySizeGrid, corner: Corner) -> UInt32[np.ndarray, " position"]:
+    def _positions_in(self, image: AnySizeGrid, block: Block) -> UInt32[np.ndarray, " position"]:
         """The positions, counted row by row, of windows with a known cell and without a cell that is held out."""
         rows, columns = (np.arange(n) for n in self._n_positions(image))
-        outside = (rows[:, None] + self.height <= corner[0]) | (columns + self.width <= corner[1])
-        return np.flatnonzero(outside & self._some_known(image)).astype(np.uint32)
+        above_or_below = (rows + self.height <= block[0].start) | (rows >= block[0].stop)
+        beside = (columns + self.width <= block[1].start) | (columns >= block[1].stop)
+        outside = above_or_below[:, None] | beside
+        return np.flatnonzero(outside & (_known_in(image, self.height, self.width) > 0)).astype(np.uint32)
 
     def _n_positions(self, image: AnySizeGrid) -> tuple[int, int]:
         return image.shape[0] - self.height + 1, image.shape[1] - self.width + 1
 
-    def _some_known(self, image: AnySizeGrid) -> Bool[np.ndarray, "row column"]:
-        rows, columns = self._n_positions(image)
-        if (image >= 0).all():
-            return np.ones((rows, columns), dtype=bool)
-        known = np.pad((image >= 0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        below, above = known[self.height :], known[:rows]
-        return (below[:, self.width :] - below[:, :columns] - above[:, self.width :] + above[:, :columns]) > 0
+    def _of(self, images: Sequence[AnySizeGrid], blocks: Sequence[Block] = ()) -> "Windows":
+        return Windows(images, self.palette, (self.height, self.width), self.symmetries, blocks)
 
-    def _of(self, images: Sequence[AnySizeGrid], corners: Sequence[Corner] = ()) -> "Windows":
-        return Windows(images, self.palette, (self.height, self.width), self.symmetries, corners)
+    def _block(self, image: AnySizeGrid) -> Block:
+        (n_rows, n_columns), sizes = image.shape, (self.height, self.width)
+        tall, wide = (max(n, round(HELD_OUT_SIDE * side)) for n, side in zip(sizes, image.shape, strict=True))
+        if n_rows - tall < self.height and n_columns - wide < self.width:
+            return NOTHING
+        row, column = n_rows - tall, n_columns - wide
+        block, is_known = (slice(row, n_rows), slice(column, n_columns)), image >= 0
+        if is_known[block].mean() < LEAST_KNOWN * is_known.mean():
+            excess = np.abs(_known_in(image, tall, wide) - HELD_OUT_FRACTION * is_known.sum())
+            row, column = divmod(int(excess.argmin()), excess.shape[1])
+            block = slice(row, row + tall), slice(column, column + wide)
+        return block if is_known.all() or self._positions_in(image, block).size else NOTHING
 
-    def _corner(self, image: AnySizeGrid) -> Corner:
-        height, width = image.shape
-        row = height - max(self.height, round(HELD_OUT_SIDE * height))
-        column = width - max(self.width, round(HELD_OUT_SIDE * width))
-        return (row, column) if row >= self.height or column >= self.width else (height, width)
+
+def _known_in(image: AnySizeGrid, height: int, width: int) -> Int[np.ndarray, "row column"]:
+    """The number of known cells in the block of this size at each position."""
+    rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
+    if (image >= 0).all():
+        return np.broadcast_to(np.int64(height * width), (rows, columns))
+    known = np.pad((image >= 0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    below, above = known[height:], known[:rows]
+    return below[:, width:] - below[:, :columns] - above[:, width:] + above[:, :columns]

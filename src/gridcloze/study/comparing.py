@@ -1,6 +1,8 @@
 """The BERT compared with convolutional networks of the same size, examples and time, and with exact bounds."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -149,6 +151,11 @@ def puzzles_of(prior: Toy, n: int, kept: Path) -> SolvedPuzzles:
     SolvedPuzzles
         The same puzzles for the same prior and number.
 
+    Raises
+    ------
+    InputError
+        If the file is damaged, or belongs to other puzzles.
+
     Examples
     --------
     >>> from pathlib import Path
@@ -169,8 +176,29 @@ def puzzles_of(prior: Toy, n: int, kept: Path) -> SolvedPuzzles:
         ]
         with atomic_write(kept) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, of_windows=np.array(of_windows))
-    with np.load(kept) as file:
-        return SolvedPuzzles(prior, cells, hidden, exact, file["of_windows"])
+    try:
+        with np.load(kept) as file:
+            of_windows = file["of_windows"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(kept) from error
+    shape = (max(cells.shape[1:]), *cells.shape)
+    if of_windows.shape != shape or of_windows.dtype != np.float32 or not np.isfinite(of_windows).all():
+        raise _damaged(kept)
+    return SolvedPuzzles(prior, cells, hidden, exact, of_windows)
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is damaged, or of another comparison: remove it, and run the same command again")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+    if not isinstance(content, dict):
+        raise _damaged(path)
+    return content
 
 
 def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[str, Any]:
@@ -194,7 +222,7 @@ def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[
     Raises
     ------
     InputError
-        If the folder holds a comparison of another plan or version.
+        If the folder holds a comparison of another plan or version, a damaged one, or other files.
     KeyboardInterrupt
         At Ctrl-C; what is done is kept.
 
@@ -216,7 +244,9 @@ def run(plan: Plan, folder: Path, report: Callable[[float, str], None]) -> dict[
         if not path.exists():
             news = f"{network} on {prior}, seed {seed}"
             write_json(path, train_and_score(network, plan, puzzles[prior], seed, _part(report, number, jobs, news)))
-        done[prior].append(json.loads(path.read_text()))
+        done[prior].append(_read_json(path))
+        if (done[prior][-1].get("network"), done[prior][-1].get("seed")) != (network, seed):
+            raise _damaged(path)
     return recorded_plan | {"priors": {name: {**bounds(puzzles[name]), "runs": runs} for name, runs in done.items()}}
 
 
@@ -226,8 +256,11 @@ def _recorded_plan(plan: Plan, folder: Path) -> dict[str, Any]:
     recorded = json.loads(json.dumps({"plan": asdict(plan), "version": __version__}))
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        others = [path.name for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        if others:
+            raise InputError(f"{folder} holds no comparison, but {others[0]}: choose a new folder")
         write_json(path, recorded)
-    elif json.loads(path.read_text()) != recorded:
+    elif _read_json(path) != recorded:
         raise InputError(f"{folder} holds another comparison or one of another version: choose a new folder")
     return recorded
 
