@@ -275,3 +275,53 @@ def test_a_grid_goes_through_a_pipe(gridcloze, model, kind):
 def test_a_pipe_takes_one_grid(gridcloze, model, puzzle, arguments):
     code, _, err = gridcloze("fill", model, *arguments)
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_what_belongs_to_a_map_belongs_to_its_identity(gridcloze, model, puzzle):
+    pytest.importorskip("rasterio")
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save("map.tif")
+    arguments = ["fill", model, "map.tif", "-o", "out", "--hidden", "mask.npy"]
+    assert gridcloze(*arguments)[0] == 0
+    before = tree("out")
+    Path("map.tif.aux.xml").write_text("<PAMDataset><Metadata><MDI key='A'>b</MDI></Metadata></PAMDataset>")
+    code, _, err = gridcloze(*arguments)
+    assert code == 2
+    assert "out/map.json is of another map.tif, or it was changed since" in err
+    assert tree("out") == before
+
+
+@pytest.mark.parametrize("option", [[], ["--hidden"], ["--allow"]])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(gridcloze, model, puzzle, option):
+    os.mkfifo("pipe.png")
+    arguments = [puzzle, *option, "pipe.png"] if option else ["pipe.png"]
+    code, _, err = gridcloze("fill", model, *arguments, "-o", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "pipe.png: this is a pipe or a device" in err
+
+
+def test_a_grid_of_another_size_is_an_extrapolation(gridcloze, model):
+    np.save("large.npy", np.full((7, 7), -1))
+    code, _, err = gridcloze("fill", model, "large.npy", "-o", "out")
+    assert code == 0
+    assert "the model learned from grids of 5 by 5 cells; this one has 7 by 7: its answer is an extrapolation" in err
+
+
+@pytest.mark.parametrize("note", ["[]", "{", '{"done": -1}', '{"done": 10}', '{"done": "x"}'])
+def test_an_odd_note_of_a_stopped_stack_is_not_believed(gridcloze, model, monkeypatch, note):
+    np.save("stack.npy", np.full((5, 5, 5), -1))
+    gridcloze("fill", model, "stack.npy", "-o", "out")
+    whole, append = tree("out"), bulk._GrowingStack.append
+    shutil.rmtree("out")
+
+    def stop(growing, *results):
+        append(growing, *results)
+        raise OSError("stop")
+
+    monkeypatch.setattr(bulk._GrowingStack, "append", stop)
+    gridcloze("fill", model, "stack.npy", "-o", "out")
+    monkeypatch.setattr(bulk._GrowingStack, "append", append)
+    [file] = Path("out").glob(".gridcloze-*.partial/done.json")
+    state = json.loads(file.read_text())
+    file.write_text(json.dumps(state | json.loads(note)) if note.startswith('{"') else note)
+    assert gridcloze("fill", model, "stack.npy", "-o", "out")[0] == 0
+    assert tree("out") == whole

@@ -152,6 +152,7 @@ class _Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # several passes run at once
         options.log_severity_level = 4
+        onnxruntime.set_default_logger_severity(4)  # of what is logged outside sessions: its errors come as exceptions
         options.add_session_config_entry("session.load_model_format", "ONNX")  # it would run its own format as well
         with about(path):
             _refuse_more_than_numbers("model", memoryview(model))

@@ -300,7 +300,12 @@ class _Run:
     @cached_property
     def stamps(self) -> list[kept.Stamp]:
         """The state of the files that the options name, before any of them is read."""
-        return kept.stamps(self.request.files.values())
+        return kept.stamps(self.parts)
+
+    @property
+    def parts(self) -> list[Path]:
+        """All files that the options name."""
+        return [part for path in self.request.files.values() for part in kept.parts_of(path)]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -420,7 +425,7 @@ class _Input(ABC):
 
     def report(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
         """Write the report next to the finished results."""
-        if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.request.files.values()):
+        if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.parts):
             raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
         bits = np.round(log_prob_bits, 6).tolist()
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
@@ -470,7 +475,8 @@ class _Single(_Input):
 
     def write(self, scratch: Path, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
-        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note])
+        size_warning = checkpoint.size_warning(self.run.predictor.header, self.size)
+        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning])
         stem = scratch / self.path.stem
         if self.ending != ".npz":
             save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
@@ -591,10 +597,11 @@ class _GrowingStack:
         self.folder, self.length, self.note = folder, length, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
         folder.mkdir(parents=True, exist_ok=True)
-        with suppress(OSError, ValueError):  # none is there, or they were damaged
+        with suppress(OSError, ValueError, KeyError):  # none is there, or they were damaged
             before = json.loads(self.note.read_text())
             whole = all(len(np.load(self.array(name), mmap_mode="r")) == length for name in ARRAYS_OF_RESULTS)
-            if whole and identity.items() <= before.items():
+            is_of_this = isinstance(before, dict) and identity.items() <= before.items()
+            if whole and is_of_this and before["done"] in range(length + 1):
                 self.state = before
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.paths import as_json, put_in_place
+from ..files import maps
+from ..files.paths import as_json, put_in_place, readable
 from ..words import InputError
 
 Stamp = tuple[int, int, int]  # of a file: its inode, size and time of change
@@ -23,14 +24,23 @@ def parts_of(path: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        The file itself, or all files in the folder, in order.
+        The file itself, what belongs to a map, or all files in the folder, in order.
+
+    Raises
+    ------
+    InputError
+        When there is no such file, or it is none of a grid.
 
     Examples
     --------
-    >>> parts_of(Path("grid.png"))
-    [PosixPath('grid.png')]
+    >>> _ = Path("grid.txt").write_text(".#")
+    >>> [path.name for path in parts_of(Path("grid.txt"))]
+    ['grid.txt']
     """
-    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    if maps.is_map(path):
+        return maps.files_of(path)
+    with readable(path):
+        return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
 
 
 def content_hash(paths: Sequence[Path]) -> str:

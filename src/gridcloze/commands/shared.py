@@ -25,6 +25,7 @@ from ..words import AnyPath, InputError
 MOST_CELLS = 2**18  # of a grid whose cells are looked at one by one
 QUICK = 10**6  # cells that are predicted in seconds
 ANNOUNCED_SECONDS = 3600
+SECONDS_UNTOLD = 20  # at most, before a command says for the first time how long it will take
 BYTES_OF_A_WEIGHT = 16  # of attention: several copies of four bytes each
 
 console = Console(stderr=True)
@@ -85,7 +86,7 @@ class TrainingRecord(TypedDict):
 
 @contextlib.contextmanager
 def display(title: str) -> Iterator[Callable[[float, str], None]]:
-    """Show the progress of a command on stderr: a bar on a terminal, otherwise a line for each tenth.
+    """Show the progress of a command on stderr: a bar on a terminal, otherwise a line soon and one for each tenth.
 
     Parameters
     ----------
@@ -127,13 +128,14 @@ def tell(line: str) -> None:
 
 
 def _line_each_tenth() -> Callable[[float, str], None]:
-    tenths, began, first_share = 0, time.monotonic(), -1.0
+    tenths, began, first_share, is_told = 0, time.monotonic(), -1.0, False
 
     def report(share: float, message: str) -> None:
-        nonlocal tenths, first_share
+        nonlocal tenths, first_share, is_told
         first_share = share if first_share < 0 else first_share  # a resumed run starts in the middle
-        if int(10 * share) > tenths:
-            tenths = int(10 * share)
+        is_slow = not is_told and time.monotonic() - began > SECONDS_UNTOLD
+        if int(10 * share) > tenths or is_slow:
+            tenths, is_told = int(10 * share), True
             left = ""
             if share > first_share:
                 seconds = (time.monotonic() - began) * max(1 - share, 0) / (share - first_share)

@@ -81,6 +81,8 @@ def readable(path: AnyPath, suffixes: Sequence[str] = SUFFIXES) -> Iterator[Path
         raise InputError(f"{path}: no such file")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read this file")
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: this is a pipe or a device, but a file is needed (- reads one grid from a pipe)")
     kind_of(path, suffixes)
     with about(path):
         yield path
