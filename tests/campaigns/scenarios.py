@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .forked import count_events, run
+from campaigns.forked import count_events, run
 
 SIZE = ["--height", "4", "--width", "4", "--smallest", "2", "--largest", "3"]
 COMMANDS = {
