@@ -24,9 +24,10 @@ ABOUT_OPTIONS = """# Options of the commands
 
 <!-- written by `make docs` -->
 
-`gridcloze COMMAND --help` shows the same. Bad input ends with exit status 2 and one line on stderr that says what is
-wrong; `check` ends with 1 if a visible cell is implausible given the rest. [json.md](json.md) has the keys of what
-`--json` prints.
+`gridcloze COMMAND --help` shows the same. [json.md](json.md) has the keys of what `--json` prints.
+
+Exit status: 0 for done, 1 if `check` found an implausible cell, 2 for bad input (with one line on stderr that says what
+is wrong), 70 for a bug of gridcloze, 130 if Ctrl-C stopped the command, 141 if nobody reads its output any more.
 """
 ABOUT_JSON = """# JSON keys of the reports
 
@@ -35,7 +36,7 @@ ABOUT_JSON = """# JSON keys of the reports
 With `--json` a command prints its report on stdout as one JSON value; progress and warnings go to stderr. `fill`
 prints an array with one report for each input file, and writes each report into the folder of the results as well;
 `compare` writes its report as compare.json. In the names of keys, `[]` stands for each item of an array, and `NAME` for
-the keys of an object that are named in the text. Rows and columns count from 0.
+the keys of an object that are named in the text. Rows and columns count from 0. A number that is not finite, or was not measured, is null.
 """
 HEADING = "| argument or option | default | meaning |\n|---|---|---|\n"
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null", dict: "object"}
