@@ -280,11 +280,8 @@ def campaign(scratch: Path, seed: int, first: int, count: int, jobs: int):
                 number = numbers.pop(0)
                 if numbers:
                     parts.append(numbers)
-                reason = (
-                    "hang"
-                    if -(process.exitcode or 0) in (signal.SIGALRM, signal.SIGPROF)
-                    else f"died by {process.exitcode}"
-                )
+                ends = {-signal.SIGALRM: "waits for ever", -signal.SIGPROF: "computes for ever"}
+                reason = ends.get(process.exitcode or 0, f"died by {process.exitcode}")
                 case = make(seed, number, seeds, commands_of())
                 name = case.argv[0] if case.argv else ""
                 outcome = Outcome(number, name, process.exitcode or 0, [f"{reason}: {name}"], SECONDS, 0, case.argv)
