@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
+from gridcloze.files import png
 from gridcloze.files.grids import Grid, read_examples, read_images
 from gridcloze.files.palettes import Palette
 from gridcloze.words import InputError
@@ -156,3 +157,16 @@ def test_any_header_and_pixels(header, pixels, table):
     for first in (header, small):
         chunks = [(b"IHDR", first), (b"PLTE", table), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
         read_or_refused(b"\x89PNG\r\n\x1a\n" + framed(chunks))
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+@pytest.mark.parametrize("size", [2**20, 2**20 + 1])
+def test_text_that_no_program_unpacks_does_not_come_back(tmp_path, name, size):
+    """A filled picture can be opened: a compressed text or profile of more than a MiB is left out."""
+    packed = zlib.compress(bytes(size))
+    content = {b"zTXt": b"key\0\0", b"iCCP": b"key\0\0", b"iTXt": b"key\0\1\0en\0key\0"}[name] + packed
+    image = Image.new("RGB", (4, 4))
+    image.info[png.OTHERS] = [(name, content)]
+    png.write_image(tmp_path / "a.png", Image.new("RGB", (4, 4)), 2, image)
+    assert (name in (tmp_path / "a.png").read_bytes()) == (size == 2**20)
+    Image.open(tmp_path / "a.png").load()

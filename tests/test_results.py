@@ -325,3 +325,21 @@ def test_an_odd_note_of_a_stopped_stack_is_not_believed(gridcloze, model, monkey
     file.write_text(json.dumps(state | json.loads(note)) if note.startswith('{"') else note)
     assert gridcloze("fill", model, "stack.npy", "-o", "out")[0] == 0
     assert tree("out") == whole
+
+
+def test_links_that_lead_in_a_circle_are_refused(gridcloze, model, puzzle):
+    os.symlink("circle.npy", "circle.npy")
+    for arguments in (["circle.npy"], [puzzle, "--hidden", "circle.npy"], [puzzle, "--allow", "circle.npy"]):
+        code, _, err = gridcloze("fill", model, *arguments, "-o", "out")
+        assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_stack_that_was_killed_after_its_last_step_leaves_nothing(gridcloze, model, monkeypatch):
+    np.save("stack.npy", np.full((5, 5, 5), -1))
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    gridcloze("fill", model, "stack.npy", "-o", "out")
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert len(os.listdir("out")) > 2
+    gridcloze("fill", model, "stack.npy", "-o", "out")
+    assert sorted(os.listdir("out")) == ["stack.json", "stack.npz"]

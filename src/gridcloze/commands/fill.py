@@ -280,8 +280,8 @@ def _refuse_clashes(inputs: Sequence["_Input"], read_also: Sequence[Path], out: 
                 raise InputError(f"{other} and {one.path} would both have a result named {name}: fill them apart")
             owners[name.casefold()] = one.path
     for path in [one.path for one in inputs] + list(read_also):
-        for real in (Path(path.absolute()), Path(path.resolve())):
-            if real.name.casefold() in owners and real.parent.resolve() == out.resolve():
+        for real in (path.absolute(), Path(os.path.realpath(path))):
+            if real.name.casefold() in owners and os.path.realpath(real.parent) == os.path.realpath(out):
                 raise InputError(
                     f"{path} is read and would be replaced by a result of that name: choose another folder"
                 )
@@ -564,10 +564,21 @@ class _Many(_Input):
     def puzzles(self, cells: Cells) -> Puzzles:
         return Puzzles(cells, evidence=self.likelihoods)
 
+    @property
+    def growing(self) -> Path:
+        """The folder of the results that are not complete."""
+        return self.run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
+
+    def finished(self, overwrite: bool) -> FillReport | None:
+        """See `_Input.finished`; what a run left that was killed after its last step is removed."""
+        report = super().finished(overwrite)
+        if report is not None:
+            shutil.rmtree(self.growing, ignore_errors=True)
+        return report
+
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
-        folder = run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
-        growing = _GrowingStack(folder, length, {**self.identity, "grids": length})
+        growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length})
         for part in _parts(length, self.at_once, growing.done):
             puzzles = self.puzzles(self.stack.read(part))
             results, found = run.results(puzzles)
@@ -596,8 +607,7 @@ class _GrowingStack:
     def __init__(self, folder: Path, length: int, identity: dict[str, Any]):
         self.folder, self.length, self.note = folder, length, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(OSError, ValueError, KeyError):  # none is there, or they were damaged
+        with suppress(OSError, ValueError, KeyError, RecursionError):  # none is there, or they were damaged
             before = json.loads(self.note.read_text())
             whole = all(len(np.load(self.array(name), mmap_mode="r")) == length for name in ARRAYS_OF_RESULTS)
             is_of_this = isinstance(before, dict) and identity.items() <= before.items()
@@ -614,6 +624,7 @@ class _GrowingStack:
     def append(self, results: Results, warnings: Sequence[str], hidden_cells: int) -> None:
         """Write after the grids that are noted as done; what a stopped run wrote beyond them is overwritten."""
         length = len(results["fill"])
+        self.folder.mkdir(exist_ok=True)
         for name in ARRAYS_OF_RESULTS:
             values, path = results[name], self.array(name)
             if self.done == 0:

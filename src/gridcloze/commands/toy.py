@@ -251,4 +251,7 @@ def read_prior(path: Path, required: bool) -> KnownPrior | None:
     with about(path):
         spec = parse_note(path.read_bytes())
         check_note(spec, SPEC)
-        return make_toy(**spec)
+        try:
+            return make_toy(**spec)
+        except TypeError as error:  # an option that this prior lacks, or a null that is not for it
+            raise InputError(f"names no toy prior ({error})") from None

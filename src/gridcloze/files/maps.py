@@ -3,6 +3,7 @@
 rasterio is an extra: it is imported when a file is opened, not before.
 """
 
+import os
 import sys
 import warnings
 import xml.etree.ElementTree as ET
@@ -208,6 +209,20 @@ def _reported(wrong: str = "damaged, or not a GeoTIFF") -> Iterator[None]:
         raise InputError(f"{wrong} ({' '.join(str(error.__cause__ or error).split())})") from None
     finally:
         sys.excepthook, sys.unraisablehook = hooks
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep from stderr what libtiff writes there by itself when a disk is full."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _open(path: Path, mode: str = "r", **options: Any) -> Any:
@@ -762,7 +777,7 @@ class _GrowingMap:
         """Write rows; a mask hides what stays unknown."""
         stop = start + rows.shape[1]
         rows, window = np.ascontiguousarray(rows, self.dataset.dtypes[0]), ((start, stop), (0, rows.shape[2]))
-        with about(self.path), _reported("cannot be written"):
+        with about(self.path), _reported("cannot be written"), _silent():
             self.dataset.write(rows, window=window)
             if unknown is not None:
                 import rasterio
@@ -923,9 +938,12 @@ def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_GrowingMap]
     """Read all rows again once they are written, since GDAL does not report a full disk when it closes a file."""
     with about(path), _reported("cannot be written"):
         opened = _open(partial, "w", **profile)
-    with opened as dataset:
-        growing = _GrowingMap(path, dataset, {})
+    growing = _GrowingMap(path, opened, {})
+    try:
         yield growing
+    finally:
+        with _silent():
+            opened.close()
     with about(path), _reported("could not be written"), _open(partial) as dataset:
         for (start, stop), expected in growing.checksums.items():
             if crc32(dataset.read(window=((start, stop), (0, dataset.width)))) != expected:

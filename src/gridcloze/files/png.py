@@ -19,6 +19,7 @@ from .paths import read_bytes
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 5 * MAX_PIXELS
+MAX_UNPACKED = 2**20  # bytes of a text or profile: Pillow opens no picture with more
 MAX_CHUNKS = 100_000
 PIXELS_AT_ONCE = 2**20
 PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA")
@@ -155,7 +156,25 @@ def write_image(path: Path, image: Image.Image, scale: int, source: Image.Image 
 def _is_kept(name: bytes, content: bytes) -> bool:
     """Chunks say by the case of their letters whether they may be copied to a picture that was changed."""
     is_safe = name[:1].islower() and name[3:].islower()
-    return (is_safe or name in COLOUR_SPACE) and not content.startswith(NOTE)
+    return (is_safe or name in COLOUR_SPACE) and not content.startswith(NOTE) and not _is_bomb(name, content)
+
+
+def _is_bomb(name: bytes, content: bytes) -> bool:
+    """Whether a compressed chunk is larger than what programs unpack."""
+    if name not in (b"zTXt", b"iCCP", b"iTXt"):
+        return False
+    packed = content.partition(b"\0")[2]  # after the keyword
+    if name == b"iTXt":
+        if packed[:1] != b"\1":  # it is not compressed
+            return False
+        packed = packed[1:].partition(b"\0")[2].partition(b"\0")[2]  # after the language and the keyword in it
+        packed = b"\0" + packed
+    unpacking = zlib.decompressobj()
+    try:
+        unpacking.decompress(packed[1:], MAX_UNPACKED)
+    except zlib.error:
+        return False
+    return bool(unpacking.unconsumed_tail)
 
 
 def pixel_colours(image: Image.Image) -> UInt32[np.ndarray, "height width"]:
