@@ -717,7 +717,7 @@ def test_files_that_are_no_files(folder):
     """A pipe with the name of a grid is refused, not waited for."""
     for name in ("grid.png", "grid.txt"):
         os.mkfifo(folder / name)
-        refused("it is no plain file", read_grid, folder / name)
+        refused("this is a pipe or a device", read_grid, folder / name)
 
 
 def test_files_without_permission(folder, monkeypatch):

@@ -223,6 +223,7 @@ def test_numbers_of_numpy_are_numbers(puzzle, tmp_path):
             ours.sample(puzzle, **wrong)
 
 
+@pytest.mark.slow
 def test_random_states_are_those_of_scikit_learn(puzzle):
     """An int repeats; a RandomState instance goes on with each fit; None follows NumPy's global random state."""
     model = Inpainter(steps=1, depth=1, random_state=np.random.RandomState(0))
@@ -245,6 +246,7 @@ def test_random_states_are_those_of_scikit_learn(puzzle):
         {"grid_shape": (4, 64), "random_state": 2**40},
     ],
 )
+@pytest.mark.slow
 def test_a_loaded_model_has_the_parameters_of_fit(parameters, tmp_path):
     """All parameters come back from the file, and with them the samples; a clone learns the same."""
     rows = "grid_shape" in parameters
@@ -305,6 +307,7 @@ def test_notes_that_are_none_are_refused(fitted, notes, tmp_path):
         Inpainter.load(tmp_path / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_windows_of_images_of_any_sizes():
     """With windows, one image, a stack, a list of several sizes and an array of objects are learned from."""
     sizes = [image(16), image(9, 12)]

@@ -185,6 +185,7 @@ def test_what_follows_the_model_is_not_run(tmp_path):
     assert np.array_equal(checkpoint.load(path).base.logits(np.array([[[1, 2]]])), before)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused(tmp_path, capfd):
     """Cut at any length, with any byte changed, or in the format of ONNX Runtime: no error but ours."""
     path, generator = model_file(tmp_path, parsed()), np.random.default_rng(0)

@@ -251,6 +251,7 @@ def test_a_single_grid_of_zarr_is_filled_as_npy(gridcloze, model, puzzle):
     assert (np.load("out/grid.npy") >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "txt", "npy"])
 def test_a_grid_goes_through_a_pipe(gridcloze, model, kind):
     """`-` reads one grid from standard input and writes its fill, of the same kind, to standard output."""

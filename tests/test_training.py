@@ -429,6 +429,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_training_killed_at_its_end_is_not_lost(train, monkeypatch, moment):

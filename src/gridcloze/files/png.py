@@ -167,7 +167,7 @@ def _is_bomb(name: bytes, content: bytes) -> bool:
     if name == b"iTXt":
         if packed[:1] != b"\1":  # it is not compressed
             return False
-        packed = packed[1:].partition(b"\0")[2].partition(b"\0")[2]  # after the language and the keyword in it
+        packed = packed[2:].partition(b"\0")[2].partition(b"\0")[2]  # after the language and the keyword in it
         packed = b"\0" + packed
     unpacking = zlib.decompressobj()
     try:
