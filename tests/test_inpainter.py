@@ -420,3 +420,13 @@ def test_an_inpainter_can_be_pickled(fitted, puzzle, tmp_path):
         assert again.get_params() == fitted.get_params()
         assert np.array_equal(again.sample(puzzle, 2), model.sample(puzzle, 2))
         assert np.array_equal(again.predict_proba(puzzle), model.predict_proba(puzzle))
+
+
+def test_a_model_replaces_models_only(fitted, tmp_path):
+    """`save` replaces an older model, and no file of somebody's."""
+    for _ in range(2):
+        fitted.save(tmp_path / "model.safetensors")
+    (tmp_path / "mine.npy").write_bytes(b"my data")
+    with pytest.raises(ValueError, match=r"mine.npy was not written by gridcloze and is not replaced"):
+        fitted.save(tmp_path / "mine.npy")
+    assert (tmp_path / "mine.npy").read_bytes() == b"my data"

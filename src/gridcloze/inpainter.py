@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, cast, get_args, no_type_check
 
 import numpy as np
@@ -17,6 +18,7 @@ from .bert import BertConfig
 from .files.arrays import stacked
 from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
+from .files.paths import refuse_replacing
 from .learning import learn
 from .priors.examples import Examples, Symmetries
 from .priors.hiding import evaluation_hiding
@@ -348,9 +350,15 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         path
-            Ends in .safetensors by custom.
+            Ends in .safetensors by custom. An older model is replaced.
+
+        Raises
+        ------
+        InputError
+            When the file there was not written by gridcloze, or nothing can be written.
         """
         check_is_fitted(self)
+        refuse_replacing([Path(path)], overwrite=True)
         checkpoint.save(path, self.predictor_)
 
     @classmethod
