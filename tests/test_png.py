@@ -170,3 +170,12 @@ def test_text_that_no_program_unpacks_does_not_come_back(tmp_path, name, size):
     png.write_image(tmp_path / "a.png", Image.new("RGB", (4, 4)), 2, image)
     assert (name in (tmp_path / "a.png").read_bytes()) == (size == 2**20)
     Image.open(tmp_path / "a.png").load()
+
+
+def test_a_damaged_note_does_not_come_back(tmp_path):
+    """A resolution of three bytes would make the filled picture one that cannot be opened."""
+    image = Image.new("RGB", (4, 4))
+    image.info[png.OTHERS] = [(b"pHYs", b"abc"), (b"tEXt", b"key\0text")]
+    png.write_image(tmp_path / "a.png", Image.new("RGB", (4, 4)), 2, image)
+    assert Image.open(tmp_path / "a.png").text["key"] == "text"
+    assert b"pHYs" not in (tmp_path / "a.png").read_bytes()

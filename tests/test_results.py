@@ -344,3 +344,28 @@ def test_a_stack_that_was_killed_after_its_last_step_leaves_nothing(gridcloze, m
     assert len(os.listdir("out")) > 2
     gridcloze("fill", model, "stack.npy", "-o", "out")
     assert sorted(os.listdir("out")) == ["stack.json", "stack.npz"]
+
+
+@pytest.mark.parametrize("name", ["../mine.txt", "mine.txt", "/mine.txt", "puzzle.txt"])
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_a_report_cannot_have_files_removed_that_no_fill_writes(gridcloze, model, puzzle, name, options):
+    arguments = ["fill", model, puzzle, "-o", "out", "--hidden", "mask.npy"]
+    gridcloze(*arguments)
+    for path in ("mine.txt", "out/mine.txt", "out/puzzle.txt"):
+        Path(path).write_text("mine")
+    report = json.loads(Path("out/puzzle.json").read_text())
+    report["files"][name] = content_hash([Path("mine.txt")])
+    Path("out/puzzle.json").write_text(json.dumps(report))
+    before = tree()
+    code, _, err = gridcloze(*arguments, *options, "--seed", 1)
+    assert (code, tree()) == (2, before)
+    assert "puzzle.json names files that no fill writes" in err
+
+
+def test_a_report_that_is_huge_is_not_read(gridcloze, model, puzzle):
+    Path("out").mkdir()
+    with Path("out/puzzle.json").open("wb") as file:
+        file.truncate(2**32)
+    code, _, err = gridcloze("fill", model, puzzle, "-o", "out", "--hidden", "mask.npy")
+    assert code == 2
+    assert "out/puzzle.json was not written by gridcloze" in err

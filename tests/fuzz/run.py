@@ -109,7 +109,8 @@ def judge(case: Case, folder: Path, code: int, out: str, err: str, before: dict[
         faults += filter(None, [unclear(code, err) if case.argv else ""])
     elif stray := next((line for line in err.splitlines() if STRAY.search(line)), ""):
         faults.append(f"stray line: {stray[:70]}")
-    results = tuple(case.results) if code != 2 else ()
+    outs = (word for option, word in itertools.pairwise(case.argv) if option in ("-o", "--out"))
+    results = (*case.results, *outs) if code != 2 else ()
     for name in sorted(before):
         if name not in after and OWN in name:
             continue  # what a killed run left is removed by the next

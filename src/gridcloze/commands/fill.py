@@ -1,6 +1,5 @@
 """`gridcloze fill`: any number of files; a run that was stopped goes on where it was."""
 
-import json
 import os
 import shutil
 import zipfile
@@ -52,6 +51,8 @@ GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
 ANNOUNCED_BYTES = 2**31
 BYTES_OF_A_SAMPLE, BYTES_OF_A_PROBABILITY = 24, 40  # for each cell, with what is needed to compute them
 MASKS = ("hidden", "allow")
+OF_MAPS = (".tif", ".tiff", "-uncertainty.tif", "-samples.tif")
+ENDINGS = (".npy", ".npz", "-uncertainty.png", *OF_MAPS, *(f"{ending}.aux.xml" for ending in OF_MAPS))  # of results
 LONGEST_NAME = 255  # bytes, of every common file system
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
@@ -402,6 +403,8 @@ class _Input(ABC):
         report_path = self.run.out / self.names[-1]
         report = kept.report_of_earlier(report_path)
         self.older = list(report.get("files", []))
+        if not set(self.older) <= {f"{self.path.stem}{ending}" for ending in (self.path.suffix, *ENDINGS)}:
+            raise InputError(f"{report_path} names files that no fill writes; choose another folder")
         for name in self.names[:-1]:
             if name not in self.older and os.path.lexists(self.run.out / name):
                 raise InputError(
@@ -607,8 +610,8 @@ class _GrowingStack:
     def __init__(self, folder: Path, length: int, identity: dict[str, Any]):
         self.folder, self.length, self.note = folder, length, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
-        with suppress(OSError, ValueError, KeyError, RecursionError):  # none is there, or they were damaged
-            before = json.loads(self.note.read_text())
+        with suppress(OSError, ValueError, KeyError):  # none is there, or they were damaged
+            before = kept.note_in(self.note)
             whole = all(len(np.load(self.array(name), mmap_mode="r")) == length for name in ARRAYS_OF_RESULTS)
             is_of_this = isinstance(before, dict) and identity.items() <= before.items()
             if whole and is_of_this and before["done"] in range(length + 1):

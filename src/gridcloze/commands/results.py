@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..files import maps
-from ..files.paths import as_json, put_in_place, readable
+from ..files.paths import as_json, put_in_place, read_bytes, readable
 from ..words import InputError
 
+MOST_BYTES = 2**27  # of a note; that of a stack has a number for each grid
 Stamp = tuple[int, int, int]  # of a file: its inode, size and time of change
 
 
@@ -126,16 +128,39 @@ def report_of_earlier(path: Path) -> dict[str, Any]:
     >>> report_of_earlier(Path("none.json"))
     {}
     """
-    try:
-        report = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except (ValueError, RecursionError, OSError):
-        report = None
+    report = note_in(path)
     needed = {"input_hash": str, "version": str, "files": dict}
     if not isinstance(report, dict) or not all(isinstance(report.get(key), kind) for key, kind in needed.items()):
         raise InputError(f"{path} was not written by gridcloze and is not replaced; choose another folder")
     return report
+
+
+def note_in(path: Path) -> Any:
+    """Read a note of gridcloze, such as a report.
+
+    Parameters
+    ----------
+    path
+        Where it would be.
+
+    Returns
+    -------
+    Any
+        What its JSON holds; None if there is no such file, or it is something else.
+
+    Examples
+    --------
+    >>> _ = Path("a.json").write_text('{"done": 3}')
+    >>> note_in(Path("a.json")), note_in(Path("none.json"))
+    ({'done': 3}, None)
+    """
+    try:
+        content = read_bytes(path, MOST_BYTES)
+        return json.loads(content) if content.startswith(b"{") else None
+    except (InputError, ValueError, RecursionError):
+        return None
 
 
 def are_whole(folder: Path, report: dict[str, Any], overwrite: bool) -> bool:

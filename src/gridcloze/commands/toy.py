@@ -21,6 +21,7 @@ from ..files.paths import (
     made_folder,
     only_one,
     put_in_place,
+    read_bytes,
     remove_leftovers,
     scratch_folder,
     write_json,
@@ -47,6 +48,7 @@ SPEC: Form = {  # what prior.json holds
     "field?": number(-10, 10),
 }
 
+MOST_NOTE_BYTES = 2**16
 FOLDERS = ("", "truth", "puzzles")
 NUMBERED = re.compile(r"\d{5,}\.png")
 
@@ -249,7 +251,7 @@ def read_prior(path: Path, required: bool) -> KnownPrior | None:
             raise InputError(f"{path}: no such file; it must be a prior.json that `gridcloze toy` wrote")
         return None
     with about(path):
-        spec = parse_note(path.read_bytes())
+        spec = parse_note(read_bytes(path, MOST_NOTE_BYTES))
         check_note(spec, SPEC)
         try:
             return make_toy(**spec)

@@ -19,7 +19,6 @@ from .paths import read_bytes
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 5 * MAX_PIXELS
-MAX_UNPACKED = 2**20  # bytes of a text or profile: Pillow opens no picture with more
 MAX_CHUNKS = 100_000
 PIXELS_AT_ONCE = 2**20
 PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA")
@@ -149,32 +148,29 @@ def write_image(path: Path, image: Image.Image, scale: int, source: Image.Image 
     if source is not None:
         is_same_space = (source.mode in GREY_MODES) == (image.mode in GREY_MODES)
         dropped = () if is_same_space else (b"iCCP",)  # a profile is for grey or for colours
-        chunks += [chunk for chunk in source.info.get(OTHERS, ()) if _is_kept(*chunk) and chunk[0] not in dropped]
+        others = [chunk for chunk in source.info.get(OTHERS, ()) if _is_kept(*chunk) and chunk[0] not in dropped]
+        others = [chunk for chunk in others if _can_be_opened([chunk])]
+        chunks += others if _can_be_opened(others) else []
     path.write_bytes(b"".join([data[:start], *map(_framed, chunks), data[start:]]))
 
 
 def _is_kept(name: bytes, content: bytes) -> bool:
     """Chunks say by the case of their letters whether they may be copied to a picture that was changed."""
     is_safe = name[:1].islower() and name[3:].islower()
-    return (is_safe or name in COLOUR_SPACE) and not content.startswith(NOTE) and not _is_bomb(name, content)
+    return (is_safe or name in COLOUR_SPACE) and not content.startswith(NOTE)
 
 
-def _is_bomb(name: bytes, content: bytes) -> bool:
-    """Whether a compressed chunk is larger than what programs unpack."""
-    if name not in (b"zTXt", b"iCCP", b"iTXt"):
-        return False
-    packed = content.partition(b"\0")[2]  # after the keyword
-    if name == b"iTXt":
-        if packed[:1] != b"\1":  # it is not compressed
-            return False
-        packed = packed[2:].partition(b"\0")[2].partition(b"\0")[2]  # after the language and the keyword in it
-        packed = b"\0" + packed
-    unpacking = zlib.decompressobj()
+def _can_be_opened(chunks: Sequence[Chunk]) -> bool:
+    """Whether Pillow takes chunks: they may be damaged, or unpack to more than a program should."""
+    image = BytesIO()
+    Image.new("L", (1, 1)).save(image, format="PNG")
+    data = image.getvalue()
+    start = len(PNG_START) + 25
     try:
-        unpacking.decompress(packed[1:], MAX_UNPACKED)
-    except zlib.error:
+        PngImageFile(BytesIO(b"".join([data[:start], *map(_framed, chunks), data[start:]]))).load()
+    except Exception:  # of many types
         return False
-    return bool(unpacking.unconsumed_tail)
+    return True
 
 
 def pixel_colours(image: Image.Image) -> UInt32[np.ndarray, "height width"]:
