@@ -270,7 +270,7 @@ def test_other_sizes_are_warned_of(small_bert):
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     """No file, a picture, and a safetensors file of somebody else are each refused in words of their own."""
-    with pytest.raises(InputError, match="no such file; train a model with"):
+    with pytest.raises(InputError, match="no such file; make a model with"):
         load(tmp_path / "none.safetensors")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     with pytest.raises(InputError, match="is not a model file"):

@@ -856,3 +856,10 @@ def test_fill_keeps_what_it_may_not_fill(windows_model, folder):
         assert report["hidden_cells"] == n
         assert any("nothing to fill" in line for line in report["warnings"]) == (n == 0)
     refused("--hide-unseen is for maps", command_fill, windows_model, [clouds], folder / "o", Request(hide_unseen=True))
+
+
+@pytest.mark.parametrize("ending", [".tif.msk", ".tif.ovr", ".tif.aux.xml", ".tfw"])
+def test_a_pipe_next_to_a_map_is_refused_and_not_waited_for(folder, ending):
+    save(folder / "map.tif", random_map(4, 4), nodata=0)
+    os.mkfifo(folder / f"map{ending}")
+    refused(f"map{ending} next to it is a pipe or a device", read_map, folder / "map.tif")

@@ -165,3 +165,14 @@ def test_pictures_and_films_are_signed(name):
     else:
         write_film(Path(name), [np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)], 2.0)
     assert is_signed(Path(name))
+
+
+def test_a_picture_of_a_grid_is_somebody_s_since_people_paint_over_it():
+    """Pictures of grids note their scale; that does not make them drawings that may be replaced."""
+    import numpy as np
+
+    from gridcloze.files.grids import Grid, write_grid
+
+    write_grid("grid.png", Grid.from_cells(np.array([[0, 1]])))
+    with pytest.raises(InputError, match=r"grid.png was not written by gridcloze and is not replaced"):
+        refuse_replacing([Path("grid.png")], overwrite=True)

@@ -373,7 +373,7 @@ def read_header(path: Path | str) -> Header:
     >>> read_header("none.safetensors")
     Traceback (most recent call last):
     ...
-    gridcloze.words.InputError: none.safetensors: no such file; train a model with: gridcloze train ...
+    gridcloze.words.InputError: none.safetensors: no such file; make a model with: gridcloze train ...
     """
     path = Path(path)
     return (_read_exported(path) if path.suffix == EXPORTED else _read(path))[0]
@@ -490,8 +490,11 @@ def _read_exported(path: Path) -> tuple[Header, bytes]:
 
 
 def _check_there(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder, but a model file is needed")
     if not path.is_file():
-        raise InputError(f"{path}: no such file; train a model with: gridcloze train EXAMPLES -o {path}")
+        how = "gridcloze export MODEL" if path.suffix == EXPORTED else "gridcloze train EXAMPLES"
+        raise InputError(f"{path}: no such file; make a model with: {how} -o {path}")
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path} is no model: it has {in_words(path.stat().st_size)}")
 

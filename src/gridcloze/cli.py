@@ -451,6 +451,8 @@ def fill(
     if order is not None or budget_bits is not None:
         budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
+    if as_json and out == streams.STREAM:
+        raise InputError("-o - writes the grid to stdout, where --json would write the report: choose one of them")
     request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen)
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite)

@@ -16,13 +16,13 @@ from .commands.toy import older_toy, toy
 from .commands.train import Source, train
 from .files.grids import Grid, read_examples, read_grid, write_grid
 from .files.palettes import Palette
-from .files.paths import check_writable, refuse_replacing
+from .files.paths import check_writable, is_signed, refuse_replacing, write_json
 from .pictures import colours_of, write_panels
 from .priors.finite import squares
 from .priors.known import posterior
 from .shapes import Cells
 from .training import Budget
-from .words import HIDDEN
+from .words import HIDDEN, InputError
 
 PRIOR = squares(height=16, width=16)
 N_EXAMPLES = 2000
@@ -61,8 +61,16 @@ def run(out: Path, minutes: float, seed: int) -> None:
     """
     model, budget = out / "squares.safetensors", Budget(minutes=minutes)
     check_writable(model)
-    refuse_replacing([model, out / "demo.png", *(_puzzle_file(out / "puzzles", name) for name in HIDE)], overwrite=True)
+    note, puzzles = out / "demo.json", [_puzzle_file(out / "puzzles", name) for name in HIDE]
+    of_others = (
+        [] if note.is_file() and is_signed(note) else [path for path in sorted(out.rglob("*")) if path.is_file()]
+    )
+    of_others += [path for path in puzzles if path.is_file() and not is_signed(path)]
+    if of_others:
+        raise InputError(f"{of_others[0]} was not written by a demo and is not replaced; choose another folder")
+    refuse_replacing([model, out / "demo.png"], overwrite=True)
     older_toy(out / "held-out.npy", overwrite=True)  # before any work is done
+    write_json(note, {"written by": "gridcloze demo", "minutes": minutes, "seed": seed})
     toy(PRIOR, out / "examples", N_EXAMPLES, 0, seed, PIXELS, overwrite=True)
     truths = _write_puzzles(out / "puzzles", out / "examples", seed)
     console.print(f"{N_EXAMPLES} example images of one white square in {out / 'examples'}; learning what they share:")

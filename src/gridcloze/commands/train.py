@@ -168,6 +168,10 @@ def train(
     check_writable(out)
     with only_one(out):
         remove_leftovers(out.parent)
+        if resume and not overwrite and out.exists() and not state_file(out).exists():
+            header = checkpoint.read_header(out)
+            tell(f"{out} is complete, there is nothing to resume: --overwrite trains anew")
+            return {"path": str(out), "model": header.hash, "training": cast(TrainingRecord, header.training)}
         _check_out(out, source, resume, overwrite)
         with console.status("reading the examples"):
             examples, scale, resolution = source.read()
@@ -199,8 +203,6 @@ def _check_out(out: Path, source: Source, resume: bool, overwrite: bool) -> None
     if state.exists() and not resume and not overwrite:
         line = "is that of an interrupted training: continue it with --resume, or start anew with --overwrite"
         raise InputError(f"{state} {line}")
-    if resume and not overwrite and out.exists() and not state.exists():
-        raise InputError(f"{out} is complete, there is nothing to resume: --overwrite trains anew")
     refuse_replacing([out, state], [source.path, source.palette], overwrite or resume)
 
 

@@ -658,6 +658,8 @@ def _refuse_sidecars(path: Path) -> None:
     beginnings = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     name = path.name.lower()
     for file in path.parent.iterdir():
+        if file.name.lower().startswith(name[: -len(path.suffix)] + ".") and not (file.is_file() or file.is_dir()):
+            raise InputError(f"{file.name} next to it is a pipe or a device; remove it")
         if file.name.lower() in (f"{name}.msk", f"{name}.ovr") and file.is_file():
             with file.open("rb") as opened:
                 if opened.read(4) not in beginnings:

@@ -20,6 +20,7 @@ WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
 SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
 FLUSHED_AT_ONCE = 16
+GRID_NOTE = "gridcloze:scale"  # of a picture of a grid, which people paint over: it is then theirs
 SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
 SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
 
@@ -418,7 +419,7 @@ def refuse_replacing(
             continue
         if not overwrite:
             raise InputError(f"{output} is there already; choose another name, or replace it with --overwrite")
-        if not os.path.isfile(output) or not is_signed(output):
+        if not os.path.isfile(output) or not is_signed(output, besides=GRID_NOTE):
             raise InputError(f"{output} was not written by gridcloze and is not replaced; choose another name")
 
 
@@ -436,13 +437,15 @@ def _is_within(output: Path, path: Path) -> bool:
     )
 
 
-def is_signed(path: Path) -> bool:
+def is_signed(path: Path, besides: str = "") -> bool:
     """Tell whether a file says that gridcloze wrote it, as its models, pictures and reports do.
 
     Parameters
     ----------
     path
         Any file.
+    besides
+        A text that does not count, although the name stands in it.
 
     Returns
     -------
@@ -458,7 +461,8 @@ def is_signed(path: Path) -> bool:
     with path.open("rb") as file:
         begin = file.read(SIGNED_BYTES)
         file.seek(max(0, file.seek(0, os.SEEK_END) - SIGNED_BYTES))
-        return SIGNATURE.encode() in begin + file.read()
+        ends = begin + file.read()
+    return SIGNATURE.encode() in (ends.replace(besides.encode(), b"") if besides else ends)
 
 
 def check_writable(path: AnyPath) -> None:
@@ -517,6 +521,8 @@ def made_folder(folder: Path) -> Iterator[None]:
     >>> Path("results").exists()
     False
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a folder for results is needed, and this is a file")
     check_writable(folder / "result")
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)

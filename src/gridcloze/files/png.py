@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 from ..words import InputError
 from .codes import Codes, Flags, refuse_first
 from .palettes import unpacked
-from .paths import read_bytes
+from .paths import GRID_NOTE, read_bytes
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 5 * MAX_PIXELS
@@ -27,7 +27,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 INDEXED = 3  # the type of colour of a picture with a table
 DECODED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # what pixels depend on; Pillow gets to see no other chunk
 COLOUR_SPACE = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP")  # come back as those do that are marked as safe to copy
-SCALE_NOTE = "gridcloze:scale"  # the text in which a picture notes its scale
+SCALE_NOTE = GRID_NOTE  # the text in which a picture notes its scale
 NOTE = SCALE_NOTE.encode() + b"\0"
 NOTED_SCALE = re.compile(NOTE + rb"(?:\0\0[^\0]*\0[^\0]*\0)?(\d{1,8})")  # in tEXt or iTXt
 OTHERS = "other chunks"  # under which `read_image` keeps them
