@@ -167,3 +167,15 @@ def test_commands_know_the_scale(tmp_path, monkeypatch, capsys):
         check(model, puzzle, 0.01, "auto", None, scale=scale)
         explain(model, puzzle, "0,0", "auto", None, Drawings(), scale=scale)
         assert capsys.readouterr().err.count(f"puzzle.png: {note}") == (0 if scale else 2)
+
+
+@pytest.mark.parametrize("scale", [1, 3, 4])
+def test_a_picture_of_squares_is_remarked_upon(tmp_path, scale):
+    """Of a model of windows with cells of one pixel, a picture drawn larger is read as it is, and a line says so."""
+    cells = np.random.default_rng(0).integers(0, 2, (24, 24))
+    cells[5:9, 7:12] = -1
+    path = drawn(tmp_path / "a.png", cells, scale)
+    grid = read_grid(path, Palette.default(2), (8, 8), model_scale=1, windows=True)
+    assert grid.cells.shape == (24 * scale, 24 * scale)
+    assert (f"use --scale {scale}" in grid.note) == (scale > 1)
+    assert read_grid(path, Palette.default(2), (8, 8), scale, model_scale=1, windows=True).note == ""

@@ -1,5 +1,6 @@
 """Grids: how they are read from pictures, texts and arrays, and written back as they came."""
 
+import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,6 +34,7 @@ MAX_TEXT_BYTES = 2**25
 BEGIN = 1000  # characters and lines of a text at which is looked to tell a table
 SEPARATORS = ",;\t"
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|\?", re.IGNORECASE)
+FEW_SQUARES = 16  # that say nothing about the size of cells
 LARGEST_OF_MODEL = 2  # as many times the side of a model's grids may a picture have, if nothing says its scale
 ANOTHER_SCALE = "--scale chooses another"
 
@@ -223,7 +225,7 @@ def read_grid(
             found, note = _likely_scale([content], [is_hidden], size), ""
         else:
             found = _scale_for_model(content, is_hidden, size, model_scale)
-            note = _note(content, found, model_scale, size)
+            note = _note(content, found, model_scale, size) or _remark(content, is_hidden, found)
         try:
             drawn, is_hidden = png.shrink(content.codes, is_hidden, found)
         except InputError as error:
@@ -261,6 +263,21 @@ def _note(content: codes.Content, scale: int, model_scale: int, size: tuple[int,
     pixels = f" (the model's examples have {model_scale} by {model_scale})" if scale != model_scale else ""
     cells = f" (the model's examples have {_size_of(size)})" if size and is_other_size else ""
     return f"read with cells of {scale} by {scale} pixels{pixels}: {_size_of(shape)} cells{cells}; {ANOTHER_SCALE}"
+
+
+def _remark(content: codes.Content, hidden: OneHidden, scale: int) -> str:
+    """What a picture looks like that is read at the model's scale, if it could be drawn with larger cells."""
+    if content.noted_scale:
+        return ""
+    most = math.gcd(*content.codes.shape)
+    larger = next(
+        (side for side in range(most, scale, -1) if most % side == 0 and png.fits(content.codes, hidden, side)), 1
+    )
+    corners = content.codes[::larger, ::larger][~hidden[::larger, ::larger]]
+    if larger <= scale or len(corners) < FEW_SQUARES or len(np.unique(corners)) < 2:
+        return ""
+    squares = f"but all pixels that are known lie in squares of {larger} by {larger}"
+    return f"read with cells of {scale} by {scale} pixels, {squares}; if these are the cells, use --scale {larger}"
 
 
 def _read_hidden(path: AnyPath, shape: tuple[int, ...]) -> OneHidden:
