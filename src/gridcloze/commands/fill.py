@@ -428,11 +428,12 @@ class _Input(ABC):
 
     def report(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
         """Write the report next to the finished results."""
+        identity = self.identity  # is hashed before it is known that nothing has changed
         if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.parts):
             raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
         bits = np.round(log_prob_bits, 6).tolist()
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
-        report = self.identity | report | others
+        report = identity | report | others
         kept.write_report(scratch, self.names, report)
         return cast(FillReport, report)
 
@@ -465,7 +466,7 @@ class _Single(_Input):
     def check(self, one_of_many: bool) -> int:
         if self.run.request.hidden in MARKERS[1:] and self.path.suffix.lower() not in PICTURES:
             raise InputError(f"{self.path} is no picture: --hidden {self.run.request.hidden} is for pictures only")
-        self.identity  # noqa: B018, before it is read
+        self.stamps, self.run.stamps  # noqa: B018, before it is read
         cells = self.read().cells
         self.size = cells.shape
         self.run.at_once(self.size)
@@ -554,7 +555,7 @@ class _Many(_Input):
             raise InputError(
                 f"{self.path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids"
             )
-        self.identity  # noqa: B018, before it is read
+        self.stamps, self.run.stamps  # noqa: B018, before it is read
         length, hidden_anywhere = len(self.stack), np.zeros(self.stack.array.shape[1:], dtype=bool)
         for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
@@ -673,7 +674,7 @@ class _Map(_Input):
     def check(self, one_of_many: bool) -> int:
         if self.run.request.allow is not None:
             raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
-        self.identity  # noqa: B018, before it is read
+        self.stamps, self.run.stamps  # noqa: B018, before it is read
         with self.open() as source:
             window = self.run.predictor.window
             height = min(source.height, ROWS_OF_WINDOWS * window[0]) if window else source.height
