@@ -442,7 +442,7 @@ BAD = {
     "empty folder": (("train", "empty", "-o", "new.safetensors"), r"empty: no grids in this folder"),
     "no examples": (("train", "none", "-o", "new.safetensors"), r"none: no such file"),
     "sizes": (("train", "sizes", "-o", "new.safetensors"), r"a.png is 5 by 5 and b.png is 4 by 5"),
-    "no place": (("train", "examples.npy", "-o", "puzzle.png/new"), r"a folder for results is needed"),
+    "no place": (("train", "examples.npy", "-o", "puzzle.png/new"), r"cannot be written"),
     "no time": (("train", "examples.npy", "-o", "new.safetensors", "--minutes", "0"), r"length of the training"),
     "unknown toy": (("toy", "circles", "-o", "out"), r"there is no toy 'circles'"),
     "wrong option": (("toy", "mirror", "-o", "out", "--largest", "3"), r"mirror has no option 'largest'"),
