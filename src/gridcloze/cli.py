@@ -159,6 +159,8 @@ def main() -> None:
 
 def _ending(error: BaseException) -> tuple[int, str]:
     """The exit status for an error, and what to say."""
+    if isinstance(error, typer.Abort) and isinstance(error.__cause__ or error.__context__, EOFError):
+        return BAD_INPUT, "a file ends too early; it may have been cut off"
     if isinstance(error, typer.Abort) or _is_or_follows_ctrl_c(error):
         return STOPPED, ""
     if isinstance(error, BrokenPipeError):
