@@ -430,15 +430,22 @@ MOMENTS = {
 }
 
 
-@pytest.mark.slow
+@pytest.fixture
+def one_thread():
+    """As many threads in this process as in a forked one, which can have no more: weights depend on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_training_killed_at_its_end_is_not_lost(train, monkeypatch, moment):
+def test_a_training_killed_at_its_end_is_not_lost(train, monkeypatch, one_thread, moment):
     """A training that is killed in its last second has its weights when it is resumed, and leaves nothing else."""
     owner, name, after = MOMENTS[moment]
     child = os.fork()
     if child == 0:
-        torch.set_num_threads(1)
         setattr(owner, name, killing(getattr(owner, name), after))
         try:
             command.train(command.Source(Path("examples.npy")), Path("m.safetensors"), Budget(steps=4), 0, 1)
