@@ -466,7 +466,7 @@ class _Single(_Input):
     def check(self, one_of_many: bool) -> int:
         if self.run.request.hidden in MARKERS[1:] and self.path.suffix.lower() not in PICTURES:
             raise InputError(f"{self.path} is no picture: --hidden {self.run.request.hidden} is for pictures only")
-        self.stamps, self.run.stamps  # noqa: B018, before it is read
+        _ = self.stamps, self.run.stamps  # before it is read
         cells = self.read().cells
         self.size = cells.shape
         self.run.at_once(self.size)
@@ -555,7 +555,7 @@ class _Many(_Input):
             raise InputError(
                 f"{self.path} is a stack, in which hidden cells are -1: --hidden FILE goes with single grids"
             )
-        self.stamps, self.run.stamps  # noqa: B018, before it is read
+        _ = self.stamps, self.run.stamps  # before it is read
         length, hidden_anywhere = len(self.stack), np.zeros(self.stack.array.shape[1:], dtype=bool)
         for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
@@ -674,7 +674,7 @@ class _Map(_Input):
     def check(self, one_of_many: bool) -> int:
         if self.run.request.allow is not None:
             raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
-        self.stamps, self.run.stamps  # noqa: B018, before it is read
+        _ = self.stamps, self.run.stamps  # before it is read
         with self.open() as source:
             window = self.run.predictor.window
             height = min(source.height, ROWS_OF_WINDOWS * window[0]) if window else source.height
