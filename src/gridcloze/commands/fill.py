@@ -611,7 +611,7 @@ class _GrowingStack:
     def __init__(self, folder: Path, length: int, identity: dict[str, Any]):
         self.folder, self.length, self.note = folder, length, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
-        with suppress(OSError, EOFError, ValueError, KeyError):  # none is there, or they were damaged
+        with suppress(Exception):  # none is there, or they are damaged, which NumPy reports by many types
             before = kept.note_in(self.note)
             whole = all(len(np.load(self.array(name), mmap_mode="r")) == length for name in ARRAYS_OF_RESULTS)
             is_of_this = isinstance(before, dict) and identity.items() <= before.items()
