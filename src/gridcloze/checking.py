@@ -210,7 +210,7 @@ def information_bits(predictor: Predictor, cells: Cells, hidden: Hidden) -> Floa
 
 
 def _in_parts(n_queries: int, numbers: int) -> Iterator[slice]:
-    """Parts of queries whose answers, so many numbers each, are in memory together."""
+    """Split queries into parts whose answers, of so many numbers each, fit into memory together."""
     at_once = max(1, NUMBERS_AT_ONCE // numbers)
     return (slice(start, min(start + at_once, n_queries)) for start in range(0, n_queries, at_once))
 

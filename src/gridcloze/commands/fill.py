@@ -45,7 +45,7 @@ from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
 from ..words import HIDDEN, InputError, __version__
 from . import results as kept
-from .shared import console, display, read_puzzle
+from .shared import display, read_puzzle, tell
 
 GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
 ANNOUNCED_BYTES = 2**31
@@ -253,7 +253,7 @@ def _fill_files(
         reports[one.path] = one.fill(lambda grids, before=done: watch(before + grids, total))
         done += sizes[one.path]
     if len(todo) < len(inputs):
-        console.print(f"{len(inputs) - len(todo)} of {len(inputs)} inputs were filled already", highlight=False)
+        tell(f"{len(inputs) - len(todo)} of {len(inputs)} inputs were filled already")
     return [report for report in reports.values() if report is not None]
 
 
@@ -327,7 +327,7 @@ class _Run:
         refuse_beyond_memory(bytes_of_one, f"filling {height} by {width} cells with {self.request.samples} samples")
         if bytes_of_one > ANNOUNCED_BYTES and size not in self.announced:
             self.announced.add(size)
-            console.print(f"filling {height} by {width} cells takes about {in_words(bytes_of_one)} of memory")
+            tell(f"filling {height} by {width} cells takes about {in_words(bytes_of_one)} of memory")
         return max(1, min(GRIDS_AT_ONCE, BYTES_AT_ONCE // bytes_of_one))
 
     def likelihoods(self, hidden: np.ndarray) -> Likelihoods | None:
@@ -451,6 +451,7 @@ def _input_of(run: _Run, path: Path) -> _Input:
 
 class _Single(_Input):
     size: Size = (0, 0)
+    at_once = 1  # grids of its size that are filled together
 
     @property
     def endings(self) -> Sequence[str]:
@@ -469,7 +470,7 @@ class _Single(_Input):
         _ = self.stamps, self.run.stamps  # before it is read
         cells = self.read().cells
         self.size = cells.shape
-        self.run.at_once(self.size)
+        self.at_once = self.run.at_once(self.size)
         self.likelihoods = self.run.likelihoods(cells == HIDDEN)
         filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods))
         return 1
@@ -495,7 +496,7 @@ def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:
     part: list[_Single] = []
     for one in inputs:
         part.append(one)
-        if len(part) >= min(one.run.at_once(other.size) for other in part):
+        if len(part) >= min(other.at_once for other in part):
             yield part
             part = []
     if part:

@@ -262,7 +262,7 @@ def read_any(
         trained = predictor.header.training.get("resolution")
         warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, found.resolution)
         for line in filter(None, (warning, maps.unseen_warning(found.unseen))):
-            console.print(f"{path.name}: {line}", highlight=False, soft_wrap=True)
+            tell(f"{path.name}: {line}")
         return Grid(found.cells.astype(np.int64), palette)
     if hide_unseen:
         raise InputError(f"{path}: --hide-unseen is for maps (GeoTIFF)")
@@ -271,7 +271,7 @@ def read_any(
         raise InputError(f"{path} has {n} grid{'s' * (n != 1)}, and one is needed here: np.save one of them")
     grid = read_puzzle(predictor, path, scale, hidden)
     if grid.note:
-        console.print(f"{path.name}: {grid.note}", highlight=False, markup=False, soft_wrap=True)
+        tell(f"{path.name}: {grid.note}")
     _refuse_large(path, grid.cells.shape, most_cells)
     return grid
 
@@ -364,8 +364,7 @@ def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) 
         predictor.marginals(grid.cells[None].repeat(n, axis=0), grid.hidden[None].repeat(n, axis=0))
         seconds = (time.monotonic() - began) * n_queries / n
         if seconds > ANNOUNCED_SECONDS:
-            line = f"{path.name}: {height} by {width} cells take about {seconds / 3600:.0f} hours; Ctrl-C stops"
-            console.print(line, highlight=False, soft_wrap=True)
+            tell(f"{path.name}: {height} by {width} cells take about {seconds / 3600:.0f} hours; Ctrl-C stops")
 
 
 def check_prior(prior: KnownPrior, path: AnyPath, size: tuple[int, ...], n_symbols: int) -> None:

@@ -81,7 +81,7 @@ def output_folder(out: Path, inputs: Sequence[Path]) -> Iterator[Path]:
     Raises
     ------
     InputError
-        When `-` is asked for and there is more than one input, or it has no fill of its own kind, as a stack.
+        When `-` is given with several inputs, or with a stack, which has no filled file of its own kind.
 
     Examples
     --------

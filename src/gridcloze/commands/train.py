@@ -106,7 +106,7 @@ class Source:
         if tiles:
             n_bytes = 2 * sum(height * width for height, width in map(maps.map_size, tiles))
             if n_bytes > ANNOUNCED_BYTES:
-                console.print(f"reading {self.path} takes {in_words(n_bytes)} of memory", highlight=False)
+                tell(f"reading {self.path} takes {in_words(n_bytes)} of memory")
             (images, palette, resolution), scale = maps.read_maps(tiles, palette), 1
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None
