@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from gridcloze.cli import BUG, CLOSED_PIPE, REPORT, STOPPED, app
-from gridcloze.commands import info
+from gridcloze.commands import info, shared
+from gridcloze.files.grids import Grid
+from gridcloze.priors import posterior, squares
 from gridcloze.words import InputError
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
@@ -175,3 +177,15 @@ def test_wrong_usage_is_one_line(arguments, gridcloze):
     assert (code, out) == (2, "")
     assert err.startswith("gridcloze: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.1, ""), (80, "2 minutes"), (3 * 3600, "3 hours")])
+def test_work_of_minutes_is_announced(capsys, monkeypatch, seconds, said):
+    """By the time of a short try: a hundredth of what is asked for here."""
+    clock = iter([0.0, seconds / 100])
+    monkeypatch.setattr(shared.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(shared, "QUICK", 1600)
+    grid = Grid.from_cells(np.full((4, 4), -1))
+    shared.announce_work(Path("cover.tif"), posterior(squares(4, 4, 2, 3)), grid, 101)
+    err = capsys.readouterr().err
+    assert err == (f"cover.tif: 4 by 4 cells take about {said}; Ctrl-C stops\n" if said else "")

@@ -307,7 +307,7 @@ def test_a_grid_of_another_size_is_an_extrapolation(gridcloze, model):
     assert "the model learned from grids of 5 by 5 cells; this one has 7 by 7: its answer is an extrapolation" in err
 
 
-@pytest.mark.parametrize("note", ["[]", "{", "cut off", '{"done": -1}', '{"done": 10}', '{"done": "x"}'])
+@pytest.mark.parametrize("note", ["[]", "{", "cut off", "a pipe", '{"done": -1}', '{"done": 10}', '{"done": "x"}'])
 def test_an_odd_note_of_a_stopped_stack_is_not_believed(gridcloze, model, monkeypatch, note):
     np.save("stack.npy", np.full((5, 5, 5), -1))
     gridcloze("fill", model, "stack.npy", "-o", "out")
@@ -327,6 +327,10 @@ def test_an_odd_note_of_a_stopped_stack_is_not_believed(gridcloze, model, monkey
     if note == "cut off":
         file.write_text(json.dumps(state))
         (file.parent / "fill.npy").write_bytes(b"")
+    if note == "a pipe":
+        file.write_text(json.dumps(state))
+        (file.parent / "fill.npy").unlink()
+        os.mkfifo(file.parent / "fill.npy")
     assert gridcloze("fill", model, "stack.npy", "-o", "out")[0] == 0
     assert tree("out") == whole
 

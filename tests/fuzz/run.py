@@ -287,7 +287,9 @@ def campaign(scratch: Path, seed: int, first: int, count: int, jobs: int):
                 reason = ends.get(process.exitcode or 0, f"died by {process.exitcode}")
                 case = make(seed, number, seeds, commands_of())
                 name = case.argv[0] if case.argv else ""
-                outcome = Outcome(number, name, process.exitcode or 0, [f"{reason}: {name}"], SECONDS, 0, case.argv)
+                announced = "; Ctrl-C stops" in (scratch / str(job) / "err").read_text(errors="replace")
+                faults = [] if announced and process.exitcode == -signal.SIGPROF else [f"{reason}: {name}"]
+                outcome = Outcome(number, name, process.exitcode or 0, faults, SECONDS, 0, case.argv)
             yield outcome
 
 

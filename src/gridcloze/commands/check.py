@@ -12,7 +12,7 @@ from ..files.paths import refuse_replacing
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..words import InputError
-from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any, refuse_beyond_attention
+from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any
 
 ROUNDS = 3  # in which visible cells are looked at, about
 
@@ -150,7 +150,6 @@ def check(
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
-    refuse_beyond_attention(predictor, grid.cells.shape)
     looks = ROUNDS * sum(stride**2 for stride in checking.BLOCKS.values())
     announce_work(path, predictor, grid, looks + int(grid.hidden.sum()) * predictor.n_symbols)
     surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)

@@ -31,7 +31,6 @@ from .shared import (
     check_prior,
     files_in,
     read_any,
-    refuse_beyond_attention,
 )
 from .toy import read_prior
 
@@ -293,7 +292,6 @@ def explain(
         prior = cast(KnownPrior, read_prior(prior_path, required=True))
         check_prior(prior, prior_path, grid.cells.shape, predictor.n_symbols)
         predictors["exact"] = posterior(prior)
-    refuse_beyond_attention(predictor, grid.cells.shape)
     announce_work(path, predictor, grid, int((~grid.hidden).sum()) * predictor.n_symbols)
     target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}

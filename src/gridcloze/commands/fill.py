@@ -614,7 +614,8 @@ class _GrowingStack:
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
         with suppress(Exception):  # none is there, or they are damaged, which NumPy reports by many types
             before = kept.note_in(self.note)
-            whole = all(len(np.load(self.array(name), mmap_mode="r")) == length for name in ARRAYS_OF_RESULTS)
+            arrays = [self.array(name) for name in ARRAYS_OF_RESULTS]
+            whole = all(path.is_file() and len(np.load(path, mmap_mode="r")) == length for path in arrays)
             is_of_this = isinstance(before, dict) and identity.items() <= before.items()
             if whole and is_of_this and before["done"] in range(length + 1):
                 self.state = before
@@ -629,6 +630,8 @@ class _GrowingStack:
     def append(self, results: Results, warnings: Sequence[str], hidden_cells: int) -> None:
         """Write after the grids that are noted as done; what a stopped run wrote beyond them is overwritten."""
         length = len(results["fill"])
+        if self.done == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
         for name in ARRAYS_OF_RESULTS:
             values, path = results[name], self.array(name)

@@ -30,7 +30,6 @@ from .shared import (
     check_prior,
     files_in,
     read_any,
-    refuse_beyond_attention,
 )
 from .toy import prior_file, read_prior
 
@@ -219,7 +218,6 @@ def score(
     model = checkpoint.load(model_path)
     check_pictures(picture)
     cells = _grids_of_one_size(held_out, model, hide_unseen)
-    refuse_beyond_attention(model, cells.shape[1:])
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(seed)) | (cells < 0)
     if not (hidden & (cells >= 0)).any():
         raise InputError(f"{held_out}: none of the cells that were hidden is known, so there is nothing to score")

@@ -1,6 +1,7 @@
 """What several commands share: the record of a training, progress on the console, grids of any kind, and checks."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,16 +18,14 @@ from ..files.arrays import is_stack, open_stack
 from ..files.codes import MARKERS
 from ..files.grids import Grid, read_grid
 from ..files.paths import is_folder
-from ..memory import refuse_beyond_memory
 from ..predictor import Predictor
 from ..priors.posterior import KnownPrior
 from ..words import AnyPath, InputError
 
 MOST_CELLS = 2**18  # of a grid whose cells are looked at one by one
 QUICK = 10**6  # cells that are predicted in seconds
-ANNOUNCED_SECONDS = 3600
+ANNOUNCED_SECONDS = 60
 SECONDS_UNTOLD = 20  # at most, before a command says for the first time how long it will take
-BYTES_OF_A_WEIGHT = 16  # of attention: several copies of four bytes each
 
 console = Console(stderr=True)
 
@@ -305,42 +304,8 @@ def files_in(*paths: AnyPath | None) -> list[Path]:
     return [file for path in named for file in (sorted(path.iterdir()) if is_folder(path) else [path])]
 
 
-def refuse_beyond_attention(predictor: TrainedPredictor, size: tuple[int, int]) -> None:
-    """Refuse grids for whose attention there is not enough memory.
-
-    Parameters
-    ----------
-    predictor
-        A model. One with a window looks at larger grids window after window, which takes little memory.
-    size
-        Height and width of the grid.
-
-    Raises
-    ------
-    InputError
-        When it is too large.
-
-    Examples
-    --------
-    >>> from dataclasses import asdict
-    >>> from gridcloze.bert import Bert, BertConfig
-    >>> from gridcloze.checkpoint import Header
-    >>> from gridcloze.files.palettes import Palette
-    >>> from gridcloze.networks import NetworkPredictor
-    >>> config = BertConfig(height=4, width=4, n_symbols=2, depth=1)
-    >>> model = TrainedPredictor(NetworkPredictor(Bert(config)), Header(asdict(config), Palette.default(2)))
-    >>> refuse_beyond_attention(model, (10**4, 10**4))
-    Traceback (most recent call last):
-    gridcloze.words.InputError: attention among 10000 by 10000 cells needs ...
-    """
-    if predictor.window is None:
-        patches = -(-size[0] // predictor.patch) * -(-size[1] // predictor.patch)
-        needed = patches**2 * predictor.header.config["heads"] * BYTES_OF_A_WEIGHT
-        refuse_beyond_memory(needed, f"attention among {size[0]} by {size[1]} cells")
-
-
 def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) -> None:
-    """Say on stderr before work of more than an hour how long it takes, by the time of a short try.
+    """Say on stderr before work of more than a minute how long it takes, by the time of a short try.
 
     Parameters
     ----------
@@ -364,7 +329,9 @@ def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) 
         predictor.marginals(grid.cells[None].repeat(n, axis=0), grid.hidden[None].repeat(n, axis=0))
         seconds = (time.monotonic() - began) * n_queries / n
         if seconds > ANNOUNCED_SECONDS:
-            tell(f"{path.name}: {height} by {width} cells take about {seconds / 3600:.0f} hours; Ctrl-C stops")
+            minutes = seconds / 60
+            long = f"{minutes / 60:.0f} hours" if minutes > 90 else f"{math.ceil(minutes)} minutes"
+            tell(f"{path.name}: {height} by {width} cells take about {long}; Ctrl-C stops")
 
 
 def check_prior(prior: KnownPrior, path: AnyPath, size: tuple[int, ...], n_symbols: int) -> None:
