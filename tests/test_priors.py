@@ -315,6 +315,26 @@ def test_windows_that_are_learned_from_have_no_cell_that_is_held_out(size, image
     assert len(seen) + len(np.unique(held_out.cells)) > 0.75 * image[0] * image[1]
 
 
+@pytest.mark.parametrize(("side", "n"), [(55, 1), (70, 2), (120, 6), (300, 9)])
+@pytest.mark.parametrize("hole", [False, True])
+def test_blocks_that_are_held_out_lie_in_different_parts(side, n, hole):
+    """There are as many as windows in a tenth of the image, at most nine; together they have a tenth of its cells."""
+    image = np.arange(side * side).reshape(side, side)
+    if hole:
+        image[: side // 3, side // 2 :] = -1
+    windows = Windows([image], Palette.default(2), (15, 15))
+    blocks = windows._blocks(image)
+    assert len(blocks) == n
+    places = np.array([[rows.start, columns.start] for rows, columns in blocks])
+    apart = np.abs(places[:, None] - places).max(-1)[~np.eye(n, dtype=bool)]
+    assert (apart >= 10).all()
+    held_out = np.concatenate([image[block].ravel() for block in blocks])
+    known = held_out[held_out >= 0]
+    assert 0.07 < len(np.unique(known)) / (image >= 0).sum() < 0.14
+    learned, _ = windows.split()
+    assert not np.isin(known, learned.sample(2000, np.random.default_rng(0))).any()
+
+
 def test_of_many_images_whole_ones_are_held_out_and_a_single_window_is_both():
     """A tenth of many images is held out; an image without room for a corner and windows is learned and scored."""
     images = [np.full((6, 6), number) for number in range(20)]

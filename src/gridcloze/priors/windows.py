@@ -1,18 +1,18 @@
 """A prior known by big images: windows of one size, at random positions."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt32
+from jaxtyping import Bool, Int, UInt32
 
 from ..files.palettes import Palette
 from ..shapes import AnySizeGrid
 from ..words import InputError
 from .examples import (
     HELD_OUT_FRACTION,
-    LEAST_KNOWN,
     MOST_HELD_OUT,
     Examples,
     Symmetries,
@@ -21,11 +21,11 @@ from .examples import (
     random_symmetry,
 )
 
-FEW_IMAGES = 10  # of fewer, a block of each is held out; of more, some as a whole
-HELD_OUT_SIDE = 0.316  # of a block, as a share of the image's: a tenth of its cells
+FEW_IMAGES = 10  # of fewer, blocks of each are held out; of more, some as a whole
+MOST_BLOCKS = 9  # of an image
+SLACK = 0.1  # by which the known cells of a block may differ from a tenth of all, by n, as a share of these
 HELD_OUT_CELLS = 2**20
-Block = tuple[slice, slice]  # the rows and the columns of an image that are held out
-NOTHING: Block = (slice(0, 0), slice(0, 0))
+Block = tuple[slice, slice]  # rows and columns of an image that are held out
 
 
 class Windows:
@@ -44,7 +44,7 @@ class Windows:
     symmetries
         Under which transformations windows are equally likely; see `Examples`.
     blocks
-        The rows and columns of each image that are held out: no window has a cell of them. None are held out if it is
+        Rows and columns of each image that are held out: no window has a cell of them. Nothing is held out if it is
         empty.
 
     Raises
@@ -70,7 +70,7 @@ class Windows:
         palette: Palette,
         size: tuple[int, int],
         symmetries: Symmetries = "none",
-        blocks: Sequence[Block] = (),
+        blocks: Sequence[Sequence[Block]] = (),
     ):
         self.images, self.palette = images, palette
         self.symmetries: Symmetries = checked_symmetries(symmetries)
@@ -82,7 +82,7 @@ class Windows:
                     f"image {number} of {image.shape[0]} by {image.shape[1]} cells is smaller than a window of "
                     f"{size[0]} by {size[1]}: give larger images, or ask for smaller windows"
                 )
-        blocks = blocks or [NOTHING] * len(images)
+        blocks = blocks or [()] * len(images)
         self._positions = [self._positions_in(*each) for each in zip(images, blocks, strict=True)]
         self._ends = np.cumsum([len(positions) for positions in self._positions])
         if not self._ends.size or self._ends[-1] == 0:
@@ -106,9 +106,9 @@ class Windows:
         -------
         tuple of Windows and Examples
             The windows to learn from, and at most 512 that are held out: from a tenth of ten or more images; of fewer,
-            from a block of each, which is as large as a tenth of the image or as a window. That is the lower right
-            corner or, if few cells are known there, the block that comes closest to a tenth of the known cells. An
-            image without room for that is both.
+            from blocks of each, as many as there are windows in a tenth of it, at most nine. They have a tenth of its
+            cells, and lie in different parts of it, along its borders where cells are known there. An image without
+            room for a block is both.
         """
         if len(self.images) >= FEW_IMAGES:
             known = np.array([(image >= 0).mean() for image in self.images])
@@ -118,10 +118,12 @@ class Windows:
                 self._of([self.images[n] for n in np.flatnonzero(each).tolist()]) for each in (kept, chosen)
             )
         else:
-            blocks = [self._block(image) for image in self.images]
+            blocks = [self._blocks(image) for image in self.images]
             learned = self._of(self.images, blocks)
-            apart = [image[block] for image, block in zip(self.images, blocks, strict=True)]
-            held_out = self._of([part if part.size else image for part, image in zip(apart, self.images, strict=True)])
+            apart = [[image[block] for block in of_image] for image, of_image in zip(self.images, blocks, strict=True)]
+            held_out = self._of(
+                [part for parts, image in zip(apart, self.images, strict=True) for part in parts or [image]]
+            )
         n = max(1, min(MOST_HELD_OUT, HELD_OUT_CELLS // (self.height * self.width)))
         return learned, Examples(held_out.sample(n, np.random.default_rng(0)), self.palette)
 
@@ -133,39 +135,68 @@ class Windows:
             digest.update(image.tobytes())
         return {"data": digest.hexdigest(), "images": len(self.images), "symmetries": self.symmetries}
 
-    def _positions_in(self, image: AnySizeGrid, block: Block) -> UInt32[np.ndarray, " position"]:
+    def _positions_in(self, image: AnySizeGrid, blocks: Sequence[Block]) -> UInt32[np.ndarray, " position"]:
         """The positions, counted row by row, of windows with a known cell and without a cell that is held out."""
-        rows, columns = (np.arange(n) for n in self._n_positions(image))
-        above_or_below = (rows + self.height <= block[0].start) | (rows >= block[0].stop)
-        beside = (columns + self.width <= block[1].start) | (columns >= block[1].stop)
-        outside = above_or_below[:, None] | beside
-        return np.flatnonzero(outside & (_known_in(image, self.height, self.width) > 0)).astype(np.uint32)
+        allowed = _known_in(image, self.height, self.width) > 0
+        for rows, columns in blocks:
+            first_row, first_column = max(0, rows.start - self.height + 1), max(0, columns.start - self.width + 1)
+            allowed[first_row : rows.stop, first_column : columns.stop] = False
+        return np.flatnonzero(allowed).astype(np.uint32)
 
     def _n_positions(self, image: AnySizeGrid) -> tuple[int, int]:
         return image.shape[0] - self.height + 1, image.shape[1] - self.width + 1
 
-    def _of(self, images: Sequence[AnySizeGrid], blocks: Sequence[Block] = ()) -> "Windows":
+    def _of(self, images: Sequence[AnySizeGrid], blocks: Sequence[Sequence[Block]] = ()) -> "Windows":
         return Windows(images, self.palette, (self.height, self.width), self.symmetries, blocks)
 
-    def _block(self, image: AnySizeGrid) -> Block:
-        (n_rows, n_columns), sizes = image.shape, (self.height, self.width)
-        tall, wide = (max(n, round(HELD_OUT_SIDE * side)) for n, side in zip(sizes, image.shape, strict=True))
-        if n_rows - tall < self.height and n_columns - wide < self.width:
-            return NOTHING
-        row, column = n_rows - tall, n_columns - wide
-        block, is_known = (slice(row, n_rows), slice(column, n_columns)), image >= 0
-        if is_known[block].mean() < LEAST_KNOWN * is_known.mean():
-            excess = np.abs(_known_in(image, tall, wide) - HELD_OUT_FRACTION * is_known.sum())
-            row, column = divmod(int(excess.argmin()), excess.shape[1])
-            block = slice(row, row + tall), slice(column, column + wide)
-        return block if is_known.all() or self._positions_in(image, block).size else NOTHING
+    def _blocks(self, image: AnySizeGrid) -> list[Block]:
+        """What is held out of an image: as many blocks as leave windows to learn from."""
+        wanted = round(HELD_OUT_FRACTION * image.size / (self.height * self.width))
+        for n in dict.fromkeys((max(1, min(MOST_BLOCKS, wanted)), 1)):
+            blocks = self._some_blocks(image, n)
+            if self._positions_in(image, blocks).size and all((image[block] >= 0).any() for block in blocks):
+                return blocks
+        return []
+
+    def _some_blocks(self, image: AnySizeGrid, n: int) -> list[Block]:
+        """Blocks of an n-th of a tenth of the cells, or as large as a window; where cells are unknown, the nearest ones
+        with an n-th of a tenth of the known cells.
+        """
+        (n_rows, n_columns), of_side = image.shape, (HELD_OUT_FRACTION / n) ** 0.5
+        tall = min(n_rows, max(self.height, round(of_side * n_rows)))
+        wide = min(n_columns, max(self.width, round(of_side * n_columns)))
+        is_known, blocks = image >= 0, list[Block]()
+        is_whole, target = is_known.all(), HELD_OUT_FRACTION / n * is_known.sum()
+        for down, across in _parts(n):
+            row, column = round(down * (n_rows - tall)), round(across * (n_columns - wide))
+            if not is_whole:
+                excess = np.abs(_counted(is_known, tall, wide) - target)
+                fit = np.argwhere(excess <= max(excess.min(), SLACK * target))
+                row, column = fit[np.abs(fit - (row, column)).sum(axis=1).argmin()].tolist()
+            blocks.append((slice(row, row + tall), slice(column, column + wide)))
+            is_known[blocks[-1]] = False  # so that the next ones lie elsewhere
+        return blocks
+
+
+def _parts(n: int) -> list[tuple[float, float]]:
+    """How far from the top and the left n blocks lie, as shares: diagonals first, so that few are far apart."""
+    if n == 1:
+        return [(1.0, 1.0)]
+    side = math.ceil(math.sqrt(n))
+    cells = sorted(np.ndindex(side, side), key=lambda cell: ((cell[1] - cell[0]) % side, cell))
+    return [(row / (side - 1), column / (side - 1)) for row, column in cells[:n]]
 
 
 def _known_in(image: AnySizeGrid, height: int, width: int) -> Int[np.ndarray, "row column"]:
     """The number of known cells in the block of this size at each position."""
     rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
     if (image >= 0).all():
-        return np.broadcast_to(np.int64(height * width), (rows, columns))
-    known = np.pad((image >= 0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        return np.full((rows, columns), height * width)
+    return _counted(image >= 0, height, width)
+
+
+def _counted(is_known: Bool[np.ndarray, "height width"], height: int, width: int) -> Int[np.ndarray, "row column"]:
+    rows, columns = is_known.shape[0] - height + 1, is_known.shape[1] - width + 1
+    known = np.pad(is_known.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     below, above = known[height:], known[:rows]
     return below[:, width:] - below[:, :columns] - above[:, width:] + above[:, :columns]
