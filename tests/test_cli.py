@@ -311,7 +311,7 @@ def test_explain_says_which_cells_have_influence(gridcloze, model):
     assert code == 0
     assert "row 1, column 2\nmodel: " in out
     assert re.search(r"exact: [.#] with probability 0\.\d+", out)
-    assert len(re.findall(r"^ +0 +\d +[.#]( +0\.\d+){4} *$", out, re.MULTILINE)) == 5
+    assert len(re.findall(r"^ +0 +\d +[.#]( +\d[\d.e-]+){4} *$", out, re.MULTILINE)) == 5
     assert "rank correlation (Spearman) of attention with influence by hiding" in out
     assert re.search(r"best: layer \d, head \d with -?0\.\d\d", out)
     assert re.search(r"\(Spearman\) of the model's influences with the exact ones: -?[01]\.\d\d by hiding", out)

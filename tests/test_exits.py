@@ -27,7 +27,7 @@ def info_that(gridcloze, monkeypatch):
     """Runs a command that raises an error, or calls a function, when its work begins."""
 
     def run(ends, *arguments):
-        def work(_):
+        def work(*_):
             if isinstance(ends, BaseException):
                 raise ends
             return ends()

@@ -200,13 +200,6 @@ def test_parameters_are_checked_at_fit(name, value):
     assert "\n" not in str(refused.value)
 
 
-def test_a_length_is_needed():
-    """Minutes may be None only if there are steps."""
-    with pytest.raises(InputError, match="minutes and steps are both None"):
-        Inpainter(minutes=None).fit(GRIDS)
-    assert Inpainter(minutes=None, steps=1, depth=1).fit(GRIDS).get_params()["minutes"] is None
-
-
 def test_numbers_of_numpy_are_numbers(puzzle, tmp_path):
     """NumPy's integers and floats as parameters give the model and the answers that Python's give, and can be saved."""
     ours = Inpainter(minutes=1.0, steps=2, depth=1, random_state=3).fit(GRIDS)

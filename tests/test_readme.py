@@ -21,7 +21,14 @@ from gridcloze.files.grids import read_grid, write_grid
 ROOT = Path(__file__).parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
 LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2", "12": "2"}  # words of commands
-LITTLE = {"20_000": "40", "minutes=5": "steps=2", "16, 16": "12, 12", "n=16": "n=2", "sample(100": "sample(10"}
+LITTLE = {
+    "20_000": "40",
+    "minutes=5": "steps=2",
+    "Inpainter()": "Inpainter(steps=2)",
+    "16, 16": "12, 12",
+    "n=16": "n=2",
+    "sample(100": "sample(10",
+}
 
 
 def blocks(page, language):
@@ -42,7 +49,8 @@ def run(command, monkeypatch):
         script = "from gridcloze.cli import main; main()"
         subprocess.run([sys.executable, "-c", script, *command[1:]], check=True)
         return
-    monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in command])
+    length = ["--steps", "2"] if command[1] == "train" and "--minutes" not in command else []
+    monkeypatch.setattr(sys, "argv", [LESS.get(word, word) for word in [*command, *length]])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in ((0, 1) if command[1] == "check" else (0, None)), command

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -39,17 +40,19 @@ class BertConfig:
     patch
         The side of a patch, in cells; by default 1 for grids of up to 100 cells, otherwise 2, doubled until there are
         at most 256 patches, as the cost of attention grows with their number squared.
+    channels
+        The numbers that represent a cell on the path from cell to cell (see `CellPath`); 0 for no such path.
 
     Raises
     ------
     InputError
-        If a number is below 1 or beyond `LARGEST_MODEL`, or the embedding is no multiple of 4 numbers a head.
+        If a number is too small or beyond `LARGEST_MODEL`, or the embedding is no multiple of 4 numbers a head.
 
     Examples
     --------
     >>> from gridcloze.bert import BertConfig
     >>> BertConfig(64, 64, n_symbols=2, depth=4)
-    BertConfig(height=64, width=64, n_symbols=2, depth=4, embedding_size=64, heads=4, patch=4)
+    BertConfig(height=64, width=64, n_symbols=2, depth=4, embedding_size=64, heads=4, patch=4, channels=16)
     """
 
     height: int
@@ -59,6 +62,7 @@ class BertConfig:
     embedding_size: int = 0
     heads: int = 0
     patch: int = 0
+    channels: int = 16
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -67,7 +71,7 @@ class BertConfig:
         object.__setattr__(self, "patch", self.patch or _default_patch(self.height, self.width))
         object.__setattr__(self, "embedding_size", self.embedding_size or _default_embedding_size(self.depth))
         object.__setattr__(self, "heads", self.heads or _default_heads(self.embedding_size))
-        if min(asdict(self).values()) < 1:
+        if min(value for name, value in asdict(self).items() if name != "channels") < 1:
             raise InputError(f"every number of a BertConfig must be at least 1, not {asdict(self)}")
         if self.embedding_size % (4 * self.heads):
             raise InputError(f"embedding_size {self.embedding_size} is no multiple of 4 × {self.heads} heads")
@@ -78,7 +82,8 @@ class BertConfig:
         cells, size = self.patch**2, self.embedding_size
         positions = _n_patches(self.height, self.patch) * _n_patches(self.width, self.patch)
         ends = cells * (self.n_symbols + 2) + 1 + positions + 2 + cells * self.n_symbols
-        return size * ends + cells * self.n_symbols + self.depth * (8 * size**2 + 4 * size)
+        path = self.channels * (cells * (size + 1) + 25 * (self.n_symbols + 1) + 9 * self.channels + 1 + self.n_symbols)
+        return size * ends + cells * self.n_symbols + self.depth * (8 * size**2 + 4 * size) + path
 
 
 def _default_embedding_size(depth: int) -> int:
@@ -231,6 +236,7 @@ class Layer(nn.Module):
         self.input_to_inner = nn.Linear(size, 2 * size, bias=False)
         self.inner_to_output = nn.Linear(2 * size, size, bias=False)
         nn.init.zeros_(self.inner_to_output.weight)  # every layer starts as the identity
+        self.dropout = 0.0
 
     def forward(self, x: Patches, rotation: Rotation, attention: list[Tensor] | None = None) -> Patches:
         """Return the embedding of each patch after this layer.
@@ -249,8 +255,14 @@ class Layer(nn.Module):
         Tensor
             Of the same shape as `x`.
         """
-        x = x + self.attention(self.before_attention(x), rotation, attention)
-        return x + self.inner_to_output(F.gelu(self.input_to_inner(self.before_network(x))))
+        x = x + self._dropped(self.attention(self.before_attention(x), rotation, attention))
+        return x + self._dropped(self.inner_to_output(F.gelu(self.input_to_inner(self.before_network(x)))))
+
+    def _dropped(self, x: Patches) -> Patches:
+        """Without some of the numbers of each grid, the same at all patches: fewer to draw than one for each."""
+        if not (self.training and self.dropout):
+            return x
+        return x * ((torch.rand(x.shape[1:], device=x.device) >= self.dropout) / (1 - self.dropout)).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -330,6 +342,64 @@ def _fused_pays(query: Float[Tensor, "head patch of_head"]) -> bool:
     return query.device.type != "cpu" or query.shape[1] > MOST_WRITTEN_OUT[query.dtype == torch.bfloat16]
 
 
+class CellPath(nn.Module):
+    """A path at full resolution: what its patch says of a cell, joined with the tokens around it.
+
+    Patches share no weights between their cells, so what a cell owes to its neighbours would have to be learned for
+    each place in a patch, and across its borders by attention. Two convolutions over cells see it at once (LOG.md).
+
+    Parameters
+    ----------
+    config
+        The sizes of the model.
+
+    Examples
+    --------
+    It starts by saying nothing:
+
+    >>> import torch
+    >>> from gridcloze.bert import BertConfig, CellPath
+    >>> path = CellPath(BertConfig(4, 6, n_symbols=2, depth=1, patch=2))
+    >>> logits = path(torch.rand(2, 3, 1, 16), torch.rand(1, 4, 6, 3))
+    >>> logits.shape, logits.any().item()
+    (torch.Size([1, 4, 6, 2]), False)
+    """
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.patch, channels, n_symbols = config.patch, config.channels, config.n_symbols
+        self.embedding_to_cells = nn.Linear(config.embedding_size, config.patch**2 * channels)
+        self.tokens_to_cell = nn.Conv2d(n_symbols + 1, channels, 5, padding=2, bias=False)
+        self.cells_to_cell = nn.Conv2d(channels, channels, 3, padding=1)
+        self.cell_to_symbols = nn.Conv2d(channels, n_symbols, 1, bias=False)
+        nn.init.zeros_(self.cell_to_symbols.weight)
+
+    def forward(
+        self,
+        embedding: Float[Tensor, "row column batch embedding"],
+        one_hot: Float[Tensor, "batch height width token"],
+    ) -> Float[Tensor, "batch height width symbol"]:
+        """Return what is added to the logits of each cell.
+
+        Parameters
+        ----------
+        embedding
+            Of each patch, after the last layer.
+        one_hot
+            1 at the token of each cell, of `n_symbols` + 1.
+
+        Returns
+        -------
+        Tensor
+            A number for each symbol of each cell.
+        """
+        height, width = one_hot.shape[1:3]
+        by_cell = self.embedding_to_cells(embedding).unflatten(-1, (self.patch**2, -1))
+        of_patches = join(by_cell, self.patch)[:, :height, :width].movedim(-1, 1)
+        cells = F.relu(self.tokens_to_cell(one_hot.movedim(-1, 1)) + of_patches)
+        return self.cell_to_symbols(F.relu(self.cells_to_cell(cells))).movedim(1, -1)
+
+
 class Bert(nn.Module):
     """Tokens in, logits out; positions are rotary, plus a learned table on the size it was trained on.
 
@@ -364,6 +434,7 @@ class Bert(nn.Module):
         self.embedding_to_patch = nn.Linear(config.embedding_size, cells * config.n_symbols)
         for parameter in self.embedding_to_patch.parameters():  # training starts from a uniform distribution
             nn.init.zeros_(parameter)
+        self.cell_path = CellPath(config) if config.channels else None
 
     @property
     def n_symbols(self) -> int:
@@ -374,6 +445,17 @@ class Bert(nn.Module):
     def pass_cells(self) -> int:
         """The cells of a forward pass at least: two grids of 256 patches cost as much as one (LOG.md)."""
         return PASS_PATCHES * self.config.patch**2
+
+    def set_dropout(self, share: float) -> None:
+        """Set how much is dropped while training.
+
+        Parameters
+        ----------
+        share
+            Of what each half of a layer adds, 0 up to 1.
+        """
+        for layer in self.layers:
+            cast(Layer, layer).dropout = share
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """Return the matrices between embedding and output, which Muon trains; AdamW trains the rest.
@@ -404,9 +486,8 @@ class Bert(nn.Module):
             A logit for each symbol of each cell.
         """
         patches = cut(tokens, self.config.patch, outside=self.n_symbols + 1)
-        one_hot = F.one_hot(patches, self.n_symbols + 2).to(self.position.dtype)
-        height, width = tokens.shape[1:]
-        return self._from_patches(one_hot, attention)[:, :height, :width]
+        by_cell, by_patch = (F.one_hot(tokens, self.n_symbols + 1), F.one_hot(patches, self.n_symbols + 2))
+        return self._from_patches(by_patch.to(self.position.dtype), by_cell.to(self.position.dtype), attention)
 
     def from_one_hot(
         self, one_hot: Float[Tensor, "batch height width token"]
@@ -423,24 +504,29 @@ class Bert(nn.Module):
         Tensor
             The logits that `Bert.forward` returns.
         """
-        batch, height, width, n_tokens = one_hot.shape
+        batch, _, _, n_tokens = one_hot.shape
         by_token = cut(one_hot.movedim(-1, 0).flatten(0, 1), self.config.patch, outside=0)
         patches = by_token.unflatten(2, (n_tokens, batch)).movedim(2, -1)
         outside = 1 - patches.detach().sum(-1, keepdim=True)
-        return self._from_patches(torch.cat((patches, outside), dim=-1))[:, :height, :width]
+        return self._from_patches(torch.cat((patches, outside), dim=-1), one_hot)
 
     def _from_patches(
-        self, one_hot: Float[Tensor, "row column batch cell token"], attention: list[Tensor] | None = None
+        self,
+        patches: Float[Tensor, "row column batch cell patch_token"],
+        one_hot: Float[Tensor, "batch height width token"],
+        attention: list[Tensor] | None = None,
     ) -> Float[Tensor, "batch height width symbol"]:
-        rows, columns = one_hot.shape[:2]
-        x = self.patch_to_embedding(one_hot.flatten(-2)).flatten(0, 1)
+        rows, columns = patches.shape[:2]
+        height, width = one_hot.shape[1:3]
+        x = self.patch_to_embedding(patches.flatten(-2)).flatten(0, 1)
         x = x + self._learned_positions(rows, columns)[:, None]
         rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x)
         for layer in self.layers:
             x = layer(x, rotation, attention)
-        logits = self.embedding_to_patch(self.before_output(x))
-        logits = logits.view(rows, columns, -1, self.config.patch**2, self.n_symbols)
-        return join(logits, self.config.patch)
+        embedding = self.before_output(x).unflatten(0, (rows, columns))
+        by_cell = self.embedding_to_patch(embedding).unflatten(-1, (self.config.patch**2, self.n_symbols))
+        logits = join(by_cell, self.config.patch)[:, :height, :width]
+        return logits if self.cell_path is None else logits + self.cell_path(embedding, one_hot)
 
     def _learned_positions(self, rows: int, columns: int) -> Float[Tensor, "patch embedding"]:
         """The learned table on the size it was trained on, otherwise 0; no branch, so that exports take any size."""

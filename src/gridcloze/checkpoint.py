@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from . import tiling
+from .curve import CURVE
 from .export import OnnxPredictor, open_session, read_metadata, to_onnx, with_metadata
 from .files.notes import Form, check_note, listed, number, one_of, parse_note, text, whole
 from .files.palettes import Palette
@@ -50,13 +51,18 @@ TRAINING: Form = {  # of the record that Header.training is; whoever trains may 
         listed(one_of(text(), number(0, 1e12)))(value) and [type(each) is str for each in value] == [False, False, True]
     ),
     "symbols?": listed(INT64),
+    "open?": TRUE_OR_FALSE,
+    "verdict?": text(),
+    "curve?": CURVE,
+    "parent?": text("[0-9a-f]{64}"),
     "version?": text(),
     "...": lambda value: True,
 }
 HEADER: Form = {
     "format": one_of(METADATA),
     "format_version": one_of(FORMAT_VERSION),
-    "config": {name: whole(1, most) for name, most in LARGEST_MODEL.items()},
+    "config": {name: whole(1, most) for name, most in LARGEST_MODEL.items() if name != "channels"}
+    | {"channels?": whole(0, LARGEST_MODEL["channels"])},
     "palette": {
         "colours": listed(listed(whole(0, 255), least=4)),
         "characters": text(),
@@ -535,7 +541,7 @@ def _header(path: Path, metadata: str, kinds: list[type], tensors_of: Callable[[
         if len(calibration["hidden_fractions"]) != len(calibration["temperatures"]):
             raise InputError("the calibration in its note does not fit; use the original file")
         return Header(
-            values["config"],
+            {"channels": 0} | values["config"],  # models of version 0.2 had none
             palette,
             values["scale"],
             values["training"],

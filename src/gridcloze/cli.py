@@ -314,12 +314,14 @@ def toy(
 
 @_command(
     {
-        "Learn from a folder of pictures": "gridcloze train examples -o squares.safetensors --minutes 5",
+        "Learn from a folder of pictures": "gridcloze train examples -o squares.safetensors",
+        "Learn for five minutes": "gridcloze train examples -o squares.safetensors --minutes 5",
         "Learn for a number of steps, which gives the same model every time": (
             "gridcloze train grids.npy -o model.safetensors --steps 3000"
         ),
         "Learn from windows of a map": "gridcloze train landcover.tif -o landcover.safetensors --windows 64",
-        "Continue an interrupted training": "gridcloze train examples -o squares.safetensors --minutes 5 --resume",
+        "Continue an interrupted training": "gridcloze train examples -o squares.safetensors --resume",
+        "Learn more from a model of similar grids": "gridcloze train few -o new.safetensors --from squares.safetensors",
     }
 )
 def train(
@@ -348,12 +350,19 @@ def train(
         _option("Palette file (.json) with the names, colours, characters and raster values of the symbols.", "FILE"),
     ] = None,
     minutes: Annotated[
-        float | None, _option("Length of the training in minutes; 5 without --steps.", "MINUTES")
+        float | None,
+        _option("Length of the training in minutes; by default it ends by itself, after 60 at most.", "MINUTES"),
     ] = None,
     steps: Annotated[
         int | None, _option("Length of the training in steps instead; the result is then reproducible.", "N")
     ] = None,
-    depth: Annotated[int, _option("Number of layers of the model; its other sizes follow.", "N", min=1)] = 6,
+    depth: Annotated[
+        int | None, _option("Number of layers of the model; its other sizes follow. 6 without --from.", "N", min=1)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        _option("Start from the weights, sizes and symbols of this model (fine-tuning).", "MODEL", "--from"),
+    ] = None,
     seed: Seed = 0,
     resume: Annotated[
         bool, _option("Continue an interrupted training with the same options, if there is one.", "", "--resume")
@@ -365,19 +374,20 @@ def train(
 ) -> None:
     """Learn what example grids have in common, and write a model file.
 
-    Ctrl-C ends the training early and still writes a model that can be used. The state of a training is kept next to
-    the model until it is complete: `--resume` continues after Ctrl-C, a crash or a full disk.
+    The training ends by itself when it predicts grids that it does not learn from no better than before, and keeps
+    the weights that did it best. Ctrl-C ends it early and still writes a model that can be used. The state of a
+    training is kept next to the model until it is complete: `--resume` continues after Ctrl-C, a crash or a full disk.
     """
     tune_process()
     from .commands import train as command
     from .training import Budget
 
-    budget = Budget(5.0 if minutes is None and steps is None else minutes, steps)
     source = command.Source(examples, windows, symmetries, palette)
-    report = command.train(source, out, budget, seed, depth, resume, overwrite)
+    report = command.train(source, out, Budget(minutes, steps), seed, depth, resume, overwrite, model)
     training = report["training"]
     ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
-    _print_report(report, as_json, f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}")
+    said = f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}"
+    _print_report(report, as_json, f"{said}\n{training.get('verdict', '')}".strip())
 
 
 @_command(
@@ -647,12 +657,19 @@ def compare(
         command.print_comparison(report)
 
 
-@_command({"Show what a model file records": "gridcloze info squares.safetensors"})
-def info(model: Model, as_json: Json = False) -> None:
-    """Show what a model file records about itself: sizes, palette, training and calibration."""
+@_command(
+    {
+        "Show what a model file records": "gridcloze info squares.safetensors",
+        "Draw how its training went": "gridcloze info squares.safetensors -o curve.png",
+    }
+)
+def info(
+    model: Model, picture: Picture = None, dark: Dark = False, overwrite: Overwrite = False, as_json: Json = False
+) -> None:
+    """Show what a model file records about itself: sizes, palette, training with its curve, and calibration."""
     from .commands import info as command
 
-    report = command.info(model)
+    report = command.info(model, picture, dark, overwrite)
     if as_json:
         _print_json(report)
     else:

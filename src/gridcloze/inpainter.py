@@ -53,8 +53,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    minutes : float
-        Length of the training. Not used if `steps` are given.
+    minutes : float, optional
+        Length of the training. Not used if `steps` are given. Without both it ends by itself, after an hour at most.
     steps : int, optional
         Length in steps instead, which can be repeated exactly.
     depth : int
@@ -105,7 +105,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     @no_type_check  # by convention anything can be set, and fit complains
     def __init__(
         self,
-        minutes: float = 5.0,
+        minutes: float | None = None,
         steps: int | None = None,
         depth: int = BertConfig.depth,
         grid_shape: tuple[int, int] | None = None,
@@ -521,8 +521,6 @@ def _checked(parameters: dict[str, Any]) -> dict[str, Any]:
         (allowed, is_allowed), none = ALLOWED[name], " or None" * (name in CAN_BE_NONE)
         if not is_allowed(value) and not (none and value is None):
             raise InputError(f"{name}={' '.join(repr(value).split())[:100]}: {name} must be {allowed}{none}")
-    if parameters.get("minutes", 0) is None and parameters["steps"] is None:
-        raise InputError("minutes and steps are both None: give the length of the training as one of them")
     return {name: _plain(value) for name, value in parameters.items()}
 
 
@@ -546,8 +544,8 @@ def _parameters_in(predictor: checkpoint.TrainedPredictor) -> dict[str, Any]:
         return {name: value for name, value in saved.items() if name in names}
     minutes, window = record.get("minutes"), predictor.window
     return {
-        "minutes": minutes or 5.0,
-        "steps": None if minutes else record.get("steps"),
+        "minutes": minutes,
+        "steps": None if minutes or record.get("open") else record.get("steps"),
         "depth": predictor.header.config["depth"],
         "random_state": record.get("seed", 0),
         "windows": window[0] if window else None,

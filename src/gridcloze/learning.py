@@ -70,6 +70,7 @@ def learn(
     resume: bool = False,
     more_record: Callable[[], Mapping[str, Any]] = dict,
     tell: Callable[[str], None] = lambda line: None,
+    start: TrainedPredictor | None = None,
 ) -> TrainedPredictor:
     """Train a model on examples, and calibrate it on those held out.
 
@@ -93,6 +94,8 @@ def learn(
         Called when the training is over; returns further entries of the training record in the header.
     tell
         Called with a line about what happens besides the steps.
+    start
+        A model whose weights and sizes it starts from; only the size of the grids may differ.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def learn(
     ------
     InputError
         If the state to resume from is damaged, or belongs to other examples or options; if the seed is negative or
-        has more than 64 bits; or if the training needs more memory than there is.
+        has more than 64 bits; if the training needs more memory than there is; or if `start` does not fit.
 
     Examples
     --------
@@ -119,13 +122,16 @@ def learn(
     """
     if not 0 <= seed <= MOST_SEED:
         raise InputError(f"the seed of a training must be 0…{MOST_SEED}, not {seed}")
-    config = BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
+    config = _config(examples, depth, start)
     refuse_beyond_memory(_least_bytes(config), f"a training of depth {config.depth}")
     settings = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
     learned, held_out = examples.split()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Bert(config)
+    if start is not None:
+        settings["parent"] = start.header.hash
+        _begin_from(model, start)
     settings_text = json.dumps({**settings, **asdict(config)}, sort_keys=True)
     training = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text, tell=tell)
     progress = training.run(resume)
@@ -133,15 +139,39 @@ def learn(
     calibration = calibrate(model, held_out.cells)
     record = {
         **settings,
+        "open": budget.is_open,
         "steps": progress.steps,
         "seconds": progress.seconds,
         "interrupted": progress.interrupted,
         "held_out_bits_per_hidden_cell": progress.held_out_bits_per_hidden_cell,
+        "verdict": progress.verdict,
+        "curve": progress.curve.to_json(),
         **more_record(),
     }
     windows = isinstance(examples, Windows)
     header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
     return TrainedPredictor(NetworkPredictor(model, calibration), header)
+
+
+def _config(examples: Learnable, depth: int | None, start: TrainedPredictor | None) -> BertConfig:
+    if start is None:
+        return BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
+    config = start.header.config
+    if depth not in (None, config["depth"]):
+        raise InputError(f"the model to start from has {config['depth']} layers: leave out the depth, or the model")
+    if examples.palette != start.header.palette:
+        raise InputError("the examples have other symbols than the model to start from")
+    return BertConfig(**config | {"height": examples.height, "width": examples.width})
+
+
+def _begin_from(model: Bert, start: TrainedPredictor) -> None:
+    """Take over all weights; the table of positions only for grids of the same size, otherwise it begins with 0."""
+    if not isinstance(start.base, NetworkPredictor):
+        raise InputError("an exported model has no weights to start from: give the .safetensors file")
+    weights = start.base.model.state_dict()
+    if weights["position"].shape != model.position.shape:
+        weights["position"] = torch.zeros_like(model.position)
+    model.load_state_dict(weights)
 
 
 def _least_bytes(config: BertConfig) -> int:

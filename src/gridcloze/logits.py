@@ -23,6 +23,7 @@ LARGEST_MODEL = {  # beyond which a number in a file is a fault, and no model is
     "embedding_size": 2**16,
     "heads": 2**14,
     "patch": 2**20,
+    "channels": 2**12,
 }
 
 

@@ -4,6 +4,7 @@ import contextlib
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
 
+from .curve import Curve
 from .explaining import Explanation, best_head
 from .files.palettes import Palette
 from .files.paths import SIGNATURE, atomic_write, check_writable
@@ -163,6 +166,49 @@ def write_reliability(path: Path, curves: dict[str, Reliability], dark: bool = F
             axes.plot(curve.predicted, curve.observed, **style)
         axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.legend(fontsize=8, loc="upper left", frameon=False)
+
+
+def write_curve(path: Path, curve: Curve, dark: bool = False) -> None:
+    """Draw how a training went: training and held-out bits by steps, and where more was dropped.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    curve
+        The scores of the training.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> from gridcloze.curve import Curve, Score
+    >>> write_curve(Path("curve.svg"), Curve([Score(50, 0.9, 0.8), Score(100, 0.5, 0.6)]))
+    """
+    theme, best = DARK if dark else LIGHT, curve.best
+    steps = [score.steps for score in curve.scores]
+    with written(path, theme, 5.6, 3.6, "The weights of the marked step are kept.") as figure:
+        axes = figure.subplots()
+        for name, colour in zip(("training", "held_out"), theme.curves, strict=False):
+            bits = [getattr(score, name) for score in curve.scores]
+            axes.plot(steps, bits, marker="o", markersize=3, linewidth=1, color=colour, label=name.replace("_", "-"))
+        if best is not None:
+            axes.plot([best.steps], [best.held_out], "o", markersize=9, fillstyle="none", color=theme.curves[1])
+        for before, after in pairwise(curve.scores):
+            if after.dropout > before.dropout:
+                axes.axvline(before.steps, color=theme.guide, linewidth=1, linestyle="dashed")
+                label = f" {after.dropout:.0%} dropped"
+                axes.text(before.steps, axes.get_ylim()[1], label, fontsize=7, rotation=90, va="top", color=theme.guide)
+        axes.set(xlabel="steps", ylabel="bits per hidden cell", xscale="log", ylim=(0, None))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.legend(fontsize=8, frameon=False)
 
 
 def write_check(

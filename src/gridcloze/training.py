@@ -1,6 +1,7 @@
 """The training loop: it knows no model, so anything with tokens in, logits out and `n_symbols` can be trained."""
 
 import contextlib
+import copy
 import hashlib
 import json
 import signal
@@ -21,6 +22,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from .curve import CURVE, GAIN, Curve, Score, is_due, verdict
+from .files import notes as forms
 from .files.paths import atomic_write
 from .muon import Muon
 from .networks import bf16_pays
@@ -40,16 +43,30 @@ LARGEST_GRADIENT_NORM = 1.0
 LEAST_IN_POOL = 1024  # examples; fewer rarely agree with any grid
 MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot values; comparing grids with them costs a few percent of a step
 STEPS_OF_A_POOL = 50  # then other examples are drawn
-HELD_OUT_SCORES = 10  # in a whole training
+COOLING = 0.3  # the share of a training in which the learning rate falls; before, it is constant
+AVERAGE = 12  # the mean of the weights reaches back over about a twelfth of the steps
+MOST_MINUTES_UNASKED = 60.0
+DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.4
+DECAY_OF_DROPOUT = 2.5  # weight decay of matrices for each unit of dropout
+LEAST_SCORED, SCORED_CELLS = 64, 2**18  # grids at least, and cells about, that a score is the mean of
 SECONDS_BETWEEN_SAVES = 30.0
 MOST_MINUTES, MOST_STEPS = 366 * 24 * 60, 10**9
 NOTES = "gridcloze"  # the entry of a state that holds its notes and its hash
+NOTES_OF_A_STATE: forms.Form = {
+    "settings": forms.text(),
+    "steps": forms.whole(0, MOST_STEPS),
+    "seconds": forms.number(0, 60 * MOST_MINUTES),
+    "training": forms.one_of(None, forms.number(0, 1e300)),
+    "cooled_from": forms.one_of(None, forms.whole(1, MOST_STEPS)),
+    "dropout": forms.number(0, MOST_DROPOUT),
+    "curve": CURVE,
+}
 STOPPING = "stopping: the model is being finished; Ctrl-C again stops at once"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: minutes or steps, one of the two.
+    """How long to train: minutes, steps, or until held-out bits stop falling, an hour at most.
 
     Parameters
     ----------
@@ -61,7 +78,7 @@ class Budget:
     Raises
     ------
     InputError
-        If neither or both are given, or the number is not positive, or is above a year or a billion steps.
+        If both are given, or the number is not positive, or is above a year or a billion steps.
 
     Examples
     --------
@@ -78,12 +95,19 @@ class Budget:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
+        if self.is_open:
+            return
+        if self.minutes is not None and self.steps is not None:
             raise InputError("give the length of the training in minutes or in steps, one of the two")
         length, most = (self.minutes, MOST_MINUTES) if self.steps is None else (self.steps, MOST_STEPS)
         if not 0 < cast(float, length) <= most:  # refuses NaN too
             unit = "minutes" if self.steps is None else "steps"
             raise InputError(f"the length of the training must be more than 0 and at most {most} {unit}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the training ends when it is done."""
+        return self.minutes is None and self.steps is None
 
     def share_used(self, steps: int, seconds: float) -> float:
         """Return how much of the budget is used.
@@ -100,7 +124,7 @@ class Budget:
         float
             0 at the start of a training, 1 when it is over.
         """
-        return min(1.0, steps / self.steps if self.steps else seconds / (60 * (self.minutes or 1)))
+        return min(1.0, steps / self.steps if self.steps else seconds / (60 * (self.minutes or MOST_MINUTES_UNASKED)))
 
 
 @dataclass
@@ -118,11 +142,17 @@ class Progress:
     bits_per_hidden_cell
         A running mean of the score of training batches.
     held_out_bits_per_hidden_cell
-        The latest score of the held-out grids, whose hidden cells are those of `evaluation_hiding`.
+        The best score of the held-out grids, whose hidden cells are those of `evaluation_hiding`.
     grids_per_second
         A running mean of the speed.
     interrupted
         Whether Ctrl-C ended the training early.
+    cooled_from
+        The step from which the learning rate falls; None before.
+    dropout
+        The share that is dropped from each half of a layer.
+    curve
+        The scores so far.
 
     Examples
     --------
@@ -138,11 +168,23 @@ class Progress:
     held_out_bits_per_hidden_cell: float = float("nan")
     grids_per_second: float = float("nan")
     interrupted: bool = False
+    cooled_from: int | None = None
+    dropout: float = 0.0
+    curve: Curve = field(default_factory=Curve)
+
+    @property
+    def verdict(self) -> str:
+        """What the training came to, in a line."""
+        return verdict(self.curve, self.cooled_from)
 
 
 @dataclass
 class Training:
-    """The training of one model.
+    """The training of one model, which keeps the weights that do best on held-out grids.
+
+    Weights are averaged over the last steps, and those averages are scored, ever more seldom. The learning rate is
+    constant, then falls linearly. When held-out bits rise, the training goes back to its best weights and drops more of
+    each layer, with weight decay in proportion: as much regularisation as the data ask for.
 
     With a budget in steps, the same seed gives the same weights. A killed run that is resumed ends with the weights of
     a run that was never killed.
@@ -154,7 +196,7 @@ class Training:
     examples
         Where the grids come from.
     held_out
-        Grids of shape (n, height, width) that are scored ten times in a training.
+        Grids of shape (n, height, width) that are scored on the way.
     budget
         How long to train.
     seed
@@ -170,6 +212,11 @@ class Training:
         Where the training starts.
     tell
         A function that is called with a line about what happens: Ctrl-C, or a state that could not be saved.
+
+    Notes
+    -----
+    Means of weights whose reach is a share of the steps: Karras et al. 2024, arXiv:2312.02696, eq. 1. A constant rate
+    that falls at the end: Hägele et al. 2024, arXiv:2405.18392.
 
     Examples
     --------
@@ -219,16 +266,17 @@ class Training:
         if accelerator.num_processes > 1:
             raise InputError("training runs in one process: start it without `accelerate launch`")
         self.optimizers = make_optimizers(self.model.to(accelerator.device))
+        self.averaged, self.best = copy.deepcopy(self.model).eval(), copy.deepcopy(self.model.state_dict())
         with self._stoppable() as stop:
             if resume and self.state_path is not None and self.state_path.exists():
                 self._restore(self.state_path)
             model, *optimizers = accelerator.prepare(self.model, *self.optimizers)
             self._loop(accelerator, model, optimizers, stop)
             accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
-            if np.isnan(self.progress.held_out_bits_per_hidden_cell):
-                self.progress.held_out_bits_per_hidden_cell = _held_out_bits(self.model, self.held_out)
             self._save()
         self.progress.interrupted = self.progress.share < 1
+        self._score()
+        self.model.load_state_dict(self.best)
         return self.progress
 
     def _loop(
@@ -239,17 +287,59 @@ class Training:
         saved = progress.seconds
         self.report(progress)
         while progress.share < 1 and not stop.is_set():
-            scores_due = int(progress.share * HELD_OUT_SCORES)
             self._step(accelerator, model, optimizers)
             progress.steps += 1
             progress.seconds = time.monotonic() - start
-            progress.share = self.budget.share_used(progress.steps, progress.seconds)
-            if int(progress.share * HELD_OUT_SCORES) > scores_due:
-                progress.held_out_bits_per_hidden_cell = _held_out_bits(model, self.held_out)
+            if is_due(progress.steps):
+                self._score()
+                self._react()
+            progress.share = self._share()
             if progress.seconds - saved > SECONDS_BETWEEN_SAVES:
                 self._save()
                 saved = progress.seconds
             self.report(progress)
+
+    def _share(self) -> float:
+        """How much of the training is done, and from when on its learning rate falls."""
+        progress = self.progress
+        share = self.budget.share_used(progress.steps, progress.seconds)
+        if progress.cooled_from is None and share >= 1 - COOLING:
+            progress.cooled_from = progress.steps
+        if self.budget.is_open and progress.cooled_from is not None:
+            share = max(share, (1 - COOLING) * progress.steps / progress.cooled_from)
+        return min(1.0, share)
+
+    def _score(self) -> None:
+        """Score the averaged weights, and keep them if they are the best."""
+        progress = self.progress
+        held_out = float(_held_out_bits(self.averaged, self.held_out))
+        if not np.isfinite(held_out):
+            raise self._diverged()
+        is_best = progress.curve.best is None or held_out < progress.curve.best.held_out
+        progress.curve.scores.append(
+            Score(progress.steps, float(progress.bits_per_hidden_cell), held_out, progress.dropout)
+        )
+        if is_best:
+            self.best = copy.deepcopy(self.averaged.state_dict())
+            progress.held_out_bits_per_hidden_cell = held_out
+
+    def _react(self) -> None:
+        """Drop more where held-out bits rise, from the best weights on; begin to end an open training that is done."""
+        progress = self.progress
+        if progress.cooled_from is not None:
+            return
+        if progress.curve.rises and progress.dropout < MOST_DROPOUT and hasattr(self.model, "set_dropout"):
+            self._regularise(round(progress.dropout + DROPOUT_STEP, 2))
+            for model in (self.model, self.averaged):
+                model.load_state_dict(self.best)
+        elif self.budget.is_open and progress.curve.gain < GAIN:
+            progress.cooled_from = progress.steps
+
+    def _regularise(self, dropout: float) -> None:
+        self.progress.dropout = dropout
+        cast(Any, self.model).set_dropout(dropout)
+        for group in self.optimizers[-1].param_groups:  # Muon, of the layers
+            group["weight_decay"] = DECAY_OF_DROPOUT * dropout
 
     def _step(self, accelerator: Accelerator, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         began = time.monotonic()
@@ -257,21 +347,38 @@ class Training:
         if self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
             self.pool = self._new_pool(accelerator.device)
         targets = self.pool.targets(cells, hidden) if self.pool else None
+        if self.progress.dropout:
+            torch.manual_seed(self.seed * MOST_STEPS + self.progress.steps)  # so that a resumed run drops the same
         loss = cross_entropy(model, cells, hidden, targets)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
-        rate = _learning_rate_share(self.progress)
+        rate = self._learning_rate_share()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["full_learning_rate"]
             optimizer.step()
             optimizer.zero_grad()
+        self._average()
         bits = loss.item() / np.log(2)
         if not np.isfinite(bits):
             raise self._diverged()
         self.progress.bits_per_hidden_cell = _running_mean(self.progress.bits_per_hidden_cell, bits)
         speed = len(cells) / (time.monotonic() - began)
         self.progress.grids_per_second = _running_mean(self.progress.grids_per_second, speed)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        new = 1 - (1 - 1 / (self.progress.steps + 1)) ** AVERAGE
+        for average, weights in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+            average.lerp_(weights, new)
+
+    def _learning_rate_share(self) -> float:
+        """The learning rate as a share of its largest: up over the first steps, constant, then down to the end."""
+        progress = self.progress
+        up, down = min(1.0, (progress.steps + 1) / WARM_UP_STEPS), 1.0
+        if progress.cooled_from is not None:
+            down = (1 - progress.share) / COOLING
+        return up * max(LAST_RATE, down)
 
     def _new_pool(self, device: torch.device) -> "Pool | None":
         """A pool that follows from seed and step, so that a resumed run has the same; None for grids of many cells."""
@@ -293,12 +400,14 @@ class Training:
             raise self._diverged()
         if self.state_path is None:
             return
-        bits = self.progress.held_out_bits_per_hidden_cell
         notes = {
             "settings": self.settings,
             "steps": self.progress.steps,
             "seconds": self.progress.seconds,
-            "held_out_bits_per_hidden_cell": None if np.isnan(bits) else bits,
+            "training": None if np.isnan(self.progress.bits_per_hidden_cell) else self.progress.bits_per_hidden_cell,
+            "cooled_from": self.progress.cooled_from,
+            "dropout": self.progress.dropout,
+            "curve": self.progress.curve.to_json(),
         }
         text, tensors = json.dumps(notes), dict(self._tensors())
         content = save(tensors, {NOTES: json.dumps([text, _hash(text, tensors)])})
@@ -312,8 +421,10 @@ class Training:
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Everything that changes from step to step; the batches follow from seed and step."""
-        for name, value in self.model.state_dict().items():
-            yield f"model/{name}", value.detach().cpu().contiguous()
+        weights = {"model": self.model.state_dict(), "averaged": self.averaged.state_dict(), "best": self.best}
+        for kind, state_dict in weights.items():
+            for name, value in state_dict.items():
+                yield f"{kind}/{name}", value.detach().cpu().contiguous()
         for number, optimizer in enumerate(self.optimizers):
             for parameter, state in optimizer.state_dict()["state"].items():
                 for name, value in state.items():
@@ -329,7 +440,10 @@ class Training:
         shapes = ({name: value.shape for name, value in found} for found in (self._tensors(), tensors.items()))
         if next(shapes) != next(shapes):
             raise _damaged(path, "its tensors are not those of this training")
-        self.model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model/")})
+        weights = {kind: _under(f"{kind}/", tensors) for kind in ("model", "averaged", "best")}
+        self.model.load_state_dict(weights["model"])
+        self.averaged.load_state_dict(weights["averaged"])
+        self.best = weights["best"]
         for number, optimizer in enumerate(self.optimizers):
             state: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
@@ -338,8 +452,13 @@ class Training:
                     state.setdefault(int(path_in_state[1]), {})[path_in_state[2]] = value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.progress.steps, self.progress.seconds = notes["steps"], float(notes["seconds"])
-        self.progress.held_out_bits_per_hidden_cell = notes["held_out_bits_per_hidden_cell"]
-        self.progress.share = self.budget.share_used(self.progress.steps, self.progress.seconds)
+        self.progress.bits_per_hidden_cell = np.nan if notes["training"] is None else notes["training"]
+        self.progress.cooled_from, self.progress.curve = notes["cooled_from"], Curve.from_json(notes["curve"])
+        if self.progress.curve.best is not None:
+            self.progress.held_out_bits_per_hidden_cell = self.progress.curve.best.held_out
+        if notes["dropout"]:
+            self._regularise(notes["dropout"])
+        self.progress.share = self._share()
 
     def _prepare_optimizers(self) -> None:
         """Make a step without gradients, after which the optimizers have all that a state has of them."""
@@ -507,6 +626,8 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tenso
 @torch.no_grad()
 def _held_out_bits(model: nn.Module, cells: Cells) -> float:
     """Bits per hidden cell of grids by `evaluation_hiding`, the same hidden cells every time."""
+    n = max(LEAST_SCORED, min(len(cells), SCORED_CELLS // cells[0].size))
+    cells = cells[np.arange(n) % len(cells)]  # few grids several times, each with other cells hidden
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
     nats, scored = 0.0, 0
     for start in range(0, len(cells), BATCH_SIZE):
@@ -515,11 +636,6 @@ def _held_out_bits(model: nn.Module, cells: Cells) -> float:
         nats += cross_entropy(model, cells[part], hidden[part]).item() * count
         scored += count
     return nats / np.log(2) / scored if scored else float("nan")
-
-
-def _learning_rate_share(progress: Progress) -> float:
-    """The learning rate as a share of its largest: up over the first steps, then down linearly to the end."""
-    return min(1.0, (progress.steps + 1) / WARM_UP_STEPS) * max(LAST_RATE, 1 - progress.share)
 
 
 def make_optimizers(model: nn.Module) -> list[Optimizer]:
@@ -561,21 +677,19 @@ def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
             text, file_hash = json.loads((file.metadata() or {})[NOTES])
         notes = json.loads(text)
-        bits = notes["held_out_bits_per_hidden_cell"]
-        notes["held_out_bits_per_hidden_cell"] = np.nan if bits is None else float(bits)
-        fits = (
-            type(notes["steps"]) is int
-            and 0 <= notes["steps"] <= MOST_STEPS
-            and 0 <= notes["seconds"] <= 60 * MOST_MINUTES
-            and (bits is None or 0 <= bits < np.inf)
-            and all(value.dtype == torch.float32 and bool(value.isfinite().all()) for value in tensors.values())
-            and file_hash == _hash(text, tensors)
-        )
+        forms.check_note(notes, NOTES_OF_A_STATE)
+        fits = all(
+            value.dtype == torch.float32 and bool(value.isfinite().all()) for value in tensors.values()
+        ) and file_hash == _hash(text, tensors)
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not fits:
         raise _damaged(path, "it was altered after it was written")
     return notes, tensors
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _damaged(path: Path, why: str) -> InputError:

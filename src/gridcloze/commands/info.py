@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from .. import checkpoint
-from .shared import TrainingRecord
+from ..curve import Curve
+from ..files.paths import refuse_replacing
+from ..words import InputError
+from .shared import TrainingRecord, check_pictures
 
 
 class _Sizes(TypedDict):
@@ -24,6 +27,8 @@ class _Sizes(TypedDict):
         Length of the vector of a patch.
     heads
         Number of attention heads in a layer.
+    channels
+        Length of the vector of a cell on the path from cell to cell; 0 in models of version 0.2.
     """
 
     height: int
@@ -33,6 +38,7 @@ class _Sizes(TypedDict):
     depth: int
     embedding_size: int
     heads: int
+    channels: int
 
 
 class _Temperatures(TypedDict):
@@ -88,13 +94,19 @@ class InfoReport(TypedDict):
     calibration: _Temperatures
 
 
-def info(model_path: Path) -> InfoReport:
+def info(model_path: Path, picture: Path | None = None, dark: bool = False, overwrite: bool = False) -> InfoReport:
     """Report what a model file records about itself.
 
     Parameters
     ----------
     model_path
         A model file that `train` or `export` wrote.
+    picture
+        A .png or .svg file to write, with the curve of the training.
+    dark
+        Draw on a dark ground.
+    overwrite
+        Whether an older picture of gridcloze may be replaced.
 
     Returns
     -------
@@ -104,7 +116,7 @@ def info(model_path: Path) -> InfoReport:
     Raises
     ------
     InputError
-        If it is no model file.
+        If it is no model file, it has no curve to draw, or the picture cannot be written.
 
     Examples
     --------
@@ -118,7 +130,16 @@ def info(model_path: Path) -> InfoReport:
     >>> report["palette"], report["config"]["depth"], report["training"]["grids"]
     (['#000000ff', '#ffffffff'], 1, 20)
     """
+    refuse_replacing([picture], [model_path], overwrite)
     header = checkpoint.read_header(model_path)
+    check_pictures(picture)
+    if picture is not None:
+        from ..pictures import write_curve
+
+        curve = Curve.from_json(header.training.get("curve") or Curve().to_json())
+        if curve.best is None:
+            raise InputError(f"{model_path}: no curve of its training is recorded, as models of 0.3 and later have it")
+        write_curve(picture, curve, dark)
     return {
         "path": str(model_path),
         "model": header.hash,
@@ -151,9 +172,12 @@ def print_info(report: InfoReport) -> None:
     """
     for key, value in report.items():
         print(f"{key}: {_in_words(value)}")
+    if curve := report.get("training", {}).get("curve"):
+        print(f"curve: {Curve.from_json(curve).sparkline}")
 
 
 def _in_words(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_in_words(inside)}" for key, inside in value.items())
+        told = {key: inside for key, inside in value.items() if key != "curve"}  # which has a line of its own
+        return ", ".join(f"{key.replace('_', ' ')} {_in_words(inside)}" for key, inside in told.items())
     return ", ".join(map(_in_words, value)) if isinstance(value, list) else str(value)

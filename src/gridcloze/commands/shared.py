@@ -30,6 +30,27 @@ SECONDS_UNTOLD = 20  # at most, before a command says for the first time how lon
 console = Console(stderr=True)
 
 
+class _Curve(TypedDict):
+    """Scores of a training on its way, an entry for each.
+
+    Attributes
+    ----------
+    steps
+        Number of steps so far.
+    training
+        Bits per hidden cell of training grids; null before the first step.
+    held_out
+        Bits per hidden cell of held-out grids.
+    dropout
+        Share of each half of a layer that was dropped, 0 to 1.
+    """
+
+    steps: list[int]
+    training: list[float | None]
+    held_out: list[float]
+    dropout: list[float]
+
+
 class TrainingRecord(TypedDict):
     """What a model file records about its training.
 
@@ -48,7 +69,9 @@ class TrainingRecord(TypedDict):
     seed
         Seed of the random numbers.
     minutes
-        Length of the training in minutes as it was given; null if it was given in steps.
+        Length of the training in minutes as it was given; null if it was given in steps, or not at all.
+    open
+        Whether no length was given, so that it ended by itself; missing in models of older versions.
     steps
         Number of training steps that were done.
     seconds
@@ -56,7 +79,14 @@ class TrainingRecord(TypedDict):
     interrupted
         Whether Ctrl-C ended the training early.
     held_out_bits_per_hidden_cell
-        Cross-entropy of held-out grids when it was last measured, in bits per hidden cell.
+        Cross-entropy of held-out grids by the weights that were kept, in bits per hidden cell.
+    verdict
+        What the training came to, in a line: learned well, longer would help, too few examples; missing in models of
+        older versions.
+    curve
+        Scores on the way; missing in models of older versions.
+    parent
+        Hash of the model whose weights it started from; missing if there is none.
     resolution
         Height, width and unit of a pixel of the map; missing if it learned from no map.
     version
@@ -65,7 +95,7 @@ class TrainingRecord(TypedDict):
     Examples
     --------
     >>> sorted(TrainingRecord.__optional_keys__)
-    ['examples', 'grids', 'images', 'resolution']
+    ['curve', 'examples', 'grids', 'images', 'open', 'parent', 'resolution', 'verdict']
     """
 
     examples: NotRequired[str]
@@ -75,10 +105,14 @@ class TrainingRecord(TypedDict):
     symmetries: str
     seed: int
     minutes: float | None
+    open: NotRequired[bool]
     steps: int
     seconds: float
     interrupted: bool
     held_out_bits_per_hidden_cell: float
+    verdict: NotRequired[str]
+    curve: NotRequired[_Curve]
+    parent: NotRequired[str]
     resolution: NotRequired[list[float | str]]
     version: str
 

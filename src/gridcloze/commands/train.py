@@ -12,7 +12,7 @@ from .. import checkpoint
 from ..files import maps
 from ..files.codes import understood
 from ..files.grids import read_examples, read_images
-from ..files.palettes import read_palette
+from ..files.palettes import Palette, read_palette
 from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
 from ..learning import Learnable, learn
 from ..memory import in_words
@@ -79,8 +79,13 @@ class Source:
     symmetries: Symmetries = "none"
     palette: Path | None = None
 
-    def read(self) -> tuple[Learnable, int, maps.Resolution | None]:
+    def read(self, of_model: Palette | None = None) -> tuple[Learnable, int, maps.Resolution | None]:
         """Read the examples.
+
+        Parameters
+        ----------
+        of_model
+            The palette of a model that is to learn more; then there are no other symbols.
 
         Returns
         -------
@@ -94,9 +99,11 @@ class Source:
         Raises
         ------
         InputError
-            If the examples cannot be read, or are maps although no `windows` are given.
+            If the examples cannot be read, or are maps although no `windows` are given, or there are two palettes.
         """
-        palette = read_palette(self.palette) if self.palette else None
+        if self.palette and of_model:
+            raise InputError("the symbols are those of the model: leave out --palette, or --from")
+        palette = read_palette(self.palette) if self.palette else of_model
         tiles = [self.path] if maps.is_map(self.path) and not is_folder(self.path) else maps.map_files(self.path)
         if self.windows is None and tiles:
             raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")
@@ -122,6 +129,7 @@ def train(
     depth: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    model: Path | None = None,
 ) -> TrainReport:
     """Train a model on example grids and write it to one file.
 
@@ -142,6 +150,8 @@ def train(
         if there is one.
     overwrite
         Whether to replace a model of gridcloze, or the state of an interrupted training.
+    model
+        A model file whose weights, sizes and symbols it starts from.
 
     Returns
     -------
@@ -152,7 +162,8 @@ def train(
     ------
     InputError
         If the examples cannot be read, `out` cannot be written or is somebody's, a training was interrupted and is
-        neither resumed nor overwritten, the state to resume is that of another one, or another process trains there.
+        neither resumed nor overwritten, the state to resume is that of another one, another process trains there, or
+        `model` does not fit `depth` or the examples.
 
     Examples
     --------
@@ -172,9 +183,10 @@ def train(
             header = checkpoint.read_header(out)
             tell(f"{out} is complete, there is nothing to resume: --overwrite trains anew")
             return {"path": str(out), "model": header.hash, "training": cast(TrainingRecord, header.training)}
-        _check_out(out, source, resume, overwrite)
+        _check_out(out, source, model, resume, overwrite)
+        start = None if model is None else checkpoint.load(model)
         with console.status("reading the examples"):
-            examples, scale, resolution = source.read()
+            examples, scale, resolution = source.read(None if start is None else start.header.palette)
         if overwrite and not resume:
             state_file(out).unlink(missing_ok=True)
         if resume and not state_file(out).exists():
@@ -184,7 +196,9 @@ def train(
         if resolution is not None:
             more_record["resolution"] = list(resolution)
         news = f"learning from {more_record['examples']}"
-        predictor = learn_with_progress(examples, out, budget, seed, depth, scale, resume, lambda: more_record, news)
+        predictor = learn_with_progress(
+            examples, out, budget, seed, depth, scale, resume, lambda: more_record, news, start
+        )
         tell(f"writing {out}")
         try:
             model_hash = checkpoint.save(out, predictor)
@@ -195,7 +209,7 @@ def train(
     return {"path": str(out), "model": model_hash, "training": cast(TrainingRecord, predictor.header.training)}
 
 
-def _check_out(out: Path, source: Source, resume: bool, overwrite: bool) -> None:
+def _check_out(out: Path, source: Source, model: Path | None, resume: bool, overwrite: bool) -> None:
     """Refuse, before any work, to replace what is an input, somebody's, or not said to be replaced."""
     state = state_file(out)
     if out.suffix != SUFFIX:
@@ -203,7 +217,7 @@ def _check_out(out: Path, source: Source, resume: bool, overwrite: bool) -> None
     if state.exists() and not resume and not overwrite:
         line = "is that of an interrupted training: continue it with --resume, or start anew with --overwrite"
         raise InputError(f"{state} {line}")
-    refuse_replacing([out, state], [source.path, source.palette], overwrite or resume)
+    refuse_replacing([out, state], [source.path, source.palette, model], overwrite or resume)
 
 
 def _unwritten(out: Path, error: Exception) -> InputError:
@@ -243,6 +257,7 @@ def learn_with_progress(
     resume: bool = False,
     more_record: Callable[[], Mapping[str, Any]] = dict,
     news: str = "learning",
+    start: checkpoint.TrainedPredictor | None = None,
 ) -> checkpoint.TrainedPredictor:
     """Train a model and show the progress on stderr; writes no model file.
 
@@ -266,6 +281,8 @@ def learn_with_progress(
         Called when the training is over: further entries for its record.
     news
         A line to show when the training begins.
+    start
+        A model whose weights it starts from.
 
     Returns
     -------
@@ -291,11 +308,11 @@ def learn_with_progress(
             if not isnan(progress.bits_per_hidden_cell):  # as it is before the first step
                 show(progress.share, _news(progress))
 
-        return learn(examples, budget, seed, depth, scale, report, state_file(out), resume, more_record, tell)
+        state = state_file(out)
+        return learn(examples, budget, seed, depth, scale, report, state, resume, more_record, tell, start)
 
 
 def _news(progress: Progress) -> str:
-    return (
-        f"loss {progress.bits_per_hidden_cell:.3f} bits, held-out {progress.held_out_bits_per_hidden_cell:.3f}, "
-        f"{progress.grids_per_second:.0f} grids/s"
-    )
+    held_out = progress.held_out_bits_per_hidden_cell
+    scored = "" if isnan(held_out) else f", held-out {held_out:.3f}"
+    return f"loss {progress.bits_per_hidden_cell:.3f} bits{scored}, {progress.grids_per_second:.0f} grids/s"

@@ -86,7 +86,7 @@ QUICK = Plan(8, ("cnn-3", "cnn-5", "cnn-9", "unet", "bert"), (0,), 0.2, 500)
 def _build(network: str, plan: Plan) -> nn.Module:
     """A network by its name; see `Plan`."""
     if network == "bert":
-        return Bert(BertConfig(plan.side, plan.side, 2))
+        return Bert(BertConfig(plan.side, plan.side, 2, channels=0))  # nothing but attention
     if network in RIVALS:
         return sized(partial(RIVALS[network], 2))
     return sized(partial(residual, 2, int(network.removeprefix("cnn-"))))
