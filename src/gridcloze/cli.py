@@ -336,10 +336,11 @@ def train(
         int | None, _option("Learn from windows of this size, at random places of the big grids.", "CELLS", min=2)
     ] = None,
     symmetries: Annotated[
-        Literal["none", "mirrors", "all"],
+        Literal["none", "across", "along", "mirrors", "turns", "all"],
         _option(
-            "Symmetries under which grids are equally likely: none, mirrors, or all (mirrors and rotations). They "
-            "stretch a small training set.",
+            "Symmetries under which grids are equally likely: across (mirrored left to right), along (mirrored top to "
+            "bottom), mirrors (both), turns (rotations), or all (mirrors and rotations). They stretch a small training "
+            "set.",
             None,
         ),
     ] = "none",
