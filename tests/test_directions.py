@@ -76,7 +76,7 @@ def test_cells_that_are_taken_as_independent_raise_false_alarms(monkeypatch):
 def test_digits_have_a_direction():
     """Handwritten digits are never mirrored or turned, and the warning says so; fifty of them are enough."""
     digits = (cast(Any, load_digits()).images > 7).astype(int)
-    line = "the examples look different when mirrored left to right and mirrored top to bottom and turned by 90 degrees"
+    line = "the examples look different when mirrored left to right, mirrored top to bottom or turned by 90 degrees"
     assert warning_of(digits, "all") == f"{line}, although all denies it; consider none"
     assert warning_of(digits[:50], "turns")
     assert not warning_of(digits, "none")

@@ -77,7 +77,8 @@ def direction_warning(prior: Examples | Windows, option: str) -> str:
     denied = [name for name in wanted if _differs(counts, GROUPS[name])]
     left = next(name for name, each in tested.items() if set(each) <= set(wanted) - set(denied))
     said, better = option.format(prior.symmetries), option.format(left)
-    what = f"the examples look different when {' and '.join(denied)}, although {said} denies it"
+    how = " or ".join(filter(None, (", ".join(denied[:-1]), *denied[-1:])))
+    what = f"the examples look different when {how}, although {said} denies it"
     return f"{what}; consider {better}" if denied else ""
 
 
