@@ -44,6 +44,29 @@ def with_clouds(seed=1):
     return values
 
 
+def test_a_map_is_drawn_when_asked_for(gridcloze, model):
+    """Its samples and probabilities are GeoTIFFs of their own and pictures; all belong to its results."""
+    save_map("clouded.tif", with_clouds())
+    arguments = ("fill", model, "clouded.tif", "--samples", 2)
+    assert gridcloze(*arguments, "-o", "plain")[0] == 0
+    assert gridcloze(*arguments, "-o", "out", "--pictures")[0] == 0
+    plain, drawn = ({path.name: path.read_bytes() for path in Path(name).iterdir()} for name in ("plain", "out"))
+    more = ["sample-1.tif", "sample-2.tif", "probabilities.tif", "probabilities.png", "samples.png"]
+    assert set(drawn) - set(plain) == {f"clouded-{name}" for name in more}
+    assert {name: drawn[name] for name in plain if name != "clouded.json"}.items() <= plain.items()
+    assert set(json.loads(drawn["clouded.json"])["files"]) == set(drawn) - {"clouded.json"}
+    with rasterio.open("out/clouded-sample-2.tif") as sample, rasterio.open("out/clouded-samples.tif") as samples:
+        assert (sample.read(1) == samples.read(2)).all()
+        assert sample.colormap(1)[42] == (28, 95, 44, 255)
+    with rasterio.open("out/clouded-probabilities.tif") as probabilities:
+        assert probabilities.descriptions == ("11", "21", "42")
+    Path("out/clouded-sample-1.tif").unlink()
+    assert gridcloze(*arguments, "-o", "out", "--pictures")[0] == 0
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == drawn
+    assert gridcloze(*arguments, "-o", "out", "--overwrite")[0] == 0
+    assert {path.name for path in Path("out").iterdir()} == set(plain)
+
+
 def test_a_map_is_learned_and_filled(gridcloze, model):
     """A GeoTIFF comes back with its place, colours and known cells, and with what is uncertain and some draws."""
     save_map("clouded.tif", with_clouds(), compress="lzw")

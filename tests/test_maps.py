@@ -24,6 +24,8 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 
+from gridcloze import answers, priors
+from gridcloze.answers import AnswersByRows
 from gridcloze.commands.check import check
 from gridcloze.commands.explain import Drawings, explain
 from gridcloze.commands.fill import Request
@@ -38,10 +40,14 @@ from gridcloze.files.maps import (
     open_map,
     read_map,
     read_maps,
+    read_thinned,
     resolution_warning,
+    write_each_sample,
     write_maps,
 )
 from gridcloze.files.palettes import Palette
+from gridcloze.priors import posterior
+from gridcloze.puzzles import Puzzles
 from gridcloze.training import Budget
 from gridcloze.words import HIDDEN, InputError
 
@@ -521,6 +527,76 @@ def test_few_cells_of_an_unseen_class(folder):
     filled, uncertainty, samples = (open_raster(each).read() for each in paths)
     assert filled[0].tolist() == samples[0].tolist() == [[11, 41, 99, 11], [41, 41, 11, 11]]
     assert uncertainty[:, 0, 2].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize(("dtype", "table"), [("uint8", TABLE), ("uint8", None), ("uint16", None), ("int16", None)])
+def test_each_sample_is_a_map_with_colours(folder, dtype, table, mask):
+    """A sample as a file of its own has the cells of its band and all that belongs to the map; its colours are those of
+    the file or, if it has none, of the palette."""
+    values = random_map(40, 30).astype(dtype)
+    known, clouds = values != 0, np.zeros(values.shape, bool)
+    clouds[10:20, 5:25] = True
+    np.save(folder / "clouds.npy", clouds)
+    options = {"mask": known} if mask else {"nodata": 0}
+    path = save(folder / "map.tif", values, table, **options)
+    samples = fill(folder, path, hidden=folder / "clouds.npy")[2]
+    each = [folder / "sample-1.tif", folder / "sample-2.tif"]
+    with open_map(path, COVER, folder / "clouds.npy") as source:
+        write_each_sample(source, samples, each)
+    bands = open_raster(samples)
+    for number, one in enumerate(map(open_raster, each), start=1):
+        assert (one.count, one.dtypes, one.crs, one.transform) == (1, (dtype,), bands.crs, bands.transform)
+        assert np.array_equal(one.read(1), bands.read(number))
+        assert np.array_equal(one.read_masks(1), bands.read_masks(number))
+        if dtype != "int16":
+            colours = one.colormap(1)
+            expected = table or dict(zip(COVER.raster_values, COVER.colours, strict=True))
+            assert all(colours[value] == expected[value] for value in COVER.raster_values)
+
+
+def test_percents_are_those_of_the_posterior(folder):
+    """A band for each class, named, has its probability in percent as `answers.fill` gives it to the same puzzle."""
+    model = posterior(priors.squares(6, 7, 2, 4))
+    puzzle = np.full((6, 7), HIDDEN)
+    puzzle[2, 2:4] = 0, 1
+    palette = Palette(COVER.colours[:2], "WF", names=("water", "forest"), values=(11, 41))
+    path = save(folder / "map.tif", np.array([11, 41, 0], np.uint8)[puzzle], nodata=0)
+    paths = [*results_in(folder)[:2], folder / "probabilities.tif"]
+    with open_map(path, palette) as source, write_maps(source, *paths[:2], probabilities=paths[2]) as writer:
+        for rows in AnswersByRows(model, source.read_rows, puzzle.shape):
+            writer.write_rows(
+                rows.start, rows.fill, rows.probability, rows.entropy, rows.samples, marginals=rows.marginals
+            )
+    expected = answers.fill(model, Puzzles(puzzle[None])).marginals[0]
+    probabilities = open_raster(paths[2])
+    assert probabilities.descriptions == ("11 water", "41 forest")
+    assert (probabilities.dtypes, probabilities.nodata, probabilities.units) == (("uint8",) * 2, 255, ("%",) * 2)
+    assert np.abs(np.moveaxis(probabilities.read(), 0, -1) - 100 * expected).max() <= 0.5 + 1e-9
+    assert len(np.unique(probabilities.read())) > 5
+
+
+def test_what_stays_unknown_has_no_percent(folder):
+    """Cells that are not to be filled have 255 in every band; a class that the model never saw has 0."""
+    values = np.where(SMALL == 200, 99, SMALL).astype(np.uint8)
+    path = save(folder / "map.tif", values, nodata=0)
+    np.save(folder / "clouds.npy", np.eye(2, 4, dtype=bool))
+    few = Palette(COVER.colours[:2], "WF", values=(11, 41))
+    paths, cells, floats = results_in(folder), np.zeros((2, 4), np.int64), np.full((2, 4), 0.5)
+    probabilities = folder / "probabilities.tif"
+    with open_map(path, few, folder / "clouds.npy", most_unseen=0.5) as source:
+        with write_maps(source, *paths[:2], probabilities=probabilities) as writer:
+            writer.write_rows(0, cells, floats, floats, cells[None], np.full((2, 4, 2), 0.506))
+        puzzle, filled, drawn, marginals = read_thinned(source, paths[0], None, probabilities, 16)
+    percents = open_raster(probabilities).read(1)
+    unknown, unseen = SMALL == 0, values == 99
+    assert (percents[unknown & ~np.eye(2, 4, dtype=bool)] == 255).all()
+    assert (percents[unseen] == 0).all()
+    assert (percents[~unknown & ~unseen] == 51).all()
+    assert np.array_equal(np.isnan(marginals[0, ..., 0]), percents == 255)
+    assert drawn.shape == (1, 0, 2, 4)
+    assert np.array_equal(filled[0] == HIDDEN, (percents == 255) | unseen)
+    assert np.array_equal(puzzle[0] == HIDDEN, unknown | unseen | np.eye(2, 4, dtype=bool))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

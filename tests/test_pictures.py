@@ -31,6 +31,18 @@ WRITERS = {
         path, CELLS, TARGET, {"model": EXPLANATION, "exact": EXPLANATION}, ATTENTION, CORRELATIONS, PALETTE, dark
     ),
     "heads": lambda path, dark: pictures.write_heads(path, ATTENTION, CELLS, TARGET, CORRELATIONS, PALETTE, dark),
+    "samples": lambda path, dark: pictures.write_samples(
+        path, CELLS[None], abs(CELLS[None]), abs(CELLS[None, None]).repeat(7, axis=1), PALETTE, dark
+    ),
+    "probabilities": lambda path, dark: pictures.write_probabilities(
+        path, CELLS[None], EXPLANATION.marginals[None], PALETTE, dark
+    ),
+    "samples of a stack": lambda path, dark: pictures.write_samples(
+        path, np.stack([CELLS] * 3), np.stack([abs(CELLS)] * 3), np.zeros((3, 2, 4, 6), int), PALETTE, dark
+    ),
+    "probabilities of a stack": lambda path, dark: pictures.write_probabilities(
+        path, np.stack([CELLS] * 3), np.stack([EXPLANATION.marginals] * 3), PALETTE, dark
+    ),
 }
 
 
@@ -81,6 +93,10 @@ WORDS = {
     },
     "panels": {"a", "b", "c", "probability", "hidden"},
     "explanation": {"Why the framed cell is water", "probability of water", "total variation", "share of attention"},
+    "samples": {"puzzle", "most likely fill", "sample 1", "sample 7", "hidden"},
+    "probabilities": {"puzzle", "probability", "hidden"},
+    "samples of a stack": {"puzzle", "grid 0", "grid 2", "most likely fill", "sample 2"},
+    "probabilities of a stack": {"puzzle", "grid 2", "probability"},
     "heads": {"layer 1", "head 1: 0.50", "attention, as a share of the head's largest", "hidden"},
 }
 
@@ -93,6 +109,35 @@ def test_a_picture_says_what_it_shows(name, tmp_path):
     for words in WORDS[name] | named:
         assert any(text.startswith(words) for text in texts), words
     assert not {"~", "%"} & set(texts)
+
+
+@pytest.mark.parametrize(("n_samples", "shape"), [(0, (1, 2)), (4, (1, 6)), (8, (2, 5)), (16, (3, 6))])
+def test_samples_lie_in_even_rows(n_samples, shape, tmp_path, monkeypatch):
+    """The puzzle, its fill and its samples fill a table of at most six columns, with few gaps."""
+    tables = []
+    table_of = pictures._table
+    monkeypatch.setattr(pictures, "_table", lambda *some, **more: tables.append(table_of(*some, **more)) or tables[-1])
+    cells = np.zeros((1, 4, 6), int)
+    pictures.write_samples(tmp_path / "a.svg", cells, cells, np.zeros((1, n_samples, 4, 6), int), PALETTE)
+    assert tables[0].shape == shape
+
+
+def test_likely_symbols_are_drawn(tmp_path):
+    """Of many symbols those that are likeliest at hidden cells have panels, in the order of the palette."""
+    palette = Palette(
+        Palette.default(40).colours, Palette.default(40).characters, tuple(f"class {n}" for n in range(40))
+    )
+    marginals = np.full((1, 4, 6, 40), 1e-3)
+    marginals[0, CELLS == HIDDEN, 20:30] = 0.09
+    marginals[0, CELLS != HIDDEN, 0] = 1
+    marginals[0, CELLS == HIDDEN, 0] = 0
+    writer = lambda path, dark: pictures.write_probabilities(path, CELLS[None], marginals, palette, dark)  # noqa: E731
+    texts = [text for text, _ in texts_in(writer, tmp_path / "picture.svg")]
+    titles = texts[: texts.index("0")]  # the legend below the bar of colours has all names
+    assert [text for text in titles if text in {f"class {n}" for n in range(20, 30)}] == [
+        f"class {n}" for n in range(20, 30)
+    ]
+    assert "class 0" not in titles
 
 
 def test_a_film_has_one_legend_from_first_to_last(tmp_path):

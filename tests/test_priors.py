@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gridcloze.commands.toy import read_prior
 from gridcloze.files.palettes import Palette
-from gridcloze.priors.examples import Examples, checked_symmetries
+from gridcloze.priors.examples import Examples, checked_symmetries, random_symmetry
 from gridcloze.priors.finite import FinitePrior, rectangles, squares, stripes
 from gridcloze.priors.ising import Ising
 from gridcloze.priors.known import TOYS, make_toy
@@ -267,8 +267,58 @@ def test_examples_need_a_grid():
 def test_symmetries_that_there_are_none_of_are_refused():
     """A word that names no symmetries is refused, with those that there are."""
     assert checked_symmetries("mirrors") == "mirrors"
-    with pytest.raises(InputError, match="symmetries must be one of none, mirrors, all, not 'some'"):
+    with pytest.raises(
+        InputError, match="symmetries must be one of none, across, along, mirrors, turns, all, not 'some'"
+    ):
         checked_symmetries("some")
+
+
+def transformed_as_in_0_2(cells, generator, symmetries):
+    """What version 0.2 drew for the symmetries that it knew."""
+    cells = cells.copy()
+    across, down, transposed = generator.random((3, len(cells))) < 0.5
+    cells[across] = cells[across, :, ::-1]
+    cells[down] = cells[down, ::-1]
+    if symmetries == "all" and cells.shape[1] == cells.shape[2]:
+        cells[transposed] = cells[transposed].swapaxes(1, 2)
+    return cells
+
+
+@pytest.mark.parametrize("symmetries", ["mirrors", "all"])
+@pytest.mark.parametrize("shape", [(200, 3, 3), (200, 2, 3)])
+def test_trainings_of_older_versions_can_be_repeated(symmetries, shape):
+    """Mirrors and all symmetries draw the transformations that they always drew."""
+    cells = np.arange(np.prod(shape)).reshape(shape)
+    old = transformed_as_in_0_2(cells, np.random.default_rng(5), symmetries)
+    assert (random_symmetry(cells, np.random.default_rng(5), symmetries) == old).all()
+
+
+@pytest.mark.parametrize(
+    ("symmetries", "expected"),
+    [
+        ("across", ["abcdef", "cbafed"]),
+        ("along", ["abcdef", "defabc"]),
+        ("mirrors", ["abcdef", "cbafed", "defabc", "fedcba"]),
+        ("turns", ["abcdef", "fedcba"]),
+        ("all", ["abcdef", "cbafed", "defabc", "fedcba"]),
+    ],
+)
+def test_symmetries_are_what_they_are_called(symmetries, expected):
+    """Each draws its transformations equally often; grids that are not square keep their height and width."""
+    cells = np.frombuffer(b"abcdef", np.uint8).reshape(1, 2, 3).astype(int).repeat(4000, axis=0)
+    drawn = random_symmetry(cells, np.random.default_rng(0), symmetries)
+    kinds, n = np.unique([bytes(grid.astype(np.uint8).ravel()).decode() for grid in drawn], return_counts=True)
+    assert kinds.tolist() == expected
+    assert n / 4000 == pytest.approx(1 / len(expected), abs=0.03)
+
+
+def test_turns_mirror_nothing():
+    """Square grids are turned by any number of quarters, equally often."""
+    cells = np.array([[[0, 1], [3, 2]]]).repeat(4000, axis=0)
+    drawn = random_symmetry(cells, np.random.default_rng(0), "turns")
+    kinds, n = np.unique(drawn.reshape(4000, 4), axis=0, return_counts=True)
+    assert kinds.tolist() == [[0, 1, 3, 2], [1, 2, 0, 3], [2, 3, 1, 0], [3, 0, 2, 1]]
+    assert n / 4000 == pytest.approx(1 / 4, abs=0.03)
 
 
 def test_mirrors_turn_nothing():
@@ -284,7 +334,9 @@ def numbered_image(height, width):
     return np.arange(height * width).reshape(height, width)
 
 
-@pytest.mark.parametrize(("symmetries", "number"), [("none", 1), ("mirrors", 4), ("all", 8)])
+@pytest.mark.parametrize(
+    ("symmetries", "number"), [("none", 1), ("across", 2), ("along", 2), ("mirrors", 4), ("turns", 4), ("all", 8)]
+)
 def test_windows_come_from_every_place_alike(symmetries, number):
     """Windows are cut from the image, transformed only by symmetries, and all positions are equally likely."""
     image = numbered_image(5, 6)

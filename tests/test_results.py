@@ -13,6 +13,8 @@ from PIL import Image
 
 from gridcloze.commands import fill as bulk
 from gridcloze.commands.results import content_hash, parts_of
+from gridcloze.files.grids import read_grid
+from gridcloze.files.palettes import Palette
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_a_result_that_somebody_edited_is_replaced_only_when_told_to(gridcloze, 
     assert tree("out") == whole
 
 
-@pytest.mark.parametrize("name", ["puzzle.npy", "puzzle.npz", "puzzle.json", "puzzle-uncertainty.png"])
+@pytest.mark.parametrize("name", ["puzzle.npy", "puzzle.npz", "puzzle.json", "puzzle-uncertainty.png", "puzzle.png"])
 def test_a_result_is_done_only_if_all_its_files_are_there(gridcloze, model, puzzle, name):
     arguments = ["fill", model, puzzle, "-o", "out", "--hidden", "mask.npy"]
     gridcloze(*arguments)
@@ -141,6 +143,62 @@ def test_a_result_is_done_only_if_all_its_files_are_there(gridcloze, model, puzz
         assert "was not written by gridcloze" in err
     else:
         assert (code, tree("out")) == (0, whole)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".txt", ".npz"])
+def test_a_fill_of_text_or_an_array_can_be_seen(gridcloze, model, ending):
+    """It is also a picture in the colours of the model, which reads as the same cells again."""
+    puzzle = np.where(np.eye(5, dtype=bool), -1, 0)
+    if ending == ".txt":
+        Path("puzzle.txt").write_text("\n".join("".join("?."[cell] for cell in row + 1) for row in puzzle))
+    elif ending == ".npz":
+        np.savez("puzzle.npz", allow_pickle=False, cells=puzzle)
+    else:
+        np.save("puzzle.npy", puzzle)
+    code, _, err = gridcloze("fill", model, f"puzzle{ending}", "-o", "out")
+    assert code == 0, err
+    with Image.open("out/puzzle.png") as picture:
+        assert picture.size == (255, 255)
+    again = read_grid(Path("out/puzzle.png"), Palette.default(2))
+    assert np.array_equal(again.cells, np.load("out/puzzle.npz")["fill"])
+    assert "puzzle.png" in json.loads(Path("out/puzzle.json").read_text())["files"]
+
+
+def test_pictures_are_drawn_when_asked_for(gridcloze, model, puzzle):
+    """Of single grids and stacks, light or dark; they belong to the results, and nothing else changes."""
+    np.save("stack.npy", np.random.default_rng(0).integers(-1, 2, (8, 5, 5)))
+    arguments = ["fill", model, puzzle, "stack.npy", "--hidden", "auto", "--samples", 2]
+    assert gridcloze(*arguments, "-o", "plain")[0] == 0
+    assert gridcloze(*arguments, "-o", "out", "--pictures")[0] == 0
+    drawn = {f"{name}-{what}.png" for name in ("puzzle", "stack") for what in ("samples", "probabilities")}
+    assert set(os.listdir("out")) - set(os.listdir("plain")) == drawn
+    for name in ("puzzle", "stack"):
+        assert drawn & set(json.loads(Path(f"out/{name}.json").read_text())["files"]) == {
+            one for one in drawn if one.startswith(name)
+        }
+        assert Path(f"out/{name}.npz").read_bytes() == Path(f"plain/{name}.npz").read_bytes()
+    whole = tree("out")
+    Path("out/stack-samples.png").unlink()
+    Path("out/puzzle-probabilities.png").unlink()
+    assert gridcloze(*arguments, "-o", "out", "--pictures")[0] == 0
+    assert tree("out") == whole
+    assert gridcloze(*arguments, "-o", "out", "--pictures", "--dark")[0] == 2
+    assert gridcloze(*arguments, "-o", "dark", "--pictures", "--dark")[0] == 0
+    for name in drawn:
+        with Image.open(f"dark/{name}") as dark, Image.open(f"out/{name}") as light:
+            assert (dark.convert("L").getpixel((0, 0)), light.convert("L").getpixel((0, 0))) == (27, 255)
+
+
+def test_a_picture_that_somebody_made_is_not_replaced(gridcloze, model, puzzle):
+    """The names of pictures are those of results only if pictures are drawn."""
+    Path("out").mkdir()
+    Path("out/puzzle-samples.png").write_text("mine")
+    arguments = ["fill", model, puzzle, "-o", "out"]
+    assert gridcloze(*arguments)[0] == 0
+    code, _, err = gridcloze(*arguments, "--pictures", "--overwrite")
+    assert code == 2
+    assert "out/puzzle-samples.png was not written by gridcloze and is not replaced" in err
+    assert Path("out/puzzle-samples.png").read_text() == "mine"
 
 
 def test_a_killed_move_of_results_leaves_no_doubt_whose_they_are(gridcloze, model, puzzle, monkeypatch):

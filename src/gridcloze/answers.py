@@ -220,11 +220,13 @@ class FilledRows:
         Of what was filled in, given the visible cells; 1 at visible ones.
     entropy
         Of each cell given the visible ones, in bits; 0 at visible ones.
+    marginals
+        The probability of each symbol at each cell.
 
     Examples
     --------
     >>> cell = np.zeros((1, 1))
-    >>> FilledRows(0, cell > 0, cell.astype(int), np.zeros((0, 1, 1), int), cell + 1, cell).start
+    >>> FilledRows(0, cell > 0, cell.astype(int), np.zeros((0, 1, 1), int), cell + 1, cell, cell[..., None] + 1).start
     0
     """
 
@@ -234,6 +236,7 @@ class FilledRows:
     samples: Int[np.ndarray, "sample rows width"]
     probability: Float[np.ndarray, "rows width"]
     entropy: Float[np.ndarray, "rows width"]
+    marginals: Float[np.ndarray, "rows width symbol"]
 
 
 class AnswersByRows:
@@ -346,4 +349,4 @@ class AnswersByRows:
 
 def _rows_of(start: int, cells: np.ndarray, fill: np.ndarray, samples: np.ndarray, marginals: np.ndarray) -> FilledRows:
     probability = np.take_along_axis(marginals, fill[..., None], axis=-1)[..., 0]
-    return FilledRows(start, cells == HIDDEN, fill, samples, probability, entropy_bits(marginals))
+    return FilledRows(start, cells == HIDDEN, fill, samples, probability, entropy_bits(marginals), marginals)

@@ -338,10 +338,11 @@ def train(
         int | None, _option("Learn from windows of this size, at random places of the big grids.", "CELLS", min=2)
     ] = None,
     symmetries: Annotated[
-        Literal["none", "mirrors", "all"],
+        Literal["none", "across", "along", "mirrors", "turns", "all"],
         _option(
-            "Symmetries under which grids are equally likely: none, mirrors, or all (mirrors and rotations). They "
-            "stretch a small training set.",
+            "Symmetries under which grids are equally likely: across (mirrored left to right), along (mirrored top to "
+            "bottom), mirrors (both), turns (rotations), or all (mirrors and rotations). They stretch a small training "
+            "set.",
             None,
         ),
     ] = "none",
@@ -440,6 +441,15 @@ def fill(
         ),
     ] = None,
     scale: Scale = None,
+    pictures: Annotated[
+        bool,
+        _option(
+            "Draw samples side by side, and the probability of each symbol; for a map also write these as GeoTIFFs.",
+            "",
+            "--pictures",
+        ),
+    ] = False,
+    dark: Dark = False,
     overwrite: Annotated[
         bool, _option("Fill inputs again that are filled already, and replace their results.", "", "--overwrite")
     ] = False,
@@ -449,8 +459,8 @@ def fill(
     """Fill the hidden cells of grids; known cells come back unchanged.
 
     Each grid gives a filled file of the same kind, a picture of the uncertainty of its cells, an .npz file with
-    samples and probabilities, and a report as .json. A stack gives one .npz and one .json file, a GeoTIFF gives
-    GeoTIFFs.
+    samples and probabilities, and a report as .json. Text and arrays also give a picture of the fill. A stack gives one
+    .npz and one .json file, a GeoTIFF gives GeoTIFFs.
 
     An interrupted run resumes: inputs whose results are in the folder already are not filled again.
     """
@@ -465,7 +475,7 @@ def fill(
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
     if as_json and out == streams.STREAM:
         raise InputError("-o - writes the grid to stdout, where --json would write the report: choose one of them")
-    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen)
+    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen, pictures, dark)
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite)
     for report in reports:

@@ -20,6 +20,7 @@ from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
 from .files.paths import refuse_replacing
 from .learning import learn
+from .priors.directions import direction_warning
 from .priors.examples import Examples, Symmetries
 from .priors.hiding import evaluation_hiding
 from .priors.windows import Windows
@@ -67,8 +68,9 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     windows : int, optional
         Window size in cells: learn from windows at random places of large grids instead of from whole grids; then
         grids of any size can be filled.
-    symmetries : {"none", "mirrors", "all"}
-        Under which grids are equally likely: mirrored along both axes, or all eight with turns.
+    symmetries : {"none", "across", "along", "mirrors", "turns", "all"}
+        Under which grids are equally likely: mirrored left to right, mirrored top to bottom, both, turned, or all. If
+        the examples look as if they were not, `fit` issues a UserWarning.
     verbose : int
         With 1, `fit` prints what it learns from, and a line on its progress for each tenth.
 
@@ -166,6 +168,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise InputError(f"grids of different sizes, such as {sizes} cells: learn from windows of them, windows=…")
         else:
             examples = Examples(np.stack(images), palette, parameters["symmetries"])
+        if direction := direction_warning(examples, "symmetries='{}'"):
+            warnings.warn(direction, stacklevel=2)
         steps = parameters["steps"]
         if not isinstance(parameters["random_state"], int | None):
             parameters["random_state"] = self.random_state_  # what a file can hold of a RandomState instance
@@ -508,7 +512,10 @@ ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "grid_shape": ("a pair of integers of 1 or more", _is_shape),
     "random_state": ("an integer 0 … 2**64 - 1, a RandomState instance", _is_random_state),
     "windows": ("an integer of 2 or more", lambda value: _is_integer(value, 2)),
-    "symmetries": ("'none', 'mirrors' or 'all'", lambda value: isinstance(value, str) and value in SYMMETRIES),
+    "symmetries": (
+        f"one of {', '.join(map(repr, SYMMETRIES))}",
+        lambda value: isinstance(value, str) and value in SYMMETRIES,
+    ),
     "verbose": ("an integer of 0 or more, or a bool", lambda value: isinstance(value, bool) or _is_integer(value, 0)),
     "n": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
     "seed": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),

@@ -16,21 +16,26 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from .curve import Curve
 from .explaining import Explanation, best_head
-from .files.palettes import Palette
+from .files.palettes import Colour, Palette
 from .files.paths import SIGNATURE, atomic_write, check_writable
 from .scoring import Reliability
-from .shapes import OneGrid, PerCell
+from .shapes import Cells, Marginals, OneGrid, PerCell, Samples
 from .words import HIDDEN, InputError
 
 ENDINGS = (".png", ".svg")
 SIGNATURES: dict[str, Any] = {"png": {"Software": SIGNATURE}, "svg": {"Creator": SIGNATURE, "Date": None}}
 DOTS_PER_INCH = 120
 CHARACTERS_PER_INCH = 15  # of text of 9 points
+MOST_SYMBOLS = 16  # of which a picture shows the probabilities
+MOST_COLUMNS = 6
+LARGE = 32  # cells to the side of a grid, of which panels are larger and have no lines between cells
 HIDDEN_COLOUR = (128, 128, 128, 255)
 PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
 WARNING_COLOUR = "#D55E00"  # of frames; like the curves one of Okabe and Ito's colours, which all eyes tell apart
@@ -299,6 +304,112 @@ def write_panels(
         _table(figure, names, lines, palette, theme, target, "probability")
 
 
+def write_samples(
+    path: Path, puzzles: Cells, fills: Cells, samples: Samples, palette: Palette, dark: bool = False
+) -> None:
+    """Draw puzzles with their most likely fills and samples side by side; of several puzzles a row for each.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    puzzles
+        Grids, HIDDEN where hidden.
+    fills, samples
+        Of each puzzle; of several puzzles no more samples are drawn than a row has room for, which is 4.
+    palette
+        Names and colours of the symbols.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> puzzles, fills = np.array([[[0, HIDDEN]]]), np.array([[[0, 1]]])
+    >>> write_samples(Path("a.svg"), puzzles, fills, fills[:, None], Palette.default(2))
+    """
+    lines = [
+        [("puzzle", puzzle), ("most likely fill", fill), *((f"sample {n}", one) for n, one in enumerate(each, 1))]
+        for puzzle, fill, each in zip(puzzles, fills, samples, strict=True)
+    ]
+    _write_sheet(path, lines, palette, dark)
+
+
+def write_probabilities(path: Path, puzzles: Cells, marginals: Marginals, palette: Palette, dark: bool = False) -> None:
+    """Draw how likely each symbol is at the hidden cells of puzzles; of several puzzles a row for each.
+
+    Parameters
+    ----------
+    path
+        A .png or .svg file.
+    puzzles
+        Grids, HIDDEN where hidden.
+    marginals
+        The probability of each symbol at each cell, NaN where there is none. Drawn are the 16 symbols that are
+        likeliest on average, or if there are several puzzles 5.
+    palette
+        Names and colours of the symbols; a strip above each panel has the colour.
+    dark
+        Draw on a dark ground.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there; see `check_picture`.
+
+    Examples
+    --------
+    >>> puzzles, marginals = np.array([[[0, HIDDEN]]]), np.array([[[[1, 0], [0.3, 0.7]]]])
+    >>> write_probabilities(Path("a.svg"), puzzles, marginals, Palette.default(2))
+    """
+    hidden, most = puzzles == HIDDEN, MOST_SYMBOLS if len(puzzles) == 1 else MOST_COLUMNS - 1
+    symbols = sorted(np.argsort(-np.nansum(marginals[hidden], axis=0), kind="stable")[:most].tolist())
+    lines = [
+        [("puzzle", puzzle)]
+        + [(palette.label(symbol), np.where(puzzle == HIDDEN, each[..., symbol], np.nan)) for symbol in symbols]
+        for puzzle, each in zip(puzzles, marginals, strict=True)
+    ]
+    _write_sheet(path, lines, palette, dark, symbols)
+
+
+def _write_sheet(
+    path: Path, lines: Sequence[Sequence[Panel]], palette: Palette, dark: bool, symbols: Sequence[int] = ()
+) -> None:
+    """Draw the panels of one grid in rows of equal length, or those of several in a row each.
+
+    The panels after the first are of these symbols, if there are any.
+    """
+    theme, is_large = DARK if dark else LIGHT, max(lines[0][0][1].shape) > LARGE
+    width, most = (2.4, MOST_COLUMNS * 2 // 3) if is_large else (1.5, MOST_COLUMNS)
+    if len(lines) == 1:
+        n_rows = -(-len(lines[0]) // most)
+        n_columns = -(-len(lines[0]) // n_rows)
+        rows = [lines[0][start : start + n_columns] for start in range(0, len(lines[0]), n_columns)]
+        names = [""] * n_rows
+    else:
+        panels = [[panel for _, panel in line[:MOST_COLUMNS]] for line in lines]
+        rows = _lines([title for title, _ in lines[0][:MOST_COLUMNS]], panels)
+        names = [f"grid {number}" for number in range(len(rows))]
+    with written(path, theme, *_size(rows, width)) as figure:
+        axes = _table(figure, names, rows, palette, theme, numbers="probability", with_lines=not is_large)
+        _grow(figure, 0.08 * bool(symbols) * (len(rows) if len(lines) == 1 else 1))  # for strips
+        for one, symbol in zip(axes.flat[1:], symbols, strict=False):  # of several grids, those in the first row
+            _strip(figure, one, palette.colours[symbol], theme)
+
+
+def _strip(figure: Figure, axes: Axes, colour: Colour, theme: Theme) -> None:
+    """A strip of colour between a panel and its title."""
+    above = axes.transAxes + ScaledTranslation(0, 5 / 72, figure.dpi_scale_trans)
+    for ink, points, beyond in ((theme.guide, 6, 0.003), (f"#{bytes(colour).hex()}", 5, 0)):
+        style = {"color": ink, "linewidth": points, "solid_capstyle": "butt", "transform": above}
+        axes.add_line(Line2D([-beyond, 1 + beyond], [1, 1], **style)).set_clip_on(False)
+    axes.set_title(axes.get_title(), fontsize=9, pad=10)
+
+
 def frame(
     titles: Sequence[str], names: Sequence[str], rows: Rows, palette: Palette, dark: bool = False
 ) -> UInt8[np.ndarray, "height width 3"]:
@@ -535,6 +646,7 @@ def _table(
     target: Cell | None = None,
     numbers: str = "",
     in_film: bool = False,
+    with_lines: bool = True,
 ) -> np.ndarray:
     """Draw panels in named rows, `target` framed in each; below say what colours mean, and what numbers, if all one.
 
@@ -545,7 +657,7 @@ def _table(
     for name, panels, line in zip(names, rows, table, strict=True):
         line[0].set_ylabel(name, fontsize=9)
         for (title, panel), axes in zip(panels, line, strict=False):
-            _draw(axes, panel, palette, theme)
+            _draw(axes, panel, palette, theme, with_lines)
             axes.set_title(textwrap.fill(title, title_width), fontsize=9)
             if target is not None:
                 _frame(axes, target)
@@ -583,11 +695,12 @@ def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> 
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
+def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme, with_lines: bool) -> None:
     height, width = panel.shape
     axes.imshow(colours_of(panel, palette, theme), interpolation="nearest")
-    axes.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
-    axes.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
+    if with_lines:
+        axes.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
+        axes.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
     axes.set(xticks=[], yticks=[])
 
 

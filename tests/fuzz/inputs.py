@@ -36,12 +36,12 @@ VALID = {  # values of options, by the name of their parameter
     "samples": ("0", "1", "2"), "seed": ("0", "1"), "scale": ("1", "2"), "cell": ("1,1", "3,3", "0,0"),
     "hidden": ("auto", "grey", "transparent", "h.png", "h.npy", "h.tif"), "allow": ("a.png", "a.npy"),
     "order": ("weighted", "random", "certain", "spread"), "budget_bits": ("0.5", "2"), "prior": ("ex/prior.json",),
-    "symmetries": ("none", "mirrors", "all"), "palette": ("palette.json",), "windows": ("4", "4", "5"),
+    "symmetries": ("none", "across", "turns", "all"), "palette": ("palette.json",), "windows": ("4", "4", "5"),
     "threshold": ("0.01", "0.5"), "examples": ("ex.npy", "ex"), "coupling": ("0.3",), "field": ("0.1",),
     "smallest": ("2",), "largest": ("3",), "largest_period": ("3",), "steps": ("1", "2"), "minutes": ("1e-5",),
     "depth": ("1",), "picture": ("x.png",), "heads": ("y.svg",), "film": ("f.gif",),
 }  # fmt: skip
-SLOW = ("picture", "heads", "film", "minutes")  # a drawing takes half a second
+SLOW = ("picture", "pictures", "heads", "film", "minutes")  # a drawing takes half a second
 INTEGERS = (
     "-1",
     "0",

@@ -1,6 +1,7 @@
 """`gridcloze fill`: any number of files; a run that was stopped goes on where it was."""
 
 import os
+import re
 import shutil
 import zipfile
 from abc import ABC, abstractmethod
@@ -51,9 +52,17 @@ GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
 ANNOUNCED_BYTES = 2**31
 BYTES_OF_A_SAMPLE, BYTES_OF_A_PROBABILITY = 24, 40  # for each cell, with what is needed to compute them
 MASKS = ("hidden", "allow")
-OF_MAPS = (".tif", ".tiff", "-uncertainty.tif", "-samples.tif")
-ENDINGS = (".npy", ".npz", "-uncertainty.png", *OF_MAPS, *(f"{ending}.aux.xml" for ending in OF_MAPS))  # of results
+OF_MAPS = (".tif", ".tiff", "-uncertainty.tif", "-samples.tif", "-sample-1.tif", "-probabilities.tif")
+SHEETS = ("-samples.png", "-probabilities.png")
+ENDINGS = (  # of results; samples have any numbers
+    *(".npy", ".npz", ".png", "-uncertainty.png", *SHEETS),
+    *OF_MAPS,
+    *(f"{ending}.aux.xml" for ending in OF_MAPS),
+)
+LEAST_PIXELS = 256  # to the side of the picture of a grid that came as text or as an array
 LONGEST_NAME = 255  # bytes, of every common file system
+SAMPLES_DRAWN, GRIDS_DRAWN = 16, 6  # that pictures have room for
+SAMPLE_FILES = 999  # at most, of a map
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
@@ -87,6 +96,10 @@ class FillReport(TypedDict):
         What was taken as hidden: auto, grey, transparent or the name of a file.
     hide_unseen
         Whether a map was allowed to have any number of cells of classes that the model never saw.
+    pictures
+        Whether samples and probabilities were drawn.
+    dark
+        Whether they were drawn on a dark ground.
     hidden_hash
         SHA-256 of the content of that file, or an empty text.
     allow
@@ -124,6 +137,8 @@ class FillReport(TypedDict):
     scale: int | None
     hidden: str
     hide_unseen: bool
+    pictures: bool
+    dark: bool
     hidden_hash: str
     allow: str
     allow_hash: str
@@ -156,6 +171,11 @@ class Request:
     hide_unseen
         Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
         ones. They count as hidden, and stay in the result as they are.
+    pictures
+        Whether to draw the samples and the probability of each symbol, and of a map to write them as files that show
+        colours.
+    dark
+        Whether to draw on a dark ground.
 
     Raises
     ------
@@ -175,6 +195,8 @@ class Request:
     allow: Path | None = None
     scale: int | None = None
     hide_unseen: bool = False
+    pictures: bool = False
+    dark: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
@@ -228,6 +250,9 @@ def fill(
     >>> report["hidden_cells"], np.load("filled/puzzle.npz")["samples"].shape
     (5, (2, 5, 5))
     """
+    if request.pictures:
+        from .. import pictures  # noqa: F401, slow to import, and not there in a plain install: before any work
+
     predictor = checkpoint.load(model_path)
     paths = _grid_files(inputs)
     with made_folder(out), only_one(out), display("filling") as show:
@@ -403,7 +428,8 @@ class _Input(ABC):
         report_path = self.run.out / self.names[-1]
         report = kept.report_of_earlier(report_path)
         self.older = list(report.get("files", []))
-        if not set(self.older) <= {f"{self.path.stem}{ending}" for ending in (self.path.suffix, *ENDINGS)}:
+        numbered = {re.sub(r"-sample-[0-9]+\.tif", "-sample-1.tif", name) for name in self.older}
+        if not numbered <= {f"{self.path.stem}{ending}" for ending in (self.path.suffix, *ENDINGS)}:
             raise InputError(f"{report_path} names files that no fill writes; choose another folder")
         for name in self.names[:-1]:
             if name not in self.older and os.path.lexists(self.run.out / name):
@@ -425,6 +451,16 @@ class _Input(ABC):
     @abstractmethod
     def check(self, one_of_many: bool) -> int:
         """Read the whole input and return the number of its grids; InputError for a bad one."""
+
+    def draw(self, stem: Path, puzzles: Cells, fills: np.ndarray, samples: np.ndarray, marginals: np.ndarray) -> None:
+        """Draw samples and probabilities, if pictures were asked for."""
+        if self.run.request.pictures:
+            from .. import pictures
+
+            palette, dark = self.run.predictor.header.palette, self.run.request.dark
+            samples_path, probabilities_path = (stem.with_name(f"{stem.name}{ending}") for ending in SHEETS)
+            pictures.write_samples(samples_path, puzzles, fills, samples[:, :SAMPLES_DRAWN], palette, dark)
+            pictures.write_probabilities(probabilities_path, puzzles, marginals, palette, dark)
 
     def report(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
         """Write the report next to the finished results."""
@@ -455,9 +491,10 @@ class _Single(_Input):
 
     @property
     def endings(self) -> Sequence[str]:
-        """The grid like the input, the uncertainty of its cells, and all arrays."""
+        """The grid like the input and as a picture, the uncertainty of its cells, all arrays, and more pictures."""
         like_input = [self.ending] if self.ending != ".npz" else []
-        return [*like_input, "-uncertainty.png", ".npz"]
+        picture = [] if self.ending.lower() in PICTURES else [".png"]
+        return [*like_input, *picture, "-uncertainty.png", *SHEETS * self.run.request.pictures, ".npz"]
 
     @property
     def ending(self) -> str:
@@ -485,7 +522,11 @@ class _Single(_Input):
         stem = scratch / self.path.stem
         if self.ending != ".npz":
             save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
+        if self.ending.lower() not in PICTURES:
+            scale = max(1, LEAST_PIXELS // max(self.size))
+            save_grid(Path(f"{stem}.png"), Grid.from_cells(results["fill"].astype(np.int64), grid.palette, scale))
         _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
+        self.draw(stem, grid.cells[None], *(results[name][None] for name in ("fill", "samples", "marginals")))
         np.savez_compressed(f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
         hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
         return self.report(scratch, hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
@@ -540,8 +581,8 @@ class _Many(_Input):
 
     @property
     def endings(self) -> Sequence[str]:
-        """All arrays."""
-        return [".npz"]
+        """All arrays, and pictures of the first grids."""
+        return [*SHEETS * self.run.request.pictures, ".npz"]
 
     @cached_property
     def stack(self) -> Stack:
@@ -594,6 +635,8 @@ class _Many(_Input):
             watch(part.stop)
         with scratch_folder(run.out) as scratch:
             growing.write(scratch / f"{self.path.stem}.npz")
+            shown = slice(0, min(length, GRIDS_DRAWN))
+            self.draw(scratch / self.path.stem, self.stack.read(shown), *growing.first(shown.stop))
             state, bits = growing.state, np.load(growing.array("log_prob_bits"))
             passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
             report = self.report(scratch, state["hidden_cells"], passes, bits, **others)
@@ -648,6 +691,10 @@ class _GrowingStack:
         self.state["done"] += length
         write_json(self.note, self.state)
 
+    def first(self, n: int) -> list[np.ndarray]:
+        """Fill, samples and marginals of the first grids."""
+        return [np.load(self.array(name), mmap_mode="r")[:n] for name in ARRAYS_OF_RESULTS[:3]]
+
     def write(self, path: Path) -> None:
         """All arrays as one npz at `path`."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -670,10 +717,18 @@ class _Map(_Input):
     """A GeoTIFF, filled by rows, so that memory does not grow with its height."""
 
     @property
+    def each_sample(self) -> list[str]:
+        """The endings of samples that are files of their own."""
+        return [f"-sample-{number}.tif" for number in range(1, min(self.run.request.samples, SAMPLE_FILES) + 1)]
+
+    @property
     def endings(self) -> Sequence[str]:
-        samples = ["-samples.tif"] if self.run.request.samples else []
+        request = self.run.request
+        samples = ["-samples.tif"] if request.samples else []
         files = [self.path.suffix, "-uncertainty.tif", *samples]
-        return [*files, *(f"{file}.aux.xml" for file in files)]
+        if request.pictures:
+            files += [*self.each_sample, "-probabilities.tif"]
+        return [*files, *(f"{file}.aux.xml" for file in files), *SHEETS * request.pictures]
 
     def check(self, one_of_many: bool) -> int:
         if self.run.request.allow is not None:
@@ -699,15 +754,22 @@ class _Map(_Input):
             scratch = stack.enter_context(scratch_folder(run.out))
             samples = scratch / f"{path.stem}-samples.tif" if request.samples else None
             filled, uncertainty = scratch / path.name, scratch / f"{path.stem}-uncertainty.tif"
+            probabilities = scratch / f"{path.stem}-probabilities.tif" if request.pictures else None
             source = stack.enter_context(self.open())
             unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
             size, decoder = (source.height, source.width), request.decoder
             found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
-            with maps.write_maps(source, filled, uncertainty, samples, request.samples) as writer:
+            with maps.write_maps(source, filled, uncertainty, samples, request.samples, probabilities) as writer:
                 for rows in found:
-                    writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples)
+                    marginals = rows.marginals if request.pictures else None
+                    writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples, marginals)
                     watch((rows.start + len(rows.fill)) / source.height)
+            if samples is not None and request.pictures:
+                maps.write_each_sample(source, samples, [scratch / f"{path.stem}{one}" for one in self.each_sample])
+            if probabilities is not None:
+                stem = scratch / path.stem
+                self.draw(stem, *maps.read_thinned(source, filled, samples, probabilities, SAMPLES_DRAWN))
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
             warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
             report = self.report(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)

@@ -65,7 +65,7 @@ class TrainingRecord(TypedDict):
     images
         Number of big grids that windows were taken from; missing if it learned from whole grids.
     symmetries
-        Symmetries under which grids are equally likely: none, mirrors or all.
+        Symmetries under which grids are equally likely: none, across, along, mirrors, turns or all.
     seed
         Seed of the random numbers.
     minutes

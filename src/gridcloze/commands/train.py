@@ -16,6 +16,7 @@ from ..files.palettes import Palette, read_palette
 from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
 from ..learning import Learnable, learn
 from ..memory import in_words
+from ..priors.directions import direction_warning
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
 from ..training import Budget, Progress
@@ -60,7 +61,7 @@ class Source:
     windows
         Side of the windows in cells; None to learn from whole grids.
     symmetries
-        Symmetries under which grids are equally likely: "none", "mirrors" or "all".
+        Symmetries under which grids are equally likely: "none", "across", "along", "mirrors", "turns" or "all".
     palette
         A palette file with names, colours, characters and raster values of symbols; by default the symbols are those
         found in the examples.
@@ -79,7 +80,7 @@ class Source:
     symmetries: Symmetries = "none"
     palette: Path | None = None
 
-    def read(self, of_model: Palette | None = None) -> tuple[Learnable, int, maps.Resolution | None]:
+    def read(self, of_model: Palette | None = None) -> tuple[Examples | Windows, int, maps.Resolution | None]:
         """Read the examples.
 
         Parameters
@@ -89,7 +90,7 @@ class Source:
 
         Returns
         -------
-        examples : Learnable
+        examples : Examples or Windows
             What a model can learn from.
         scale : int
             Side of a cell in pixels; 1 if the examples are no pictures.
@@ -187,11 +188,14 @@ def train(
         start = None if model is None else checkpoint.load(model)
         with console.status("reading the examples"):
             examples, scale, resolution = source.read(None if start is None else start.header.palette)
+            direction = direction_warning(examples, "--symmetries {}")
         if overwrite and not resume:
             state_file(out).unlink(missing_ok=True)
         if resume and not state_file(out).exists():
             tell(f"no interrupted training of {out}: starting a new one")
-        grids = examples.images if isinstance(examples, Windows) else cast(Examples, examples).cells
+        grids = examples.images if isinstance(examples, Windows) else examples.cells
+        if direction:
+            tell(direction)
         more_record: dict[str, Any] = {"examples": understood(grids, examples.palette)}
         if resolution is not None:
             more_record["resolution"] = list(resolution)

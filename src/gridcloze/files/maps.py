@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from ..memory import refuse_beyond_memory
-from ..shapes import AnySizeGrid, OneGrid
+from ..shapes import AnySizeGrid, Cells, Marginals, OneGrid, Samples
 from ..words import HIDDEN, AnyPath, InputError, about
 from .codes import symbols_of
 from .grids import read_flags
@@ -765,6 +765,10 @@ FIRST_BAND = "PAMRasterBand[@band='1']"
 NAMES_OF_CLASSES = ("CategoryNames", "GDALRasterAttributeTable")
 PIXEL_COUNT = "1"  # a usage of columns of attribute tables
 UNCERTAINTY = ("probability of the class", "entropy in bits")
+NO_PERCENT = 255
+PERCENT = {"dtype": "uint8", "nodata": NO_PERCENT, "compress": "deflate", "tiled": True, "interleave": "band"}
+THINNED = 512  # rows and columns of a map that a picture shows
+CAN_HAVE_COLOURS = ("uint8", "uint16")  # of the types, in a TIFF
 
 
 @dataclass(frozen=True, eq=False)
@@ -797,8 +801,8 @@ class MapWriter:
     ----------
     source
         The map that is filled.
-    filled, uncertainty, samples
-        The files that grow; no samples if None.
+    filled, uncertainty, samples, probabilities
+        The files that grow; no samples or no probabilities if None.
 
     Attributes
     ----------
@@ -822,6 +826,7 @@ class MapWriter:
     filled: _GrowingMap
     uncertainty: _GrowingMap
     samples: _GrowingMap | None = None
+    probabilities: _GrowingMap | None = None
     n_filled: int = field(default=0, init=False)
 
     def write_rows(
@@ -831,6 +836,7 @@ class MapWriter:
         probability: Float[np.ndarray, "rows width"],
         entropy: Float[np.ndarray, "rows width"],
         samples: Int[np.ndarray, "sample rows width"],
+        marginals: Float[np.ndarray, "rows width symbol"] | None = None,
     ) -> None:
         """Write the results of some rows; what is not to be filled is written as it is in the source.
 
@@ -848,6 +854,8 @@ class MapWriter:
             The entropy of each cell's distribution, in bits.
         samples
             The symbols of each sample (sample, rows, width); not used if no samples are written.
+        marginals
+            The probability of each symbol; needed only if probabilities are written.
         """
         raster, stop = self.source.raster, start + len(cells)
         values, empty = raster.read_values(start, stop)
@@ -855,22 +863,32 @@ class MapWriter:
         self.n_filled += int(to_fill.sum())
         symbols, mask = np.array(self.source.palette.raster_values, values.dtype), None
         uncertainty = np.stack([probability, entropy])
+        percent = None if marginals is None else np.rint(100 * np.moveaxis(marginals, -1, 0))
         if self.source.unseen:  # the model did not see these cells, but they are known
             unseen = self.source.unseen_in(start, stop) & ~to_fill
             uncertainty = np.where(unseen, np.array([1.0, 0.0])[:, None, None], uncertainty)
+            percent = None if percent is None else np.where(unseen, 0, percent)
         if raster.flags is not None:
             unknown = empty & ~to_fill
             uncertainty = np.where(unknown, np.nan, uncertainty)
+            percent = None if percent is None else np.where(unknown, NO_PERCENT, percent)
             mask = unknown if raster.is_masked else None
         self.filled.write(start, np.where(to_fill, symbols[cells], values)[None], mask)
         self.uncertainty.write(start, uncertainty)
         if self.samples is not None:
             self.samples.write(start, np.where(to_fill, symbols[samples], values), mask)
+        if self.probabilities is not None and percent is not None:
+            self.probabilities.write(start, percent)
 
 
 @contextmanager
 def write_maps(
-    source: OpenMap, filled: Path, uncertainty: Path, samples: Path | None = None, n_samples: int = 0
+    source: OpenMap,
+    filled: Path,
+    uncertainty: Path,
+    samples: Path | None = None,
+    n_samples: int = 0,
+    probabilities: Path | None = None,
 ) -> Iterator[MapWriter]:
     """Write the results of a map into GeoTIFFs, all of them whole or none.
 
@@ -888,6 +906,9 @@ def write_maps(
         A file with a band for each sample, without colours, which TIFF has for one band only; None for no such file.
     n_samples
         How many samples.
+    probabilities
+        A file with a band for each symbol: its probability in percent, as whole numbers, 255 where a cell stays
+        unknown; None for no such file.
 
     Yields
     ------
@@ -919,11 +940,13 @@ def write_maps(
     if source.raster.flags is not None:
         floats["nodata"] = np.nan  # what is unknown, and not to be filled
     with ExitStack() as stack:
-        paths = [path for path in (filled, uncertainty, samples) if path is not None]
+        paths = [path for path in (filled, uncertainty, samples, probabilities) if path is not None]
         partials = [stack.enter_context(_with_notes(path)) for path in paths]
         profiles = [like_source | {"count": 1}, position | floats | {"count": len(UNCERTAINTY)}]
         if samples is not None:
             profiles.append(like_source | {"count": n_samples, "photometric": "minisblack"})
+        if probabilities is not None:
+            profiles.append(position | PERCENT | {"count": source.palette.n_symbols})
         stack.callback(_name_classes, source.raster.path, partials[0])  # when the files are closed
         files = [
             stack.enter_context(_growing(path, partial, **profile))
@@ -932,7 +955,137 @@ def write_maps(
         with about(filled), _reported("cannot be written"):
             _describe_like(dataset, files[0].dataset)
             files[1].dataset.descriptions = UNCERTAINTY
-        yield MapWriter(source, *files)
+            if probabilities is not None:
+                files[-1].dataset.descriptions = _classes_of(source.palette)
+                files[-1].dataset.units = ("%",) * source.palette.n_symbols
+        of_path = dict(zip(paths, files, strict=True))
+        more = (of_path[path] if path is not None else None for path in (samples, probabilities))
+        yield MapWriter(source, *files[:2], *more)
+
+
+def read_thinned(
+    source: OpenMap, filled: Path, samples: Path | None, probabilities: Path, most_samples: int
+) -> tuple[Cells, Cells, Samples, Marginals]:
+    """Read a map and its results as small grids for a picture: every nth row and column of a large one.
+
+    Parameters
+    ----------
+    source
+        The map that was filled.
+    filled, samples, probabilities
+        What `write_maps` wrote.
+    most_samples
+        How many samples are read at most.
+
+    Returns
+    -------
+    puzzle, fill : Cells
+        With a leading axis of one grid; HIDDEN also where a cell has no class of the palette.
+    samples : Samples
+        None of them if there is no such file.
+    marginals : Marginals
+        As far as whole percents tell them; NaN where a cell stays unknown.
+
+    Raises
+    ------
+    InputError
+        When a file is damaged.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.array([[0, 1, 0]], np.uint8)).save("map.tif")
+    >>> np.save("clouds.npy", [[0, 0, 1]])
+    >>> with open_map("map.tif", Palette.default(2), hidden="clouds.npy") as source:
+    ...     paths = [Path("filled.tif"), Path("uncertainty.tif")]
+    ...     with write_maps(source, *paths, probabilities=Path("probabilities.tif")) as writer:
+    ...         cells, certain = np.array([[1, 1, 1]]), np.ones((1, 3))
+    ...         writer.write_rows(0, cells, certain, 0 * certain, cells[:0, None], np.full((1, 3, 2), 0.5))
+    ...     puzzle, fill, _, marginals = read_thinned(source, paths[0], None, Path("probabilities.tif"), 0)
+    >>> puzzle, fill, marginals[0, 0, 2]
+    (array([[[ 0,  1, -1]]]), array([[[0, 1, 1]]]), array([0.5, 0.5]))
+    """
+    rows, columns = (np.arange(0, length, -(-length // THINNED)) for length in (source.height, source.width))
+    puzzle = np.stack([source.read_rows(row, row + 1)[0, columns] for row in rows.tolist()])
+    values = source.palette.raster_values
+    fill = symbols_of(_thinned(filled, [1], rows, columns), values)
+    drawn = fill[:0]
+    if samples is not None:
+        with _opened_raster(samples) as raster:
+            bands = list(range(1, min(raster.dataset.count, most_samples) + 1))
+        drawn = symbols_of(_thinned(samples, bands, rows, columns), values)
+    percent = _thinned(probabilities, list(range(1, source.palette.n_symbols + 1)), rows, columns)
+    marginals = np.where(percent == NO_PERCENT, np.nan, percent / 100)
+    return puzzle[None], fill, drawn[None], np.moveaxis(marginals, 0, -1)[None]
+
+
+def _thinned(
+    path: Path, bands: list[int], rows: Int[np.ndarray, " row"], columns: Int[np.ndarray, " column"]
+) -> Num[np.ndarray, "band row column"]:
+    with _opened_raster(path) as raster, about(path), _reported():
+        windows = [((row, row + 1), (0, raster.shape[1])) for row in rows.tolist()]
+        return np.stack([raster.dataset.read(bands, window=window)[:, 0, columns] for window in windows], axis=1)
+
+
+def _classes_of(palette: Palette) -> tuple[str, ...]:
+    """The value of each class in a file, with its name if it has one."""
+    names = palette.names or [""] * palette.n_symbols
+    return tuple(f"{value} {name}".strip() for value, name in zip(palette.raster_values, names, strict=True))
+
+
+def write_each_sample(source: OpenMap, samples: Path, paths: Sequence[Path]) -> None:
+    """Write each band of a file of samples as a file of its own, with the colours that a file of one band can have.
+
+    Parameters
+    ----------
+    source
+        The map that was filled.
+    samples
+        What `write_maps` wrote.
+    paths
+        A file for each sample. It is like the source, also in its colours; if that has none and its type can have
+        some, they are those of the palette.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be written, or the disk is full.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.array([[0, 1, 0]], np.uint8)).save("map.tif")
+    >>> np.save("clouds.npy", [[0, 0, 1]])
+    >>> with open_map("map.tif", Palette.default(2), hidden="clouds.npy") as source:
+    ...     with write_maps(source, Path("filled.tif"), Path("uncertainty.tif"), Path("samples.tif"), 2) as writer:
+    ...         cells, certain = np.array([[1, 1, 1]]), np.ones((1, 3))
+    ...         writer.write_rows(0, cells, certain, 0 * certain, np.stack([cells, 0 * cells]))
+    ...     write_each_sample(source, Path("samples.tif"), [Path("sample-1.tif"), Path("sample-2.tif")])
+    >>> read_map("sample-1.tif").cells, read_map("sample-2.tif").cells
+    (array([[0, 1, 1]], dtype=int16), array([[0, 1, 0]], dtype=int16))
+    """
+    dataset, palette = source.raster.dataset, source.palette
+    with about(source.raster.path), _reported():
+        profile = _profile_like(dataset)[0] | {"count": 1}
+        has_mask = source.raster.flags is not None and source.raster.is_masked
+        has_colours = bool(_colour_table(dataset)) or profile["dtype"] not in CAN_HAVE_COLOURS
+    with _opened_raster(samples) as bands:
+        for band, path in enumerate(paths, start=1):
+            with ExitStack() as stack:
+                partial = stack.enter_context(_with_notes(path))
+                stack.callback(_name_classes, source.raster.path, partial)  # when the file is closed
+                growing = stack.enter_context(_growing(path, partial, **profile))
+                with about(path), _reported("cannot be written"):
+                    _describe_like(dataset, growing.dataset)
+                    if not has_colours:
+                        table = dict(zip(palette.raster_values, palette.colours, strict=True))
+                        growing.dataset.write_colormap(1, table)
+                for start, stop in bands.blocks():
+                    with about(samples), _reported():
+                        window = ((start, stop), (0, source.width))
+                        rows = bands.dataset.read([band], window=window)
+                        unknown = bands.dataset.read_masks(band, window=window) == 0 if has_mask else None
+                    growing.write(start, rows, unknown)
 
 
 @contextmanager

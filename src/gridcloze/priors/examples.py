@@ -12,7 +12,7 @@ from ..words import InputError
 HELD_OUT_FRACTION = 0.1
 LEAST_KNOWN = 0.5  # of what is held out, as a share of how much is known on average
 MOST_HELD_OUT = 512
-Symmetries = Literal["none", "mirrors", "all"]  # under which grids are equally likely
+Symmetries = Literal["none", "across", "along", "mirrors", "turns", "all"]  # under which grids are equally likely
 
 
 class Examples:
@@ -25,8 +25,9 @@ class Examples:
     palette
         How the symbols look; it also says how many there are.
     symmetries
-        Under which transformations grids are equally likely: "none", "mirrors" (left to right and top to bottom) or
-        "all" (also turned by 90 degrees, if the grids are square). Each sample is transformed at random.
+        Under which transformations grids are equally likely: "none", "across" (mirrored left to right), "along"
+        (mirrored top to bottom), "mirrors" (both), "turns" (turned by 90 degrees; by 180 if the grids are not square)
+        or "all" (mirrors and turns). Each sample is transformed at random.
 
     Raises
     ------
@@ -136,14 +137,14 @@ def checked_symmetries(symmetries: str) -> Symmetries:
     Raises
     ------
     InputError
-        If it is not "none", "mirrors" or "all".
+        If there are no symmetries of that name.
 
     Examples
     --------
     >>> checked_symmetries("some")
     Traceback (most recent call last):
     ...
-    gridcloze.words.InputError: symmetries must be one of none, mirrors, all, not 'some'
+    gridcloze.words.InputError: symmetries must be one of none, across, along, mirrors, turns, all, not 'some'
     """
     if symmetries not in get_args(Symmetries):
         raise InputError(f"symmetries must be one of {', '.join(get_args(Symmetries))}, not {symmetries!r}")
@@ -162,8 +163,8 @@ def random_symmetry(
     generator
         The source of all random numbers.
     symmetries
-        "none" leaves the grids as they are; "mirrors" draws one of four transformations, "all" one of eight, or of
-        four if the grids are not square.
+        "none" leaves the grids as they are; "across" and "along" draw one of two transformations, "mirrors" one of
+        four, "turns" one of four, or of two if the grids are not square, and "all" one of eight, or of four.
 
     Returns
     -------
@@ -180,9 +181,14 @@ def random_symmetry(
     if symmetries == "none":
         return cells
     cells = cells.copy()
-    across, down, transposed = generator.random((3, len(cells))) < 0.5
+    across, along, transposed = generator.random((3, len(cells))) < 0.5
+    transposed &= symmetries in ("turns", "all") and cells.shape[1] == cells.shape[2]
+    across &= symmetries != "along"
+    along &= symmetries != "across"
+    if symmetries == "turns":
+        along = across ^ transposed  # two mirrors are a turn by 180 degrees, a transposition and a mirror one by 90
     cells[across] = cells[across, :, ::-1]
-    cells[down] = cells[down, ::-1]
-    if symmetries == "all" and cells.shape[1] == cells.shape[2]:
+    cells[along] = cells[along, ::-1]
+    if transposed.any():
         cells[transposed] = cells[transposed].swapaxes(1, 2)
     return cells
