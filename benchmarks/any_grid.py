@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 import data
-import textures
 from common import DOCS
 from gridcloze import checkpoint, filling
 from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
+from gridcloze.priors import hiding
 from gridcloze.puzzles import Puzzles
 from gridcloze.words import HIDDEN
 
@@ -23,7 +23,11 @@ def draw(picture: Path) -> None:
     truth = data.channels()["realizations"][REALISATION]
     model, generator = checkpoint.load(MODEL), np.random.default_rng(0)
     rows = []
-    for hide in (partial(textures.all_but, 0.01), partial(textures.all_but, 0.05), partial(textures.hole, 64)):
+    for hide in (
+        partial(hiding.visible_share, 0.01),
+        partial(hiding.visible_share, 0.05),
+        partial(hiding.square_hole, 64),
+    ):
         hidden = hide((1, *truth.shape), generator)
         probability = model.marginals(truth[None], hidden)[0, ..., 1]
         samples = filling.sample(model, Puzzles(truth[None], hidden), 2).cells[0]

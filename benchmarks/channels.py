@@ -18,6 +18,7 @@ import data
 import textures
 from common import RESULTS, Figures, Task, main
 from gridcloze.files.palettes import Palette
+from gridcloze.priors import hiding
 from gridcloze.priors.windows import Windows
 from gridcloze.shapes import Cells
 from peers import PEERS, SIMULATORS, Peer
@@ -30,11 +31,11 @@ QUICK = Sizes(effort=0.01, depth=4, most_grids=2, samples=2)
 TEST = slice(400, 450)
 SEED = 5000
 CONDITIONS = {  # what is hidden, and in how many grids: simulators take long where much is hidden
-    "8×8": (partial(textures.hole, 8), 50),
-    "16×16": (partial(textures.hole, 16), 50),
-    "1 %": (partial(textures.all_but, 0.01), 15),
-    "5 %": (partial(textures.all_but, 0.05), 15),
-    "20 %": (partial(textures.all_but, 0.2), 15),
+    "8×8": (partial(hiding.square_hole, 8), 50),
+    "16×16": (partial(hiding.square_hole, 16), 50),
+    "1 %": (partial(hiding.visible_share, 0.01), 15),
+    "5 %": (partial(hiding.visible_share, 0.05), 15),
+    "20 %": (partial(hiding.visible_share, 0.2), 15),
 }
 STREBELLE_SIDE, STREBELLE_KNOWN = 100, 100
 OF_STREBELLE = "gridcloze from strebelle"

@@ -17,6 +17,7 @@ import textures
 from common import RESULTS, Figures, Task, main
 from gridcloze import scoring
 from gridcloze.files.palettes import Palette
+from gridcloze.priors import hiding
 from gridcloze.priors.windows import Windows
 from peers import PEERS, Answer, Peer
 from textures import Sizes
@@ -28,10 +29,10 @@ QUICK = Sizes(effort=0.02, depth=2, most_grids=4, samples=2)
 TRAIN, TEST = slice(0, 470), slice(480, 560)
 SEED = 6000
 CONDITIONS = {  # what is hidden
-    "one cell": textures.single_cells,
-    "8×8": partial(textures.hole, 8),
-    "5 %": partial(textures.all_but, 0.05),
-    "20 %": partial(textures.all_but, 0.2),
+    "one cell": hiding.single_cells,
+    "8×8": partial(hiding.square_hole, 8),
+    "5 %": partial(hiding.visible_share, 0.05),
+    "20 %": partial(hiding.visible_share, 0.2),
 }
 ASKED = ("nearest cell", "four neighbours", "lookup", "KNNImputer")
 

@@ -1,10 +1,11 @@
-"""Whether samples look like the examples: proportions, variograms, connectivity, patterns, copies.
+"""Whether samples look like the examples: proportions, variograms, connectivity, bodies, patterns, copies.
 
 Grids are stacks (batch, height, width). Unknown cells (-1) do not count, nor does a pair or a pattern that has one.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -140,6 +141,94 @@ def connectivity(cells: Cells, n_symbols: int) -> ByLag:
 
     with np.errstate(invalid="ignore"):
         return _by_lag(connected)
+
+
+def isolated_share(cells: Cells) -> float:
+    """Return the share of the known cells none of whose four neighbours has their symbol.
+
+    Parameters
+    ----------
+    cells
+        The grids.
+
+    Returns
+    -------
+    float
+        0…1.
+
+    Raises
+    ------
+    InputError
+        If no cell is known.
+
+    Examples
+    --------
+    >>> isolated_share(np.array([[[0, 0, 0, 1]]]))
+    0.25
+    """
+    has_like = np.zeros(cells.shape, dtype=bool)
+    for axis in (1, 2):
+        first, second = pairs(cells, axis, 1)
+        for ends in pairs(has_like, axis, 1):  # views of it
+            ends |= first == second
+    if not (cells >= 0).any():
+        raise InputError("there is no known cell to measure")
+    return float((~has_like[cells >= 0]).mean())
+
+
+def bodies(cells: Cells, n_symbols: int) -> BySymbol:
+    """Return how many bodies a grid has of each symbol: components of cells that are connected along their sides.
+
+    Parameters
+    ----------
+    cells
+        The grids.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    ndarray
+        The mean number in a grid for each symbol.
+
+    Examples
+    --------
+    >>> bodies(np.array([[[0, 1, 0]], [[0, 0, 1]]]), n_symbols=2)
+    array([1.5, 1. ])
+    """
+    components = _components(cells, n_symbols)  # of each symbol they are numbered from 1, in all grids together
+    return np.array([components[cells == symbol].max(initial=0) for symbol in range(n_symbols)]) / len(cells)
+
+
+def granularity(samples: Cells, truth: Cells, n_symbols: int) -> dict[str, dict[str, Any]]:
+    """Compare isolated cells and bodies of samples with those of the true grids of the same puzzles.
+
+    Parameters
+    ----------
+    samples, truth
+        The grids that are judged, and the true ones.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    dict
+        "isolated_cells" (the share) and "bodies" (a number for each symbol), each with that of the "samples", that of
+        the "truth", and the "ratio" of the two, of all symbols together: 1 is best, and None if the truth has none.
+
+    Examples
+    --------
+    >>> granularity(np.array([[[0, 1, 0, 0]]]), np.array([[[0, 1, 1, 1]]]), n_symbols=2)["bodies"]
+    {'samples': [2.0, 1.0], 'truth': [1.0, 1.0], 'ratio': 1.5}
+    """
+    measures = {"isolated_cells": isolated_share, "bodies": lambda cells: bodies(cells, n_symbols).tolist()}
+    result = {}
+    for name, measure in measures.items():
+        of_samples, of_truth = measure(samples), measure(truth)
+        total = np.sum(of_truth)
+        ratio = float(np.sum(of_samples) / total) if total else None
+        result[name] = {"samples": of_samples, "truth": of_truth, "ratio": ratio}
+    return result
 
 
 def errors(samples: Cells, reference: Reference, n_symbols: int) -> dict[str, float]:

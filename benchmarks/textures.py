@@ -1,4 +1,4 @@
-"""What benchmarks on textures share: conditions, and how those who fill are scored."""
+"""What benchmarks on textures share: windows, and how those who fill are scored."""
 
 import resource
 import time
@@ -12,7 +12,6 @@ import patterns
 from common import Figures, trained
 from gridcloze import checkpoint, filling, scoring
 from gridcloze.learning import Learnable
-from gridcloze.priors.hiding import Shape
 from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 from gridcloze.training import Budget
@@ -31,29 +30,6 @@ class Sizes:
 
 def slug(name: str) -> str:
     return name.replace(" ", "-")
-
-
-def hole(side: int, shape: Shape, generator: np.random.Generator) -> Hidden:
-    """One square hole in each grid, anywhere."""
-    hidden = np.zeros(shape, dtype=bool)
-    for grid in hidden:
-        row, column = (generator.integers(0, length - side, endpoint=True) for length in shape[1:])
-        grid[row : row + side, column : column + side] = True
-    return hidden
-
-
-def all_but(share: float, shape: Shape, generator: np.random.Generator) -> Hidden:
-    """Cells are known with that probability, independently."""
-    return generator.random(shape) >= share
-
-
-def single_cells(shape: Shape, generator: np.random.Generator) -> Hidden:
-    """Cells that are 16 apart, so that all around each is visible; none at the border."""
-    hidden = np.zeros(shape, dtype=bool)
-    for grid in hidden:
-        row, column = generator.integers(1, 15, 2)
-        grid[row:-1:16, column:-1:16] = True
-    return hidden
 
 
 def windows_of(images: Cells, n: int, side: int, generator: np.random.Generator) -> Cells:
@@ -114,6 +90,7 @@ def scores(answer: Answer | Skipped, cells: Cells, hidden: Hidden, reference: Ce
         "seconds_per_realisation": answer.seconds / len(drawn),
         "known_cells_honoured": patterns.honoured_share(answer.samples, cells, hidden),
         **{f"{name}_error": value for name, value in patterns.errors(drawn, reference, n_symbols).items()},
+        **patterns.granularity(drawn, cells, n_symbols),
         "pattern_divergence_bits": patterns.pattern_divergence_bits(drawn, reference),
         "copied_share": patterns.copied_share(drawn, learned),
         "copied_share_of_truth": patterns.copied_share(cells, learned),

@@ -71,3 +71,57 @@ def test_what_is_unswept_lies_below_and_to_the_right():
     assert (np.diff(hidden.astype(int), axis=1) >= 0).all()
     assert (np.diff(hidden.astype(int), axis=2) >= 0).all()
     assert 0.2 < hidden.mean() < 0.8
+
+
+@given(st.tuples(st.integers(1, 3), st.integers(2, 40), st.integers(2, 40)), st.integers(0, 1000))
+def test_every_condition_hides_a_part_of_grids_of_any_size(shape, seed):
+    """Each condition hides some cells of each grid, by the seed; only where few are visible may all be hidden."""
+    conditions = hiding.conditions(*shape[1:])
+    for name, hide in conditions.items():
+        hidden = hide(shape, np.random.default_rng(seed))
+        assert np.array_equal(hidden, hide(shape, np.random.default_rng(seed)))
+        if "visible" not in name:
+            assert hidden.any(axis=(1, 2)).all()
+            assert not hidden.all(axis=(1, 2)).any()
+
+
+def test_conditions_hide_what_their_names_say():
+    """Holes are squares of the side in their name, at most half as long as the grid; halves and shares are such."""
+    shape = (400, 20, 30)
+    hidden = {name: hide(shape, np.random.default_rng(0)) for name, hide in hiding.conditions(20, 30).items()}
+    assert list(hidden)[:3] == ["single cells", "hole 5×5", "hole 10×10"]
+    for side in (5, 10):
+        hole = hidden[f"hole {side}×{side}"]
+        rows, columns = hole.any(axis=2), hole.any(axis=1)
+        assert np.array_equal(hole, rows[:, :, None] & columns[:, None, :])
+        assert set(rows.sum(axis=1)) == set(columns.sum(axis=1)) == {side}
+        assert rows[:, 0].any()
+        assert rows[:, -1].any()
+    for share in (20, 5, 1):
+        assert 1 - hidden[f"{share}% visible"].mean() == pytest.approx(share / 100, rel=0.05)
+    for one, other in (("left", "right"), ("top", "bottom")):
+        assert np.array_equal(hidden[f"{one} hidden"], ~hidden[f"{other} hidden"])
+    assert hidden["left hidden"][:, :, 0].all()
+    assert hidden["top hidden"][:, 0].all()
+
+
+def test_single_cells_have_visible_neighbours():
+    """No two hidden cells are nearer than 16 rows or columns, and none is at the border of a grid with an inside."""
+    hidden = hiding.single_cells((3000, 40, 21), np.random.default_rng(0))
+    assert not hidden[:, [0, -1]].any()
+    assert not hidden[:, :, [0, -1]].any()
+    assert hidden.any(axis=0)[1:15, 1:15].all()
+    for grid in hidden[:100]:
+        places = np.argwhere(grid)
+        apart = np.abs(places[:, None] - places).max(axis=-1)
+        assert (apart[~np.eye(len(places), dtype=bool)] >= 16).all()
+
+
+def test_single_cells_are_those_of_the_published_figures():
+    """In grids of 16 and more cells to a side, the random numbers are used as the figures of land cover used them."""
+    shape, generator = (50, 32, 20), np.random.default_rng([6000, 0])
+    published = np.zeros(shape, dtype=bool)
+    for grid in published:
+        row, column = generator.integers(1, 15, 2)
+        grid[row:-1:16, column:-1:16] = True
+    assert np.array_equal(hiding.single_cells(shape, np.random.default_rng([6000, 0])), published)

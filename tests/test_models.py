@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gridcloze import checkpoint, scoring
+from gridcloze.baselines import nearest_visible
 from gridcloze.words import HIDDEN
-from peers.neighbours import nearest_visible
 
 ROOT = Path(__file__).parent.parent
 MODELS = sorted((ROOT / "models").glob("*.safetensors"))

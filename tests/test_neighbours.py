@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 import data
 from gridcloze import scoring
+from gridcloze.baselines import Nearest, nearest_visible
 from gridcloze.words import InputError
-from peers.neighbours import Nearest, Neighbours, nearest_visible
+from peers.neighbours import Neighbours
 
 N_SYMBOLS = 3
 EXAMPLES = np.random.default_rng(0).integers(-1, N_SYMBOLS, (2, 5, 6))

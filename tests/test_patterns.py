@@ -82,6 +82,28 @@ def test_connectivity_is_counted_by_walking(cells):
         assert measured[axis, lag - 1, symbol] == pytest.approx(expected, nan_ok=True)
 
 
+@settings(deadline=None)
+@given(stacks(1, 5))
+def test_isolated_cells_and_bodies_are_counted_by_walking(cells):
+    """A cell is isolated if its component has no other cell; bodies are the distinct components of each symbol."""
+    assume((cells >= 0).any())
+    components = {place: frozenset(component(cells, place)) for place in np.ndindex(cells.shape) if cells[place] >= 0}
+    assert patterns.isolated_share(cells) == pytest.approx(share([len(one) == 1 for one in components.values()]))
+    of_symbols = [{one for place, one in components.items() if cells[place] == symbol} for symbol in range(N_SYMBOLS)]
+    assert patterns.bodies(cells, N_SYMBOLS) == pytest.approx([len(one) / len(cells) for one in of_symbols])
+
+
+def test_the_truth_is_as_grained_as_itself_and_noise_is_not():
+    """Ratios are 1 for the truth itself; shuffled cells have far more of both, and grids of one symbol fewer."""
+    same, noise, plain = (patterns.granularity(one, IMAGES, 2) for one in (IMAGES, SHUFFLED, np.zeros_like(IMAGES)))
+    assert same["bodies"]["ratio"] == same["isolated_cells"]["ratio"] == 1
+    assert noise["bodies"]["ratio"] > 10
+    assert noise["isolated_cells"]["ratio"] > 10
+    assert plain["isolated_cells"]["ratio"] == 0
+    assert plain["bodies"]["samples"] == [1, 0]
+    assert patterns.granularity(IMAGES, np.zeros_like(IMAGES), 2)["isolated_cells"]["ratio"] is None
+
+
 def distribution_of(cells, corners=None):
     """The distribution of the 4×4 patterns, as a table."""
     seen = Counter()
@@ -187,6 +209,7 @@ def test_known_cells_are_honoured_or_not():
     ("measure", "message"),
     [
         (lambda: patterns.proportions(UNKNOWN, 2), "no known cell"),
+        (lambda: patterns.isolated_share(UNKNOWN), "no known cell"),
         (lambda: patterns.copied_share(UNKNOWN, IMAGES), "no pattern without unknown cells"),
         (lambda: patterns.pattern_divergence_bits(UNKNOWN[:, :3], IMAGES), "no 4×4 cells fit in grids of 3 by 12"),
     ],

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import precision_score, recall_score
 
 from gridcloze import scoring
 from gridcloze.priors.finite import rectangles, squares
@@ -93,6 +96,65 @@ def test_reliability_of_a_case_worked_out_by_hand():
     assert scoring.brier(marginals, cells, hidden) == pytest.approx((3 * 0.02 + 1.62) / 4)
 
 
+def random_answers(n_symbols, seed, confidence=0.0, n=20_000):
+    """Marginals, and cells drawn from them; the most likely symbol is then called likelier by so much."""
+    generator = np.random.default_rng(seed)
+    marginals = generator.dirichlet(np.full(n_symbols, 0.5), (1, 100, n // 100))
+    cells = (marginals.cumsum(-1) < generator.random((*marginals.shape[:-1], 1))).sum(-1).clip(max=n_symbols - 1)
+    top = marginals.max(-1, keepdims=True)
+    raised = np.minimum(top + confidence, 1)
+    others = marginals * ((1 - raised) / np.maximum(1 - top, 1e-12))
+    return np.where(marginals == top, raised, others), cells, np.ones(cells.shape, dtype=bool)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 9), st.integers(0, 100))
+def test_the_calibration_of_the_most_likely_symbol_is_that_of_brute_force(n_symbols, seed):
+    """Cells are put into 15 bins one by one, by the probability of their most likely symbol; unknown ones into none."""
+    marginals, cells, hidden = random_answers(n_symbols, seed, 0.1, n=300)
+    cells, hidden = np.where(np.random.default_rng(seed).random(cells.shape) < 0.1, -1, cells), hidden & (cells != 1)
+    bins = [[] for _ in range(15)]
+    for place in map(tuple, np.argwhere(hidden & (cells >= 0))):
+        top = int(np.argmax(marginals[place]))
+        bins[min(int(15 * marginals[place][top]), 14)].append((marginals[place][top], cells[place] == top))
+    distances = [
+        len(one) * abs(np.mean([p for p, _ in one]) - np.mean([right for _, right in one])) for one in bins if one
+    ]
+    found = scoring.top_label_reliability(marginals, cells, hidden).expected_calibration_error
+    assert found == pytest.approx(sum(distances) / sum(map(len, bins)))
+
+
+@pytest.mark.parametrize("n_symbols", [2, 15])
+def test_an_overconfidence_of_a_tenth_is_measured_as_such_by_the_most_likely_symbol_only(n_symbols):
+    """Called likelier by 0.1 than it is, the most likely symbol is off by that; the mean over 15 symbols hides it."""
+    calibrated = scoring.calibration(*random_answers(n_symbols, 0))
+    assert calibrated["top_label_calibration_error"] < 0.01
+    marginals, cells, hidden = random_answers(n_symbols, 0, 0.1)
+    raised = (marginals.max(-1) - random_answers(n_symbols, 0)[0].max(-1)).mean()
+    calibration = scoring.calibration(marginals, cells, hidden)
+    assert calibration["top_label_calibration_error"] == pytest.approx(raised, abs=0.01)
+    assert raised > 0.05
+    assert (calibration["expected_calibration_error"] < 0.02) == (n_symbols == 15)
+
+
+def test_recall_and_precision_are_those_of_scikit_learn():
+    """Shares, recall and precision of each symbol are scikit-learn's; a symbol that never occurs has no recall."""
+    marginals, cells, hidden = random_answers(5, 1, n=500)
+    cells[cells == 3] = 2
+    marginals[..., 4] = 0
+    found = scoring.by_symbol(marginals, cells, hidden)
+    recall, precision = (
+        measure(cells.ravel(), marginals.argmax(-1).ravel(), labels=range(5), average=None, zero_division=np.nan)
+        for measure in (recall_score, precision_score)
+    )
+    assert [one["recall"] for one in found] == pytest.approx(recall, nan_ok=True)
+    assert [one["precision"] for one in found] == pytest.approx(precision, nan_ok=True)
+    assert np.isnan([found[3]["recall"], found[4]["precision"]]).all()
+    assert [one["share"] for one in found] == pytest.approx(np.bincount(cells.ravel(), minlength=5) / 500)
+    by_symbol = scoring.calibration(marginals, cells, hidden)["by_symbol"]
+    assert [one["expected_calibration_error"] for one in found] == by_symbol
+
+
 def test_the_exact_answer_is_calibrated_and_an_overconfident_one_is_not():
     """What the exact answer says comes true as often as it says, by symbol and hidden fraction; squared it does not."""
     calibration = scoring.calibration(TRUTH, CELLS, HIDDEN)
@@ -115,6 +177,7 @@ def test_scores_over_no_cells_are_not_numbers():
     calibration = finite_or_none(scoring.calibration(marginals, cells, hidden))
     assert calibration == {
         "expected_calibration_error": None,
+        "top_label_calibration_error": None,
         "brier": None,
         "by_symbol": [None, None],
         "by_hidden_fraction": {},

@@ -21,13 +21,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from gridcloze.baselines import Nearest
 from gridcloze.files.palettes import Palette
 from gridcloze.lookup import Lookup
 from gridcloze.predictor import Predictor, known_or
 from gridcloze.priors.windows import Windows
 from gridcloze.shapes import Cells, Hidden, Marginals, Samples
 from gridcloze.words import HIDDEN
-from peers.neighbours import Nearest, Neighbours
+from peers.neighbours import Neighbours
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "results" / "runs" / "peers"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from .priors.posterior import ExactPosterior, KnownPrior
 from .shapes import Cells, Hidden, Marginals, Samples
@@ -183,8 +183,54 @@ def reliability(marginals: Marginals, cells: Cells, hidden: Hidden, symbol: int 
     """
     scored = hidden & (cells >= 0)
     symbols = np.arange(marginals.shape[-1]) if symbol is None else np.array([symbol])
-    predicted = marginals[scored][:, symbols].ravel()
-    came_true = (cells[scored][:, None] == symbols).ravel()
+    return _binned(marginals[scored][:, symbols].ravel(), (cells[scored][:, None] == symbols).ravel())
+
+
+def top_label_reliability(marginals: Marginals, cells: Cells, hidden: Hidden) -> Reliability:
+    """Compare the probability of the most likely symbol of each cell with how often that symbol is right.
+
+    Its expected calibration error is the one that is usually published for classifiers. That of `reliability` counts
+    the probabilities of all symbols alike. With many symbols most of these are near 0, and right to say so, whatever
+    the most likely ones are worth: it is then much smaller.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    Reliability
+        15 bins of probability.
+
+    Notes
+    -----
+    Guo et al. 2017, arXiv:1706.04599.
+
+    Examples
+    --------
+    Two cells are 0 with a probability of 0.7 each, and one of them is. Of all eight probabilities, the six others are
+    nearer to what came true:
+
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.full((1, 1, 2, 4), [0.7, 0.1, 0.1, 0.1])
+    >>> cells, hidden = np.array([[[0, 1]]]), np.ones((1, 1, 2), bool)
+    >>> round(scoring.top_label_reliability(marginals, cells, hidden).expected_calibration_error, 3)
+    0.2
+    >>> round(scoring.reliability(marginals, cells, hidden).expected_calibration_error, 3)
+    0.1
+    """
+    scored = hidden & (cells >= 0)
+    likely = marginals[scored].argmax(-1)
+    return _binned(marginals[scored].max(-1), cells[scored] == likely)
+
+
+def _binned(predicted: Float[np.ndarray, " prediction"], came_true: Bool[np.ndarray, " prediction"]) -> Reliability:
     bin_of = np.minimum((predicted * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
     count = np.bincount(bin_of, minlength=RELIABILITY_BINS)
     sums = [np.bincount(bin_of, values, RELIABILITY_BINS) for values in (predicted, came_true)]
@@ -207,8 +253,9 @@ def calibration(marginals: Marginals, cells: Cells, hidden: Hidden) -> dict[str,
     Returns
     -------
     dict
-        "expected_calibration_error" and "brier" of all predictions; the expected calibration error of each symbol in
-        the list "by_symbol", and of grids by their hidden fraction in the dictionary "by_hidden_fraction".
+        "expected_calibration_error" and "brier" of all predictions; "top_label_calibration_error" of the most likely
+        symbols; the expected calibration error of each symbol in the list "by_symbol", and of grids by their hidden
+        fraction in the dictionary "by_hidden_fraction".
 
     Examples
     --------
@@ -229,10 +276,53 @@ def calibration(marginals: Marginals, cells: Cells, hidden: Hidden) -> dict[str,
     }
     return {
         "expected_calibration_error": reliability(marginals, cells, hidden).expected_calibration_error,
+        "top_label_calibration_error": top_label_reliability(marginals, cells, hidden).expected_calibration_error,
         "brier": brier(marginals, cells, hidden),
         "by_symbol": [curve.expected_calibration_error for curve in by_symbol],
         "by_hidden_fraction": {name: curve.expected_calibration_error for name, curve in by_quarter.items()},
     }
+
+
+def by_symbol(marginals: Marginals, cells: Cells, hidden: Hidden) -> list[dict[str, float]]:
+    """Score the most likely symbols, and the probabilities, of each symbol.
+
+    Parameters
+    ----------
+    marginals
+        The predicted distribution of each cell.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    list of dict
+        For each symbol "share", its share among the scored cells; "recall", the share of its cells whose most likely
+        symbol it is (the producer's accuracy of maps); "precision", the share of the cells that are most likely this
+        symbol and have it (the user's accuracy); and "expected_calibration_error" of its probabilities. A share of no
+        cells is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze import scoring
+    >>> marginals = np.array([[[[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]]])
+    >>> first, second = scoring.by_symbol(marginals, np.array([[[0, 1, 1]]]), np.ones((1, 1, 3), bool))
+    >>> first["recall"], first["precision"], second["recall"], second["precision"]
+    (1.0, 0.5, 0.5, 1.0)
+    """
+    scored = hidden & (cells >= 0)
+    likely, true = marginals[scored].argmax(-1), cells[scored]
+    return [
+        {
+            "share": _mean(true == symbol),
+            "recall": _mean((likely == symbol)[true == symbol]),
+            "precision": _mean((true == symbol)[likely == symbol]),
+            "expected_calibration_error": reliability(marginals, cells, hidden, symbol).expected_calibration_error,
+        }
+        for symbol in range(marginals.shape[-1])
+    ]
 
 
 def excess_bits(marginals: Marginals, exact: Marginals, hidden: Hidden) -> float:

@@ -1,6 +1,7 @@
 """Which cells to hide, in training and in evaluation."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Int
 from ..shapes import Hidden
 
 Shape = tuple[int, ...]  # of the cells: batch, height, width
+Hide = Callable[[Shape, np.random.Generator], Hidden]
 Lengths = Callable[[int, int, np.random.Generator], Int[np.ndarray, " batch"]]  # of intervals, given batch and side
 
 
@@ -280,6 +282,164 @@ def unswept(shape: Shape, generator: np.random.Generator) -> Hidden:
     column = generator.integers(0, width, endpoint=True, size=(batch, 1, 1))
     row_of, column_of = np.arange(height)[:, None], np.arange(width)
     return (row_of >= rows[0]) & ~((row_of < rows[1]) & (column_of < column))
+
+
+def conditions(height: int, width: int) -> dict[str, Hide]:
+    """Name the conditions under which models are compared, and what each of them hides.
+
+    The benchmarks have the same ones, and those of `evaluation_hiding`.
+
+    Parameters
+    ----------
+    height, width
+        Of the grids. A hole has at most a quarter and half of the shorter one as its side.
+
+    Returns
+    -------
+    dict
+        By name a function that hides cells, given the shape of the grids and a source of random numbers.
+
+    Examples
+    --------
+    >>> from gridcloze.priors.hiding import conditions
+    >>> list(conditions(64, 64))[:6]
+    ['single cells', 'hole 8×8', 'hole 16×16', '20% visible', '5% visible', '1% visible']
+    >>> list(conditions(64, 64))[6:]
+    ['left hidden', 'right hidden', 'top hidden', 'bottom hidden']
+    """
+    short = min(height, width)
+    sides = sorted({max(1, min(side, short * side // 32)) for side in (8, 16)})
+    return {
+        "single cells": single_cells,
+        **{f"hole {side}×{side}": partial(square_hole, side) for side in sides},
+        **{f"{share:.0%} visible": partial(visible_share, share) for share in (0.2, 0.05, 0.01)},
+        **{f"{side} hidden": partial(half, side) for side in ("left", "right", "top", "bottom")},
+    }
+
+
+def single_cells(shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide cells that are 16 apart, so that all cells around each are visible; none at the border.
+
+    Parameters
+    ----------
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden; at least one cell of each grid, at the border if there is nothing else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import single_cells
+    >>> single_cells((1, 4, 6), np.random.default_rng(0))[0].astype(int)
+    array([[0, 0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0, 0],
+           [0, 0, 0, 1, 0, 0],
+           [0, 0, 0, 0, 0, 0]])
+    """
+    hidden = np.zeros(shape, dtype=bool)
+    for grid in hidden:
+        inner = tuple(slice(1, -1) if side > 2 else slice(None) for side in shape[1:])
+        row, column = (generator.integers(min(14, side)) for side in grid[inner].shape)
+        grid[inner][row::16, column::16] = True
+    return hidden
+
+
+def square_hole(side: int, shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide one square in each grid, placed uniformly.
+
+    Parameters
+    ----------
+    side
+        Its side, in cells.
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import square_hole
+    >>> square_hole(2, (1, 3, 6), np.random.default_rng(0)).astype(int)
+    array([[[0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 1, 1, 0],
+            [0, 0, 0, 1, 1, 0]]])
+    """
+    hidden = np.zeros(shape, dtype=bool)
+    for grid in hidden:
+        row, column = (generator.integers(0, length - side, endpoint=True) for length in shape[1:])
+        grid[row : row + side, column : column + side] = True
+    return hidden
+
+
+def visible_share(share: float, shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide all but independent cells.
+
+    Parameters
+    ----------
+    share
+        The probability that a cell is visible.
+    shape
+        Batch, height and width of the grids.
+    generator
+        The source of all random numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import visible_share
+    >>> float(visible_share(0.2, (1, 100, 100), np.random.default_rng(0)).mean())
+    0.7951
+    """
+    return generator.random(shape) >= share
+
+
+def half(side: str, shape: Shape, generator: np.random.Generator) -> Hidden:
+    """Hide one half of each grid.
+
+    Parameters
+    ----------
+    side
+        Which half: left, right, top or bottom. It is the smaller one if the grid has an odd number of cells.
+    shape
+        Batch, height and width of the grids.
+    generator
+        Not used: every grid hides the same cells.
+
+    Returns
+    -------
+    ndarray of bool
+        True where a cell is hidden.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.priors.hiding import half
+    >>> half("right", (1, 2, 5), np.random.default_rng(0)).astype(int)
+    array([[[0, 0, 0, 1, 1],
+            [0, 0, 0, 1, 1]]])
+    """
+    hidden = np.zeros(shape, dtype=bool)
+    lines = np.moveaxis(hidden, 2 if side in ("left", "right") else 1, 0)
+    n = len(lines) // 2
+    lines[slice(n) if side in ("left", "top") else slice(len(lines) - n, None)] = True
+    return hidden
 
 
 def _rectangle(shape: Shape, generator: np.random.Generator, lengths: Lengths) -> Hidden:
