@@ -457,6 +457,16 @@ class Bert(nn.Module):
         for layer in self.layers:
             cast(Layer, layer).dropout = share
 
+    def cell_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the path from cell to cell, which learn at a higher rate.
+
+        Returns
+        -------
+        list of Parameter
+            None without such a path.
+        """
+        return [] if self.cell_path is None else [*self.cell_path.parameters()]
+
     def hidden_matrices(self) -> list[nn.Parameter]:
         """Return the matrices between embedding and output, which Muon trains; AdamW trains the rest.
 

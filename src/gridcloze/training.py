@@ -37,6 +37,7 @@ from .words import InputError
 BATCH_SIZE, BATCH_CELLS = 64, 2**17  # grids of a step, and cells at most
 MUON_LEARNING_RATE = 0.01
 ADAMW_LEARNING_RATE = 0.002
+CELL_LEARNING_RATE = 0.01  # of the path from cell to cell: it learns before few examples are known by heart (LOG.md)
 WARM_UP_STEPS = 100
 LAST_RATE = 0.02  # the share of the learning rate that its linear decay ends at
 LARGEST_GRADIENT_NORM = 1.0
@@ -644,7 +645,8 @@ def make_optimizers(model: nn.Module) -> list[Optimizer]:
     Parameters
     ----------
     model
-        The network; its method `hidden_matrices`, if it has one, says which parameters Muon trains.
+        The network; its methods `hidden_matrices` and `cell_parameters`, if it has them, say which parameters Muon
+        trains, and which ones AdamW trains at a higher rate.
 
     Returns
     -------
@@ -660,9 +662,11 @@ def make_optimizers(model: nn.Module) -> list[Optimizer]:
     ['AdamW', 'Muon']
     """
     matrices = getattr(model, "hidden_matrices", list)()
-    chosen = set(matrices)
-    rest = [parameter for parameter in model.parameters() if parameter not in chosen]
-    adamw = AdamW(_group(rest, ADAMW_LEARNING_RATE), weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    of_cells = getattr(model, "cell_parameters", list)()
+    chosen = {*matrices, *of_cells}
+    groups = _group([one for one in model.parameters() if one not in chosen], ADAMW_LEARNING_RATE)
+    groups += _group(of_cells, CELL_LEARNING_RATE) if of_cells else []
+    adamw = AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
     return [adamw, Muon(_group(matrices, MUON_LEARNING_RATE))] if matrices else [adamw]
 
 
