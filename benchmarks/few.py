@@ -1,0 +1,199 @@
+"""Learning from few examples, with default settings and no length: `python benchmarks/few.py [TASK …]`.
+
+A task is a kind of grids and how many of them there are, such as land-cover-100. A model learns from them until it is
+done; then it and those who only count or remember are asked about other grids, under the conditions of `score`.
+
+Results are written to benchmarks/results/few-TASK.json; `--table` prints those there are.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import data
+from common import RESULTS, Figures, Task, main, trained
+from gridcloze import scoring
+from gridcloze.baselines import Nearest, NeighbourTable
+from gridcloze.files.palettes import Palette
+from gridcloze.lookup import Lookup
+from gridcloze.predictor import Predictor
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.finite import squares
+from gridcloze.priors.hiding import conditions, evaluation_hiding
+from gridcloze.priors.windows import Windows
+from gridcloze.shapes import Cells, Hidden, Marginals
+from gridcloze.training import Budget
+from peers import N_WINDOWS, nearest_windows
+from textures import windows_of
+
+SEED = 9000
+TESTED = 200  # grids
+SIDE = 64  # of windows of the channels
+LAND_COVER = (22, 32)  # the size of grids
+TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns of the land cover
+COUNTS = {
+    "squares": (10, 30, 100, 300, 1000, 3000),
+    "small-digits": (10, 30, 100, 300, 1000),
+    "digits": (10, 30, 100, 300, 1000, 3000),
+    "channels": (1, 3, 10, 30, 100),  # realisations
+    "land-cover": (10, 30, 100, 300, 1000),
+}
+WITHIN = 0.01  # bits, of the best of those who count or remember
+TITLES = "| examples | seconds | mixture: bits, calibration error | worst condition, bits, and the best of the others |"
+
+
+@dataclass(frozen=True)
+class Grids:
+    """What is learned from, and what is asked about; `images` are what the others learn from."""
+
+    examples: Examples | Windows
+    images: Cells
+    tested: Cells
+
+
+def unseen_squares(n: int) -> Grids:
+    """Squares of a random half of all, to learn from; of the other half, to be asked about."""
+    prior, generator = squares(16, 16, 3, 12), np.random.default_rng(SEED)
+    order = generator.permutation(len(prior.members))
+    seen, unseen = np.array_split(prior.members[order].astype(np.int64), 2)
+    return of_grids(seen[generator.integers(0, len(seen), n)], unseen[generator.integers(0, len(unseen), TESTED)], 2)
+
+
+def small_digits(n: int) -> Grids:
+    """Digits of 8×8 cells from scikit-learn, black and white."""
+    from sklearn.datasets import load_digits
+
+    cells = (np.asarray(load_digits()["images"]) >= 8).astype(np.int64)
+    cells = cells[np.random.default_rng(SEED).permutation(len(cells))]
+    return of_grids(cells[:n], cells[-TESTED:], 2)
+
+
+def digits(n: int) -> Grids:
+    """Digits of MNIST, black and white."""
+    arrays = data.digits()
+    return of_grids(
+        *((arrays[f"x_{part}"][:m] >= 128).astype(np.int64) for part, m in (("train", n), ("test", TESTED))), 2
+    )
+
+
+def channels(n: int) -> Grids:
+    """Windows of so many realisations."""
+    realisations = data.channels()["realizations"].astype(np.int64)
+    tested = windows_of(realisations[400:450], TESTED, SIDE, np.random.default_rng(SEED))
+    return Grids(Windows(list(realisations[:n]), Palette.default(2), (SIDE, SIDE)), realisations[:n], tested)
+
+
+def land_cover(n: int) -> Grids:
+    """Separate grids of 15 classes, some of which are rare."""
+    cells, generator, (height, width) = (
+        data.landcover()["cells"].astype(np.int64),
+        np.random.default_rng(SEED),
+        LAND_COVER,
+    )
+
+    def cut(columns: slice, count: int) -> Cells:
+        part = cells[:, columns]
+        places = (
+            generator.integers(0, length - side, count) for length, side in zip(part.shape, LAND_COVER, strict=True)
+        )
+        return np.stack([part[row : row + height, left : left + width] for row, left in zip(*places, strict=True)])
+
+    tested = cut(TEST, TESTED)
+    return of_grids(cut(TRAIN, n), tested, 15)
+
+
+def of_grids(learned: Cells, tested: Cells, n_symbols: int) -> Grids:
+    return Grids(Examples(learned, Palette.default(n_symbols)), learned, tested)
+
+
+KINDS: dict[str, Callable[[int], Grids]] = {
+    "squares": unseen_squares,
+    "small-digits": small_digits,
+    "digits": digits,
+    "channels": channels,
+    "land-cover": land_cover,
+}
+
+
+@dataclass(frozen=True)
+class NearestGrids:
+    """KNNImputer as a Predictor."""
+
+    images: Cells
+    n_symbols: int
+    window: tuple[int, int] | None = None
+
+    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
+        return nearest_windows(self.images, cells, hidden, 0).marginals
+
+
+def others(grids: Grids, n_symbols: int) -> dict[str, Predictor]:
+    """Those who count or remember."""
+    size = (grids.examples.height, grids.examples.width)
+    shown = Windows(list(grids.images), Palette.default(n_symbols), size)
+    return {
+        "nearest cell": Nearest(grids.images, n_symbols),
+        "neighbour table": NeighbourTable(grids.images, n_symbols),
+        "lookup": Lookup(shown.sample(N_WINDOWS, np.random.default_rng(SEED)), n_symbols),
+        "KNNImputer": NearestGrids(grids.images, n_symbols),
+    }
+
+
+def asked(predictor: Predictor, cells: Cells, hidden: Hidden) -> Figures:
+    """Bits, error, and calibration by the most likely symbol."""
+    law = predictor.marginals(cells, hidden)
+    score = scoring.score(law, cells, hidden)
+    top_label = scoring.top_label_reliability(law, cells, hidden).expected_calibration_error
+    return {name: score[name] for name in ("bits_per_hidden_cell", "error")} | {"calibration_error": top_label}
+
+
+def run(kind: str, n: int, folder: Path, budget: Budget, tested: int) -> Figures:
+    grids = KINDS[kind](n)
+    model = trained(lambda: grids.examples, folder / "runs" / f"few-{kind}-{n}.safetensors", budget)
+    rivals = {"gridcloze": model, **others(grids, model.n_symbols)}
+    figures, cells = Figures(seed=SEED, n=n, **model.header.training), grids.tested[:tested]
+    kinds_of_hiding = {"mixture": evaluation_hiding, **conditions(*cells.shape[1:])}
+    figures["conditions"] = {}
+    for number, (name, hide) in enumerate(kinds_of_hiding.items()):
+        hidden = hide(cells.shape, np.random.default_rng([SEED, number]))
+        figures["conditions"][name] = {rival: asked(each, cells, hidden) for rival, each in rivals.items()}
+    return figures
+
+
+def tasks(counts: Mapping[str, tuple[int, ...]], folder: Path, budget: Budget, tested: int = TESTED) -> dict[str, Task]:
+    return {f"{kind}-{n}": partial(run, kind, n, folder, budget, tested) for kind in counts for n in counts[kind]}
+
+
+def table(kind: str) -> list[str]:
+    """The rows of a kind of grids, of the results there are."""
+    found = [json.loads(path.read_text()) for n in COUNTS[kind] if (path := RESULTS / f"few-{kind}-{n}.json").exists()]
+    return [f"| {figures['n']} | {figures['seconds']:.0f} | {_row(figures['conditions'])} |" for figures in found]
+
+
+def _row(by_condition: Figures) -> str:
+    excess = {}
+    for name, of_condition in by_condition.items():
+        bits = {rival: figures["bits_per_hidden_cell"] for rival, figures in of_condition.items()}
+        ours = bits.pop("gridcloze")
+        rival = min(bits, key=lambda one: bits[one])
+        excess[name] = ours - bits[rival], f"{name}: {ours:.3f}, {rival} {bits[rival]:.3f}"
+    mixture = by_condition["mixture"]["gridcloze"]
+    worst, text = max(excess.values())
+    said = text if worst > WITHIN else f"none is worse by more than {WITHIN}"
+    return f"{mixture['bits_per_hidden_cell']:.3f}, {mixture['calibration_error']:.3f} | {said}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--table"]:
+        for kind in COUNTS:
+            print("\n".join([f"\n{kind}\n", TITLES, "|" + "---|" * 4, *table(kind)]))
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            quick = {kind: numbers[:1] for kind, numbers in COUNTS.items()}
+            main(tasks(COUNTS, RESULTS, Budget()), __doc__, tasks(quick, Path(temporary), Budget(steps=60), 10))
