@@ -23,7 +23,7 @@ from ..decoding import Decoder
 from ..files import maps
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
-from ..files.grids import Grid, read_evidence, save_grid
+from ..files.grids import Grid, names_file, read_evidence, save_grid
 from ..files.paths import (
     MAPS,
     OWN,
@@ -43,7 +43,7 @@ from ..memory import in_words, refuse_beyond_memory
 from ..predictor import Size, entropy_bits
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
-from ..words import HIDDEN, InputError, __version__
+from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
 from .shared import display, read_puzzle, tell
 
@@ -55,9 +55,10 @@ OF_MAPS = (".tif", ".tiff", "-uncertainty.tif", "-samples.tif")
 ENDINGS = (".npy", ".npz", "-uncertainty.png", *OF_MAPS, *(f"{ending}.aux.xml" for ending in OF_MAPS))  # of results
 LONGEST_NAME = 255  # bytes, of every common file system
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
+OF_FILLS = ("fill", "log_prob_bits")
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
-Results = dict[str, np.ndarray]  # of `ARRAYS_OF_RESULTS` and "passes", all with a leading axis of grids
+Results = dict[str, np.ndarray]  # of `Request.arrays` and "passes", all with a leading axis of grids
 BYTES_OF_A_TILE = 2500  # of a window of a map, which is part of two tilings
 Watch = Callable[[float, int], None]  # called with the grids that are done and with all
 
@@ -77,6 +78,8 @@ class FillReport(TypedDict):
         Version of gridcloze.
     samples
         Joint samples of each grid.
+    kind
+        What the fill is: likely for the most likely grid, typical for the most typical sample, none for no fill.
     seed
         Seed of the random numbers.
     decoder
@@ -90,19 +93,18 @@ class FillReport(TypedDict):
     hidden_hash
         SHA-256 of the content of that file, or an empty text.
     allow
-        Name of the file with the symbols that were allowed, or an empty text.
+        The symbols that were allowed, or the name of the file with them; an empty text for all.
     allow_hash
         SHA-256 of the content of that file, or an empty text.
     hidden_cells
         How many cells were hidden.
     passes_per_sample
-        Forward passes for a sample, on average; for a grid that is larger than the model's window and of which no
-        sample was asked for, those for the fill.
+        Forward passes for a sample, on average; if no sample was asked for, those for the fill.
     log_prob_bits
-        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid.
+        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid; null without a fill.
     warnings
-        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels or cells of
-        another size.
+        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, a most likely grid that is
+        not typical, pixels or cells of another size.
     grids
         Number of grids; of a stack only.
     files
@@ -119,6 +121,7 @@ class FillReport(TypedDict):
     model: str
     version: str
     samples: int
+    kind: str
     seed: int
     decoder: dict[str, Any] | None
     scale: int | None
@@ -129,7 +132,7 @@ class FillReport(TypedDict):
     allow_hash: str
     hidden_cells: int
     passes_per_sample: float
-    log_prob_bits: float | list[float]
+    log_prob_bits: float | list[float] | None
     warnings: list[str]
     grids: NotRequired[int]
     files: dict[str, str]
@@ -150,17 +153,19 @@ class Request:
     hidden
         What is hidden, as `read_grid` takes it.
     allow
-        A file of what is allowed where, as `read_evidence` reads it.
+        What is allowed where, as `read_evidence` takes it; by default everything.
     scale
         Side of a cell in pixels; by default it is found.
     hide_unseen
         Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
         ones. They count as hidden, and stay in the result as they are.
+    kind
+        What the fill is, as `answers.fill` takes it.
 
     Raises
     ------
     InputError
-        If the number of samples or the seed is negative.
+        If the number of samples or the seed is negative, and if there are to be neither fill nor samples.
 
     Examples
     --------
@@ -172,18 +177,27 @@ class Request:
     seed: int = 0
     decoder: Decoder | None = None
     hidden: str = "auto"
-    allow: Path | None = None
+    allow: str | None = None
     scale: int | None = None
     hide_unseen: bool = False
+    kind: answers.Kind = "likely"
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
+        if self.kind == "none" and not self.samples:
+            raise InputError("--no-fill leaves nothing to write without samples: add --samples N")
+
+    @property
+    def arrays(self) -> list[str]:
+        """The names of the arrays that are written."""
+        return [name for name in ARRAYS_OF_RESULTS if self.kind != "none" or name not in OF_FILLS]
 
     @property
     def files(self) -> dict[str, Path]:
         """The files of hidden cells and of what is allowed, if they are given, by the name of the option."""
-        named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": self.allow}
+        allow = Path(self.allow) if self.allow is not None and names_file(self.allow) else None
+        named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": allow}
         return {option: path for option, path in named.items() if path is not None}
 
 
@@ -322,7 +336,7 @@ class _Run:
     def at_once(self, size: Size) -> int:
         """How many grids of a size are filled together; InputError if the memory is too small for one."""
         height, width = size
-        draws, n_symbols = max(self.request.samples, answers.CANDIDATES), self.predictor.n_symbols
+        draws, n_symbols = max(self.request.samples, answers.CHOSEN_AMONG), self.predictor.n_symbols
         bytes_of_one = height * width * (BYTES_OF_A_SAMPLE * draws + BYTES_OF_A_PROBABILITY * n_symbols)
         refuse_beyond_memory(bytes_of_one, f"filling {height} by {width} cells with {self.request.samples} samples")
         if bytes_of_one > ANNOUNCED_BYTES and size not in self.announced:
@@ -332,17 +346,20 @@ class _Run:
 
     def likelihoods(self, hidden: np.ndarray) -> Likelihoods | None:
         """What is allowed where cells are hidden, checked; its file is read once for grids of a size."""
-        allow, size = self.request.allow, hidden.shape
-        if allow is None:
+        if self.request.allow is None:
             return None
+        return Likelihoods.checked(self.allowed(hidden.shape), hidden)
+
+    def allowed(self, size: tuple[int, ...]) -> np.ndarray:
+        """What is allowed in grids of a size, as it was read."""
         if size not in self.evidence_by_size:
-            self.evidence_by_size[size] = read_evidence(allow, self.predictor.header.palette, size)
-        return Likelihoods.checked(self.evidence_by_size[size], hidden)
+            self.evidence_by_size[size] = read_evidence(self.request.allow or "", self.predictor.header.palette, size)
+        return self.evidence_by_size[size]
 
     def not_allowed(self, cells: OneGrid) -> str:
-        """A line on the visible cells that hold a symbol that is not allowed, or nothing."""
+        """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
         evidence = self.evidence_by_size.get(cells.shape)
-        if evidence is None:
+        if evidence is None or "allow" not in self.request.files:
             return ""
         of_symbol = np.take_along_axis(evidence, cells.clip(0)[..., None], axis=-1)[..., 0]
         places = answers.in_places((cells != HIDDEN) & (of_symbol == 0))
@@ -350,14 +367,11 @@ class _Run:
 
     def results(self, puzzles: Puzzles) -> tuple[Results, Answers]:
         request = self.request
-        found = answers.fill(self.predictor, puzzles, request.samples, request.seed, request.decoder)
-        return {
-            "samples": found.samples.astype(np.int16),
-            "fill": found.fill.astype(np.int16),
-            "marginals": found.marginals.astype(np.float32),
-            "log_prob_bits": found.log_prob_bits,
-            "passes": found.passes,
-        }, found
+        found = answers.fill(self.predictor, puzzles, request.samples, request.seed, request.decoder, request.kind)
+        results = {"samples": found.samples.astype(np.int16), "marginals": found.marginals.astype(np.float32)}
+        if request.kind != "none":
+            results |= {"fill": found.fill.astype(np.int16), "log_prob_bits": found.log_prob_bits}
+        return results | {"passes": found.passes}, found
 
 
 class _Input(ABC):
@@ -431,7 +445,7 @@ class _Input(ABC):
         identity = self.identity  # is hashed before it is known that nothing has changed
         if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.parts):
             raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
-        bits = np.round(log_prob_bits, 6).tolist()
+        bits = None if log_prob_bits is None else np.round(log_prob_bits, 6).tolist()
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
         report = identity | report | others
         kept.write_report(scratch, self.names, report)
@@ -456,7 +470,7 @@ class _Single(_Input):
     @property
     def endings(self) -> Sequence[str]:
         """The grid like the input, the uncertainty of its cells, and all arrays."""
-        like_input = [self.ending] if self.ending != ".npz" else []
+        like_input = [self.ending] if self.ending != ".npz" and self.run.request.kind != "none" else []
         return [*like_input, "-uncertainty.png", ".npz"]
 
     @property
@@ -483,12 +497,14 @@ class _Single(_Input):
         size_warning = checkpoint.size_warning(self.run.predictor.header, self.size)
         warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning])
         stem = scratch / self.path.stem
-        if self.ending != ".npz":
+        if self.ending in self.endings and self.ending != ".npz":
             save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
         _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
-        np.savez_compressed(f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
+        np.savez_compressed(
+            f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in self.run.request.arrays}
+        )
         hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
-        return self.report(scratch, hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
+        return self.report(scratch, hidden_cells, passes, results.get("log_prob_bits"), warnings=warnings)
 
 
 def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:
@@ -583,7 +599,7 @@ class _Many(_Input):
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
-        growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length})
+        growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length}, run.request.arrays)
         for part in _parts(length, self.at_once, growing.done):
             puzzles = self.puzzles(self.stack.read(part))
             results, found = run.results(puzzles)
@@ -594,7 +610,9 @@ class _Many(_Input):
             watch(part.stop)
         with scratch_folder(run.out) as scratch:
             growing.write(scratch / f"{self.path.stem}.npz")
-            state, bits = growing.state, np.load(growing.array("log_prob_bits"))
+            state, bits = growing.state, None
+            if "log_prob_bits" in growing.names:
+                bits = np.load(growing.array("log_prob_bits"))
             passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
             report = self.report(scratch, state["hidden_cells"], passes, bits, **others)
             kept.put_results(scratch, run.out, self.older)
@@ -609,12 +627,12 @@ def _parts(length: int, at_once: int, start: int = 0) -> Iterator[slice]:
 class _GrowingStack:
     """Results of a stack that are not complete yet: one npy file each, and a note of how far all of them are."""
 
-    def __init__(self, folder: Path, length: int, identity: dict[str, Any]):
-        self.folder, self.length, self.note = folder, length, folder / "done.json"
+    def __init__(self, folder: Path, length: int, identity: dict[str, Any], names: Sequence[str]):
+        self.folder, self.length, self.names, self.note = folder, length, names, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
         with suppress(Exception):  # none is there, or they are damaged, which NumPy reports by many types
             before = kept.note_in(self.note)
-            arrays = [self.array(name) for name in ARRAYS_OF_RESULTS]
+            arrays = [self.array(name) for name in names]
             whole = all(path.is_file() and len(np.load(path, mmap_mode="r")) == length for path in arrays)
             is_of_this = isinstance(before, dict) and identity.items() <= before.items()
             if whole and is_of_this and before["done"] in range(length + 1):
@@ -629,11 +647,11 @@ class _GrowingStack:
 
     def append(self, results: Results, warnings: Sequence[str], hidden_cells: int) -> None:
         """Write after the grids that are noted as done; what a stopped run wrote beyond them is overwritten."""
-        length = len(results["fill"])
+        length = len(results["marginals"])
         if self.done == 0:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
-        for name in ARRAYS_OF_RESULTS:
+        for name in self.names:
             values, path = results[name], self.array(name)
             if self.done == 0:
                 array = np.lib.format.open_memmap(path, "w+", values.dtype, (self.length, *values.shape[1:]))
@@ -651,7 +669,7 @@ class _GrowingStack:
     def write(self, path: Path) -> None:
         """All arrays as one npz at `path`."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in ARRAYS_OF_RESULTS:
+            for name in self.names:
                 with self.array(name).open("rb") as array, archive.open(f"{name}.npy", "w", force_zip64=True) as copy:
                     shutil.copyfileobj(array, copy)  # without the time of the file, which would change the hash
 
@@ -672,12 +690,11 @@ class _Map(_Input):
     @property
     def endings(self) -> Sequence[str]:
         samples = ["-samples.tif"] if self.run.request.samples else []
-        files = [self.path.suffix, "-uncertainty.tif", *samples]
+        fill = [self.path.suffix] if self.run.request.kind != "none" else []
+        files = [*fill, "-uncertainty.tif", *samples]
         return [*files, *(f"{file}.aux.xml" for file in files)]
 
     def check(self, one_of_many: bool) -> int:
-        if self.run.request.allow is not None:
-            raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
         _ = self.stamps, self.run.stamps  # before it is read
         with self.open() as source:
             window = self.run.predictor.window
@@ -686,7 +703,19 @@ class _Map(_Input):
             if window:
                 windows = BYTES_OF_A_TILE * source.height * source.width // (window[0] * window[1])
                 refuse_beyond_memory(windows, f"filling {source.height} by {source.width} cells")
+            if "allow" in self.run.request.files:
+                self._check_allowed(source)
+            elif self.run.request.allow is not None:
+                self.run.allowed((source.height, source.width))
             return 1
+
+    def _check_allowed(self, source: maps.OpenMap) -> None:
+        """Read what is allowed and check it, by rows, where cells are hidden."""
+        allowed = self.run.allowed((source.height, source.width))
+        at_once = max(1, BYTES_AT_ONCE // (BYTES_OF_A_PROBABILITY * allowed[0].size))
+        for rows in _parts(source.height, at_once):
+            with about(f"{self.path} from row {rows.start} on"):
+                Likelihoods.checked(allowed[rows], source.read_rows(rows.start, rows.stop) == HIDDEN)
 
     def open(self) -> AbstractContextManager[maps.OpenMap]:
         request, palette = self.run.request, self.run.predictor.header.palette
@@ -698,18 +727,24 @@ class _Map(_Input):
         with ExitStack() as stack:
             scratch = stack.enter_context(scratch_folder(run.out))
             samples = scratch / f"{path.stem}-samples.tif" if request.samples else None
-            filled, uncertainty = scratch / path.name, scratch / f"{path.stem}-uncertainty.tif"
+            filled = scratch / path.name if request.kind != "none" else None
+            uncertainty = scratch / f"{path.stem}-uncertainty.tif"
             source = stack.enter_context(self.open())
             unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
-            size, decoder = (source.height, source.width), request.decoder
-            found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
+            size, allowed = (source.height, source.width), None
+            if request.allow is not None:
+                values = run.allowed(size)
+                allowed = lambda window: Likelihoods.of_window(values, window)  # noqa: E731
+            options = request.samples, request.seed, request.decoder, request.kind
+            found = AnswersByRows(run.predictor, source.read_rows, size, *options, allowed)
             with maps.write_maps(source, filled, uncertainty, samples, request.samples) as writer:
                 for rows in found:
                     writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples)
-                    watch((rows.start + len(rows.fill)) / source.height)
+                    watch((rows.start + len(rows.entropy)) / source.height)
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
             warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
-            report = self.report(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)
+            bits = found.log_prob_bits if filled else None
+            report = self.report(scratch, writer.n_filled, found.passes, bits, warnings=warnings)
             kept.put_results(scratch, run.out, self.older)
             return report

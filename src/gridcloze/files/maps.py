@@ -798,7 +798,7 @@ class MapWriter:
     source
         The map that is filled.
     filled, uncertainty, samples
-        The files that grow; no samples if None.
+        The files that grow; no fill or samples if None.
 
     Attributes
     ----------
@@ -819,7 +819,7 @@ class MapWriter:
     """
 
     source: OpenMap
-    filled: _GrowingMap
+    filled: _GrowingMap | None
     uncertainty: _GrowingMap
     samples: _GrowingMap | None = None
     n_filled: int = field(default=0, init=False)
@@ -827,7 +827,7 @@ class MapWriter:
     def write_rows(
         self,
         start: int,
-        cells: Int[np.ndarray, "rows width"],
+        cells: Int[np.ndarray, "rows width"] | None,
         probability: Float[np.ndarray, "rows width"],
         entropy: Float[np.ndarray, "rows width"],
         samples: Int[np.ndarray, "sample rows width"],
@@ -841,7 +841,7 @@ class MapWriter:
         start
             The number of the first row.
         cells
-            The symbol of each cell.
+            The symbol of each cell; not used if no fill is written.
         probability
             The probability of that symbol.
         entropy
@@ -849,7 +849,7 @@ class MapWriter:
         samples
             The symbols of each sample (sample, rows, width); not used if no samples are written.
         """
-        raster, stop = self.source.raster, start + len(cells)
+        raster, stop = self.source.raster, start + len(probability)
         values, empty = raster.read_values(start, stop)
         to_fill = raster.to_fill(start, stop, empty)
         self.n_filled += int(to_fill.sum())
@@ -862,7 +862,8 @@ class MapWriter:
             unknown = empty & ~to_fill
             uncertainty = np.where(unknown, np.nan, uncertainty)
             mask = unknown if raster.is_masked else None
-        self.filled.write(start, np.where(to_fill, symbols[cells], values)[None], mask)
+        if self.filled is not None and cells is not None:
+            self.filled.write(start, np.where(to_fill, symbols[cells], values)[None], mask)
         self.uncertainty.write(start, uncertainty)
         if self.samples is not None:
             self.samples.write(start, np.where(to_fill, symbols[samples], values), mask)
@@ -870,7 +871,7 @@ class MapWriter:
 
 @contextmanager
 def write_maps(
-    source: OpenMap, filled: Path, uncertainty: Path, samples: Path | None = None, n_samples: int = 0
+    source: OpenMap, filled: Path | None, uncertainty: Path, samples: Path | None = None, n_samples: int = 0
 ) -> Iterator[MapWriter]:
     """Write the results of a map into GeoTIFFs, all of them whole or none.
 
@@ -880,7 +881,8 @@ def write_maps(
         The map that is filled.
     filled
         A file like the source: coordinate system, control points, type, colours, class names, scale, unit, compression,
-        tiles, nodata and tags are the same. There is no alpha band, and a mask only where cells stay unknown.
+        tiles, nodata and tags are the same. There is no alpha band, and a mask only where cells stay unknown. None for
+        no such file.
     uncertainty
         A file with two bands: the probability of the class, and the entropy in bits. Both are NaN where a cell stays
         unknown.
@@ -918,21 +920,25 @@ def write_maps(
     floats = {"dtype": "float32", "compress": "deflate", "predictor": 3, "tiled": True}
     if source.raster.flags is not None:
         floats["nodata"] = np.nan  # what is unknown, and not to be filled
+    profiles = {
+        filled: like_source | {"count": 1},
+        uncertainty: position | floats | {"count": len(UNCERTAINTY)},
+        samples: like_source | {"count": n_samples, "photometric": "minisblack"},
+    }
     with ExitStack() as stack:
-        paths = [path for path in (filled, uncertainty, samples) if path is not None]
-        partials = [stack.enter_context(_with_notes(path)) for path in paths]
-        profiles = [like_source | {"count": 1}, position | floats | {"count": len(UNCERTAINTY)}]
-        if samples is not None:
-            profiles.append(like_source | {"count": n_samples, "photometric": "minisblack"})
-        stack.callback(_name_classes, source.raster.path, partials[0])  # when the files are closed
-        files = [
-            stack.enter_context(_growing(path, partial, **profile))
-            for path, partial, profile in zip(paths, partials, profiles, strict=True)
-        ]
-        with about(filled), _reported("cannot be written"):
-            _describe_like(dataset, files[0].dataset)
-            files[1].dataset.descriptions = UNCERTAINTY
-        yield MapWriter(source, *files)
+        partials = {path: stack.enter_context(_with_notes(path)) for path in profiles if path is not None}
+        if filled is not None:
+            stack.callback(_name_classes, source.raster.path, partials[filled])  # when the files are closed
+        files = {
+            path: stack.enter_context(_growing(path, partial, **profiles[path])) for path, partial in partials.items()
+        }
+        with about(filled or uncertainty), _reported("cannot be written"):
+            if filled is not None:
+                _describe_like(dataset, files[filled].dataset)
+            files[uncertainty].dataset.descriptions = UNCERTAINTY
+        writer = MapWriter(source, None, files[uncertainty])
+        writer.filled, writer.samples = (files[path] if path is not None else None for path in (filled, samples))
+        yield writer
 
 
 @contextmanager
