@@ -45,6 +45,7 @@ from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
 from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
+from .estimate import Work, announce_fill, work_in
 from .shared import display, read_puzzle, tell
 
 GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
@@ -260,6 +261,7 @@ def _fill_files(
     todo = [one for one in inputs if reports[one.path] is None]
     sizes = {one.path: one.check(len(todo) > 1) for one in todo}
     done, total = 0, sum(sizes.values())
+    run.announce([one.work for one in todo], total)
     for part in _together([one for one in todo if isinstance(one, _Single)]):
         reports |= _fill_singles(run, part)
         watch(done := done + len(part), total)
@@ -356,6 +358,12 @@ class _Run:
             self.evidence_by_size[size] = read_evidence(self.request.allow or "", self.predictor.header.palette, size)
         return self.evidence_by_size[size]
 
+    def announce(self, works: Sequence[Work], grids: int) -> None:
+        """Say how long all that takes, if it is long."""
+        if works:
+            allowed = self.allowed if self.request.allow is not None else None
+            announce_fill(self.predictor, works, grids, self.request.samples, self.request.kind, allowed)
+
     def not_allowed(self, cells: OneGrid) -> str:
         """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
         evidence = self.evidence_by_size.get(cells.shape)
@@ -381,6 +389,7 @@ class _Input(ABC):
         self.run, self.path = run, path
         self.likelihoods: Likelihoods | None = None
         self.older: list[str] = []  # files of a result that is replaced
+        self.work = Work(0.0, np.zeros((1, 1), int), (1, 1), (slice(1), slice(1)))  # until it is checked
 
     @property
     @abstractmethod
@@ -487,6 +496,7 @@ class _Single(_Input):
         self.at_once = self.run.at_once(self.size)
         self.likelihoods = self.run.likelihoods(cells == HIDDEN)
         filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods))
+        self.work = work_in(self.run.predictor, cells)
         return 1
 
     def read(self) -> Grid:
@@ -577,7 +587,9 @@ class _Many(_Input):
         for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
         self.likelihoods = self.run.likelihoods(hidden_anywhere)
-        filling.check_fits(self.run.predictor, self.puzzles(self.stack.read(slice(0, 1))))
+        middle = self.stack.read(slice(length // 2, length // 2 + 1))
+        filling.check_fits(self.run.predictor, self.puzzles(middle))
+        self.work = work_in(self.run.predictor, middle[0].astype(np.int64), float(length))
         if one_of_many:
             del self.stack  # an .npz is in memory as a whole: one at a time
         return length
@@ -707,6 +719,9 @@ class _Map(_Input):
                 self._check_allowed(source)
             elif self.run.request.allow is not None:
                 self.run.allowed((source.height, source.width))
+            top = (source.height - height) // 2
+            rows = source.read_rows(top, top + height).astype(np.int64)
+            self.work = work_in(self.run.predictor, rows, source.height / height, (source.height, source.width), top)
             return 1
 
     def _check_allowed(self, source: maps.OpenMap) -> None:
