@@ -23,7 +23,7 @@ from gridcloze.shapes import Cells, Hidden
 
 MODELS = Path(__file__).parent.parent / "models"
 SAMPLES, FORBIDDEN = 4, 1  # symbol 1 is not allowed in the rows and columns of a corner of what is hidden
-GRIDS = 4
+GRIDS = 3
 
 
 def milliseconds(work: Callable[[], object]) -> float:

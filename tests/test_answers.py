@@ -280,7 +280,7 @@ def test_a_warning_says_when_the_most_likely_grid_is_not_typical():
     many, few = np.full((1, 12, 13), HIDDEN), np.zeros((1, 12, 13), int)
     many[0, 0, 0], few[0, 0, :5] = 0, HIDDEN
     [[line]] = answers.fill(Coins(), Puzzles(many)).warnings
-    assert line.startswith("the most likely grid is not typical, 49 bits above samples")
+    assert line.startswith("the most likely grid is not typical (49 bits more probable than samples)")
     assert answers.fill(Coins(), Puzzles(few)).warnings == [[]]
     assert answers.fill(Coins(), Puzzles(many), kind="typical").warnings == [[]]
 
