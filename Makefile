@@ -47,7 +47,7 @@ bench: .venv/bench  ## a short form of the benchmarks: ten minutes, writes no re
 bench-full: .venv/bench  ## measure every figure of README and docs again, resumable: ten hours
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
-	for task in trust speed why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
+	for task in trust speed fills why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
 	$(BIN)/python benchmarks/any_grid.py
 	$(BIN)/python benchmarks/pages.py
 

@@ -170,7 +170,7 @@ def halves(sizes: Sizes, folder: Path) -> Figures:
 
 
 def fills(sizes: Sizes, folder: Path) -> Figures:
-    """One draw of each digit alone with the default decoder, and all of them by the command, the likeliest of ten."""
+    """One draw of each digit alone with the default decoder, and all of them by the command."""
     model, cells = model_of(thresholded, sizes, folder), test_digits(thresholded, sizes.filled)
     hidden = np.where(np.arange(len(cells))[:, None, None] % 2, *half_hidden(cells).values())
     began = time.monotonic()

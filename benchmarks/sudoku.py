@@ -88,14 +88,14 @@ def legal(cells: Cells) -> Bool[np.ndarray, "board"]:
 
 
 def by_defaults(kind: str, sizes: Sizes, folder: Path) -> Figures:
-    """The command fills with the most likely of ten, as if givens that contradict the others were not known."""
+    """The command fills as if givens that contradict the others were not known."""
     model, (cells, hidden) = model_of(sizes, folder), puzzles(kind, sizes.tested)
     fill, cost = filled_by_command(model_path(folder), cells, hidden)
     return {
         "seed": SEED,
         "default": by_decoder(model, cells, hidden, DEFAULT_DECODER),
         "margin, default budget": by_decoder(model, cells, hidden, Decoder("margin")),
-        "most likely of ten": judged(lambda: filling.most_likely(model, Puzzles(cells, hidden), SEED), cells, hidden),
+        "most likely": judged(lambda: filling.most_likely(model, Puzzles(cells, hidden), SEED), cells, hidden),
         "command": {**success(fill, cells, hidden), **cost},
         "cells": scored(model, cells, hidden),
         "training": model.header.training,

@@ -3,12 +3,13 @@
 import json
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 
-from gridcloze import Inpainter, answers, checking, checkpoint, decoding, filling, puzzles
+from gridcloze import Inpainter, answers, checking, checkpoint, filling, puzzles
 from gridcloze.answers import AnswersByRows
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.commands import fill as command
@@ -76,13 +77,13 @@ def from_stack(gridcloze, model, cells, name, *options):
     return found | {"report": {**report, "warnings": lines, "log_prob_bits": report["log_prob_bits"][1]}}
 
 
-def from_map(gridcloze, model, cells, name):
+def from_map(gridcloze, model, cells, name, *options):
     """The grid as a GeoTIFF; its marginals are those of what was filled in, and the entropy."""
     profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": 9, "crs": "EPSG:5070"}
     place = rasterio.Affine(30, 0, 0, 0, -30, 0)
     with rasterio.open(name, "w", height=cells.shape[0], width=cells.shape[1], transform=place, **profile) as file:
         file.write(np.where(cells == HIDDEN, 9, cells).astype("uint8"), 1)
-    report = by_shell(gridcloze, model, name)
+    report = by_shell(gridcloze, model, name, *options)
     stem = f"filled/{name.removesuffix('.tif')}"
     with (
         rasterio.open(f"{stem}.tif") as filled,
@@ -175,17 +176,113 @@ def test_the_doors_agree_on_what_is_allowed(gridcloze, model):
         assert results["samples"].shape == (0, 5, 5)
 
 
-def test_the_doors_refuse_what_is_allowed_on_larger_grids_alike(gridcloze, model):
-    """Where --allow cannot be answered, shell and Python say so with the same words, before any work."""
-    path = model(windows=True)
-    allowed = np.ones((*LARGE.shape, 2), dtype=bool)
-    np.save("allowed.npy", allowed)
-    np.save("large.npy", LARGE)
-    code, _, err = gridcloze("fill", path, "large.npy", "-o", "filled", "--allow", "allowed.npy")
-    with pytest.raises(InputError) as refused:
-        Inpainter.load(path).fill(LARGE, allowed)
-    assert code == 2
-    assert err.strip().endswith(str(refused.value))
+ALLOWED_LARGE = RANDOM.random((8, 7, 2)) < 0.6
+ALLOWED_LARGE |= ~ALLOWED_LARGE.any(-1, keepdims=True)
+RULES = {
+    "an array": (ALLOWED_LARGE, "allowed.npy"),
+    "a rule": (np.array([True, False]), "not white"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_doors_agree_on_what_is_allowed_in_larger_grids(gridcloze, model, rule):
+    """Beyond the window too a picture, an array, a GeoTIFF and an Inpainter give the same answer under one --allow."""
+    path, (allowed, said) = model(windows=True), RULES[rule]
+    np.save("allowed.npy", ALLOWED_LARGE)
+    found = [
+        from_file(gridcloze, path, LARGE, "picture.png", "--allow", said),
+        from_file(gridcloze, path, LARGE, "array.npy", "--allow", said),
+        from_map(gridcloze, path, LARGE, "map.tif", "--allow", said),
+    ]
+    python = from_inpainter(path, LARGE, allowed)
+    for other in found:
+        assert np.array_equal(other["fill"], python["fill"])
+        assert np.array_equal(other["samples"], python["samples"])
+        assert other["report"]["log_prob_bits"] == found[0]["report"]["log_prob_bits"]
+    filled = np.take_along_axis(python["marginals"], python["fill"][..., None], -1)[..., 0]
+    assert np.array_equal(found[2]["probability"], filled.astype(np.float32))
+    assert not np.array_equal(python["samples"], from_inpainter(path, LARGE)["samples"])  # the negative control
+
+
+@pytest.mark.parametrize(("cells", "windows"), [(RIGHT, False), (LARGE, True)], ids=["one window", "larger"])
+def test_the_doors_agree_on_a_typical_fill_and_on_none(gridcloze, model, cells, windows):
+    """The typical fill is one of the samples through every door; without a fill the rest is what it was."""
+    path = model(windows)
+    doors = {"picture.png": from_file, "array.npy": from_file, "map.tif": from_map, "stack.npz": from_stack}
+    inpainter = Inpainter.load(path)
+    inpainter.random_state = SEED
+    few, many = inpainter.fill(cells, typical=True), inpainter.sample(cells, 8)
+    assert any(np.array_equal(few, one) for one in many)
+    for name, door in doors.items():
+        plain = door(gridcloze, path, cells, name)
+        typical = door(gridcloze, path, cells, name, "--typical", "--overwrite")
+        assert any(np.array_equal(typical["fill"], sample) for sample in plain["samples"])
+        assert np.array_equal(typical["samples"], plain["samples"])
+        code, _, _ = gridcloze("fill", path, name, "-o", "eight", "--seed", SEED, "--typical")
+        assert code == 0
+        report = by_shell(gridcloze, path, name, "--no-fill", "--overwrite")
+        assert report["log_prob_bits"] is None
+        assert report["kind"] == "none"
+        assert not (Path("filled") / name).exists() or door is from_stack
+        if door is from_map:
+            with rasterio.open("filled/map-samples.tif") as samples:
+                assert np.array_equal(samples.read(), plain["samples"])
+            with rasterio.open("eight/map.tif") as filled:
+                assert np.array_equal(filled.read(1), few)
+        else:
+            with np.load(f"filled/{name.split('.')[0]}.npz") as results:
+                assert sorted(results) == ["marginals", "samples"]
+                samples = results["samples"][1] if door is from_stack else results["samples"]
+                assert np.array_equal(samples, plain["samples"])
+
+
+def test_the_typical_fill_is_the_sample_of_least_expected_disagreement():
+    """Of the samples it differs from the others in the fewest cells, by Bayes' risk under the exact marginals."""
+    cells = np.full((1, 6, 6), HIDDEN)
+    cells[0, 2, 2] = 1
+    exact = posterior(squares(6, 6, 2, 5))
+    found = answers.fill(exact, Puzzles(cells), 12, kind="typical")
+    members = exact.sample(cells, cells < 0, 4000, np.random.default_rng(0))[0]
+    risk = [(members != one).sum(axis=(1, 2)).mean() for one in found.samples[0]]
+    chosen = next(n for n, one in enumerate(found.samples[0]) if np.array_equal(one, found.fill[0]))
+    assert risk[chosen] < min(risk) + 0.3
+    assert risk[chosen] < np.mean(risk) - 1
+    assert found.log_prob_bits == pytest.approx(exact.log_prob_bits(found.fill, cells < 0))
+
+
+def test_no_fill_is_made_where_none_is_asked_for(monkeypatch):
+    """Without a fill none is sought, `fill` says so, and samples and marginals are what they were."""
+    cells = np.full((1, 6, 6), HIDDEN)
+    cells[0, 2, 2] = 1
+    exact, puzzle = posterior(squares(6, 6, 2, 5)), Puzzles(cells)
+    plain = answers.fill(exact, puzzle, 3)
+    monkeypatch.setattr(filling, "most_likely", None)
+    found = answers.fill(exact, puzzle, 3, kind="none")
+    assert np.array_equal(found.samples, plain.samples)
+    assert np.array_equal(found.marginals, plain.marginals)
+    assert found.warnings == [[]]
+    assert found.passes == plain.passes
+    with pytest.raises(InputError, match="no fill was asked for"):
+        _ = found.fill
+    with pytest.raises(InputError, match="the kinds are likely, typical, none"):
+        answers.checked_kind("best")
+
+
+def test_a_warning_says_when_the_most_likely_grid_is_not_typical():
+    """Of many biased coins the most likely grid is far from samples, of a few it is not; a typical fill is silent."""
+
+    class Coins:
+        n_symbols, window = 2, None
+
+        def marginals(self, cells, hidden):
+            return np.where(hidden[..., None], [0.9, 0.1], np.eye(2)[np.where(hidden, 0, cells)])
+
+    many, few = np.full((1, 12, 13), HIDDEN), np.zeros((1, 12, 13), int)
+    many[0, 0, 0], few[0, 0, :5] = 0, HIDDEN
+    [[line]] = answers.fill(Coins(), Puzzles(many)).warnings
+    assert line.startswith("the most likely grid is not typical (49 bits more probable than samples)")
+    assert answers.fill(Coins(), Puzzles(few)).warnings == [[]]
+    assert answers.fill(Coins(), Puzzles(many), kind="typical").warnings == [[]]
 
 
 def test_a_fill_is_the_same_however_many_samples_are_asked_for():
@@ -209,9 +306,7 @@ def test_rows_are_read_a_few_at_a_time_and_named_like_the_whole(monkeypatch):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How often the expensive steps run; evidence is weighed by few particles, which is fast."""
-    monkeypatch.setattr(decoding, "PARTICLES", 2)
-    monkeypatch.setattr(filling, "PARTICLES_OF_MARGINALS", 2)
+    """How often the expensive steps run."""
     counts = dict.fromkeys(("validated", "allow file read", "array file loaded", "grids hashed"), 0)
 
     def count(module, function, name):

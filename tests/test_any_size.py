@@ -145,14 +145,18 @@ def test_bad_maps_get_one_line_and_leave_nothing(case, gridcloze, model, tmp_pat
     assert list(tmp_path.glob("out/*")) == []
 
 
-def test_what_is_allowed_cannot_be_said_of_maps_and_nothing_else_is_filled_before(gridcloze, model, tmp_path):
-    """--allow beside a map is refused before any other input is filled."""
+def test_what_is_allowed_is_checked_on_maps_before_anything_is_filled(gridcloze, model, tmp_path):
+    """An array that leaves a hidden cell of a map nothing, or has another size, is refused in one line."""
     save_map("map.tif", with_clouds())
-    np.save("puzzle.npy", np.full((6, 6), HIDDEN))
-    np.save("allowed.npy", np.ones((6, 6, 3), dtype=bool))
-    code, _, error = gridcloze("fill", model, "puzzle.npy", "map.tif", "-o", "out", "--allow", "allowed.npy")
-    assert (code, error) == (2, "gridcloze: map.tif: --allow is for pictures and arrays, not for maps\n")
-    assert list(tmp_path.glob("out/*")) == []
+    size = with_clouds().shape
+    nothing = np.ones((*size, 3), dtype=bool)
+    nothing[with_clouds() == 255] = False
+    for allowed, words in ((nothing, "its evidence allows no symbol"), (nothing[1:], "does not fit")):
+        np.save("allowed.npy", allowed)
+        code, _, error = gridcloze("fill", model, "map.tif", "-o", "out", "--allow", "allowed.npy")
+        assert (code, error.count("\n")) == (2, 1)
+        assert words in error
+        assert list(tmp_path.glob("out/*")) == []
 
 
 def test_without_its_temperatures_a_model_of_windows_still_answers_through_them(gridcloze, model):

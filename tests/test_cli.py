@@ -256,6 +256,65 @@ def test_cells_that_contradict_are_named_and_left(gridcloze, model, monkeypatch)
     assert np.array_equal(pixels("out/puzzle.png")[0], PUZZLE[0])
 
 
+@pytest.mark.parametrize("rule", ["white", "not black", "#", "1", "not 0", "allowed.txt", "spaced.txt"])
+def test_one_symbol_is_allowed_in_many_ways(gridcloze, model, rule):
+    """By its name, character or number, by what it is not, or by a text: every hidden cell is white."""
+    picture("puzzle.png", PUZZLE)
+    Path("allowed.txt").write_text("#####\n" * 5)
+    Path("spaced.txt").write_text("# # # # #\n" * 5)
+    code, _, err = gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2, "--allow", rule)
+    assert code == 0
+    assert "visible cells hold" not in err or rule.endswith(".txt")  # what is said of all cells is said of hidden ones
+    cells = read_grid("puzzle.png", Palette.default(2)).cells
+    with np.load("out/puzzle.npz") as results:
+        for filled in (results["fill"], *results["samples"]):
+            assert (filled[cells == HIDDEN] == 1).all()
+    report = json.loads(Path("out/puzzle.json").read_text())
+    assert report["allow"] == rule
+    assert bool(report["allow_hash"]) == rule.endswith(".txt")
+    code, _, err = gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2, "--allow", "not white")
+    assert code == 2
+    assert "of another model or other options" in err
+
+
+def test_a_text_says_what_each_cell_may_be(gridcloze, model):
+    """With spaces between cells each may have several characters, "?" for any; a text of another size is refused."""
+    picture("puzzle.png", PUZZLE)
+    Path("allowed.txt").write_text("# ? .# . ?\n" * 5)
+    assert gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 6, "--allow", "allowed.txt")[0] == 0
+    hidden = read_grid("puzzle.png", Palette.default(2)).hidden
+    with np.load("out/puzzle.npz") as results:
+        for filled in results["samples"]:
+            assert (filled[:, 0][hidden[:, 0]] == 1).all()
+            assert (filled[:, 3][hidden[:, 3]] == 0).all()
+        assert (results["marginals"][:, [1, 2, 4]][hidden[:, [1, 2, 4]]].min(axis=-1) > 0).any()
+    for text, words in (("?????\n" * 4, "4 rows of 5 cells and the grid 5 by 5"), ("# x . . .\n" * 5, "'x' is the")):
+        Path("allowed.txt").write_text(text)
+        code, _, err = gridcloze("fill", model, "puzzle.png", "-o", "new", "--allow", "allowed.txt")
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"allowed.txt: {'it has ' * text.startswith('?')}{words}" in err
+
+
+def test_without_a_fill_no_picture_is_written(gridcloze, model):
+    """--no-fill writes samples, probabilities and uncertainty; it is another result than one with a fill."""
+    picture("puzzle.png", PUZZLE)
+    assert gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2, "--no-fill")[0] == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "puzzle-uncertainty.png",
+        "puzzle.json",
+        "puzzle.npz",
+    ]
+    with np.load("out/puzzle.npz") as results:
+        assert sorted(results) == ["marginals", "samples"]
+    assert json.loads(Path("out/puzzle.json").read_text())["log_prob_bits"] is None
+    code, _, err = gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2)
+    assert code == 2
+    assert "of another model or other options" in err
+    assert "filled already" in gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2, "--no-fill")[2]
+    assert gridcloze("fill", model, "puzzle.png", "-o", "out", "--samples", 2, "--overwrite")[0] == 0
+    assert Path("out/puzzle.png").exists()
+
+
 def test_only_allowed_symbols_are_filled_in(gridcloze, model):
     """--allow takes a picture whose pixels show what a cell may be, grey for any, and every sample keeps to it."""
     picture("puzzle.png", PUZZLE)
@@ -455,6 +514,24 @@ BAD = {
     "no such command": (("fil",), r"'fil'"),
     "unknown order": (("fill", "MODEL", "puzzle.png", "-o", "out", "--order", "up"), r"there is no order 'up'"),
     "bad budget": (("fill", "MODEL", "puzzle.png", "-o", "out", "--budget-bits", "-1"), r"must be 0 or more"),
+    "neither fill nor samples": (("fill", "MODEL", "puzzle.png", "-o", "out", "--no-fill"), r"add --samples N"),
+    "no typical fill": (
+        ("fill", "MODEL", "puzzle.png", "-o", "out", "--samples", "2", "--no-fill", "--typical"),
+        r"--typical asks for a fill, and --no-fill for none",
+    ),
+    "no fill to write": (
+        ("fill", "MODEL", "puzzle.png", "-o", "-", "--samples", "2", "--no-fill"),
+        r"-o - asks for a fill, and --no-fill for none",
+    ),
+    "allow what is none": (
+        ("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "red"),
+        r"--allow: 'red' is no symbol of this model: they are black, white",
+    ),
+    "allow all but all": (
+        ("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "not #."),
+        r"'not #\.' allows no symbol",
+    ),
+    "allow a map": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "a.tif"), r"a.tif: "),
     "allow nothing": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "none.npy"), r"allows no symbol"),
     "allow 2": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "two.npy"), r"is no probability"),
     "allow size": (("fill", "MODEL", "puzzle.png", "-o", "out", "--allow", "small.npy"), r"does not fit"),

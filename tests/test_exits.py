@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gridcloze.cli import BUG, CLOSED_PIPE, REPORT, STOPPED, app
-from gridcloze.commands import info, shared
+from gridcloze.commands import estimate, info, shared
 from gridcloze.files.grids import Grid
 from gridcloze.priors import posterior, squares
 from gridcloze.words import InputError
@@ -189,3 +189,38 @@ def test_work_of_minutes_is_announced(capsys, monkeypatch, seconds, said):
     shared.announce_work(Path("cover.tif"), posterior(squares(4, 4, 2, 3)), grid, 101)
     err = capsys.readouterr().err
     assert err == (f"cover.tif: 4 by 4 cells take about {said}; Ctrl-C stops\n" if said else "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "samples", "said"),
+    [(0.1, 4, ""), (8, 2, "4 minutes"), (8, 0, "2 minutes"), (3600, 0, "10 hours")],
+)
+def test_fills_of_minutes_are_announced(capsys, monkeypatch, seconds, samples, said):
+    """By the time of one sample and of the rest, for ten windows, and nothing where nothing is hidden."""
+    clock = iter([0.0, seconds, 2 * seconds])
+    monkeypatch.setattr(estimate.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(estimate, "QUICK", 600)
+    exact = posterior(squares(4, 4, 2, 3))
+    work = estimate.work_in(exact, np.full((4, 4), -1), 10.0)
+    estimate.announce_fill(
+        exact, [work, estimate.work_in(exact, np.zeros((4, 4), int), 5.0)], 3, samples, "likely", None
+    )
+    err = capsys.readouterr().err
+    goes_on = "Ctrl-C stops, and the same command goes on with what is not finished"
+    assert err == (f"filling 3 grids in 10 windows takes about {said}; {goes_on}\n" if said else "")
+
+
+def test_the_windows_to_fill_are_counted():
+    """A grid has as many windows to fill as have a hidden cell in their core; the one with most of them is tried."""
+    cells = np.zeros((12, 12), int)
+    cells[0, 0], cells[9:, 9:] = -1, -1
+
+    class Windows:
+        n_symbols, window = 2, (4, 4)
+
+        def marginals(self, cells, hidden):
+            raise AssertionError("nothing is predicted")
+
+    work = estimate.work_in(Windows(), cells, 2.0, (40, 12), 20)
+    assert (work.windows, (work.cells == -1).sum()) == (4, 9)
+    assert work.window == (slice(28, 32), slice(8, 12))

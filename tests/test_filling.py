@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
-from gridcloze import decoding, filling, scoring
+from gridcloze import decoding, evidence, filling, scoring
 from gridcloze.decoding import ONE_AT_A_TIME, ORDERS, Decoder
 from gridcloze.lookup import Lookup
 from gridcloze.predictor import entropy_bits
@@ -16,7 +16,7 @@ from gridcloze.priors.finite import Enumeration, FinitePrior, squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
 from gridcloze.puzzles import Puzzles
-from gridcloze.words import InputError
+from gridcloze.words import HIDDEN, InputError
 from test_priors import surprise
 
 PRIOR = squares(5, 5, 2, 4)
@@ -41,13 +41,13 @@ def one_puzzle():
     return cells, hidden
 
 
-def exact_law(cells, hidden, evidence=None):
+def exact_law(cells, hidden, seen=None):
     """The exact joint law of a puzzle, as {grid: probability}."""
     members = PRIOR.members.astype(np.int64)
     agree = ((members == cells[0]) | hidden[0]).all(axis=(1, 2))
     weights = agree.astype(float)
-    if evidence is not None:
-        chosen = np.take_along_axis(np.broadcast_to(evidence, (len(members), 5, 5, 2)), members[..., None], -1)[..., 0]
+    if seen is not None:
+        chosen = np.take_along_axis(np.broadcast_to(seen, (len(members), 5, 5, 2)), members[..., None], -1)[..., 0]
         weights *= np.where(hidden, chosen, 1.0).prod(axis=(1, 2))
     return {
         tuple(member.ravel().tolist()): weight / weights.sum()
@@ -133,29 +133,60 @@ def three_cells(weights):
     return Enumeration(FinitePrior(members[chosen], np.array(weights)[chosen] / np.sum(weights)))
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=8, max_size=8).filter(any))
-def test_the_most_likely_fill_is_the_mode(weights):
-    """With draws enough the most likely fill is the mode, never less likely than the greedy one, and knows its bits."""
-    exact = three_cells(weights)
-    cells, hidden = np.zeros((1, 1, 3), dtype=np.int64), np.ones((1, 1, 3), dtype=bool)
-    puzzle, decoder = Puzzles(cells, hidden), Decoder("random", 0.0)
-    many, nothing = (filling.sample(exact, puzzle, n, 0, decoder) for n in (100, 0))
-    best = filling.most_likely(exact, puzzle, decoder=decoder, samples=many)
-    assert best.log_prob_bits[0, 0] == pytest.approx(np.log2(max(weights) / sum(weights)), abs=1e-9)
-    greedy = filling.most_likely(exact, puzzle, decoder=decoder, samples=nothing)
-    assert best.log_prob_bits[0, 0] >= greedy.log_prob_bits[0, 0] - 1e-9
+def test_the_most_likely_fill_is_the_mode_of_squares():
+    """Whatever is hidden of a square, no grid that agrees is more probable than the fill; a sample often is less."""
+    cells, hidden = puzzles(30, 14)
+    best = filling.most_likely(EXACT, Puzzles(cells, hidden))
+    fits = ((PRIOR.members[None] == cells[:, None]) | hidden[:, None]).all(axis=(2, 3))
+    assert best.log_prob_bits[:, 0] == pytest.approx(-np.log2(fits.sum(axis=1)))
+    three = three_cells([0, 9, 1, 1, 1, 1, 1, 1])
+    puzzle = Puzzles(np.full((1, 1, 3), HIDDEN))
+    likely, drawn = filling.most_likely(three, puzzle), filling.sample(three, puzzle, 20)
+    assert likely.cells.ravel().tolist() == [0, 0, 1]
+    assert drawn.log_prob_bits.min() < likely.log_prob_bits[0, 0]
 
 
-def test_greedy_alone_can_miss_the_mode():
-    """Where the most certain cells lead astray, greedy fills alone end below the mode: draws are needed."""
+def test_the_most_likely_fill_can_miss_the_mode():
+    """Where the cells of the largest lead lead astray, the fill ends below the mode: it is found greedily."""
     exact = three_cells([0, 10, 10, 10, 15, 0, 0, 0])  # 100 is the mode; the first cell alone is most likely 0
-    cells, hidden = np.zeros((1, 1, 3), dtype=np.int64), np.ones((1, 1, 3), dtype=bool)
-    puzzle, decoder = Puzzles(cells, hidden), Decoder("certain")
-    samples = (filling.sample(exact, puzzle, n, 0, decoder) for n in (0, 30))
-    greedy, best = (filling.most_likely(exact, puzzle, decoder=decoder, samples=some) for some in samples)
-    assert greedy.cells.ravel().tolist() != [1, 0, 0]
-    assert best.cells.ravel().tolist() == [1, 0, 0]
+    best = filling.most_likely(exact, Puzzles(np.full((1, 1, 3), HIDDEN)))
+    assert best.cells.ravel().tolist() != [1, 0, 0]
+    assert best.log_prob_bits[0, 0] == pytest.approx(np.log2(10 / 45))
+
+
+def test_the_most_likely_fill_costs_the_passes_of_one_fill():
+    """It takes as many forward passes as one greedy fill in the order of margins, and draws no sample."""
+    cells, hidden = puzzles(10, 15)
+    best = filling.most_likely(EXACT, Puzzles(cells, hidden))
+    assert np.array_equal(best.passes, filling.greedy(EXACT, Puzzles(cells, hidden), 0, Decoder("margin")).passes)
+
+
+class Coins:
+    """Independent cells that are white with one probability."""
+
+    n_symbols, window = 2, None
+
+    def __init__(self, white):
+        self.law = np.array([1 - white, white])
+
+    def marginals(self, cells, hidden):
+        return np.where(hidden[..., None], self.law, np.eye(2)[np.where(hidden, 0, cells)])
+
+
+def test_fills_are_typical_as_samples_are_and_a_mode_of_many_cells_is_not():
+    """Samples are within three standard deviations; the mode of 225 biased coins is not, of 9 or of fair ones it is."""
+    many = Puzzles(np.full((1, 15, 15), HIDDEN))
+    drawn = filling.sample(Coins(0.1), many, 100, 0)
+    assert drawn.is_typical.mean() > 0.98
+    spread = drawn.excess_bits / np.sqrt(drawn.variance)
+    assert (abs(spread.mean()) < 0.25, 0.8 < spread.std() < 1.2) == (True, True)
+    mode = filling.most_likely(Coins(0.1), many)
+    assert mode.excess_bits[0, 0] == pytest.approx(225 * (np.log2(0.9) + entropy_bits(np.array([[0.1, 0.9]]))[0]))
+    assert not mode.is_typical.any()
+    assert filling.most_likely(Coins(0.5), many).is_typical.all()
+    assert filling.most_likely(Coins(0.1), Puzzles(np.full((1, 3, 3), HIDDEN))).is_typical.all()
+    cells, hidden = puzzles(20, 16)
+    assert filling.most_likely(EXACT, Puzzles(cells, hidden)).is_typical.all()  # all squares are equally likely
 
 
 def test_passes_of_one_cell_each_are_the_hidden_cells():
@@ -181,7 +212,7 @@ def test_the_budget_bounds_what_a_pass_reveals():
     law = np.array([[[0.99, 0.01], [0.5, 0.5], [1.0, 0.0], [0.9, 0.1], [0.8, 0.2]]])
     entropy = np.where([[True, True, True, True, False]], entropy_bits(law), np.inf)
     for bits, chosen in ((0.6, [True, False, True, True, False]), (0.5, [True, False, True, False, False])):
-        assert decoding._first_within(entropy, entropy, np.array([bits])).tolist() == [chosen]
+        assert decoding.first_within(entropy, entropy, np.array([bits])).tolist() == [chosen]
 
 
 def test_the_spread_order_is_that_of_the_halton_sequence():
@@ -190,8 +221,8 @@ def test_the_spread_order_is_that_of_the_halton_sequence():
         points = qmc.Halton(2, scramble=False).random(16 * height * width) * (height, width)
         row, column = points.astype(int).T
         found, first = np.unique(row * width + column, return_index=True)
-        assert decoding._halton_places(height, width)[found].tolist() == first.tolist()
-        assert len(set(decoding._halton_places(height, width))) == height * width
+        assert decoding.halton_places(height, width)[found].tolist() == first.tolist()
+        assert len(set(decoding.halton_places(height, width))) == height * width
 
 
 @pytest.mark.parametrize("at_once", [1, 7])
@@ -261,26 +292,122 @@ def soft_evidence():
     return cells, hidden, np.stack([1 - seen, seen], axis=-1)
 
 
-def test_draws_under_evidence_follow_the_exact_law(monkeypatch):
-    """Weighted particles on plain conditionals give the law that Bayes gives; a single particle does not."""
-    cells, hidden, evidence = soft_evidence()
-    law, decoder = exact_law(cells, hidden, evidence), Decoder("uncertain", 0.001)
-    assert abs(surprise(EXACT.sample(cells, hidden, 1000, np.random.default_rng(0), evidence)[0], law)) < 4
-    drawn = filling.sample(EXACT, Puzzles(cells, hidden, evidence), 300, 3, decoder)
-    assert surprise(drawn.cells[0], law) < 5
-    monkeypatch.setattr(decoding, "PARTICLES", 1)
-    assert surprise(filling.sample(EXACT, Puzzles(cells, hidden, evidence), 300, 3, decoder).cells[0], law) > 10
+def hard_evidence():
+    """Symbols that are not allowed, one to a cell: of what remains the first cells say much about the last ones."""
+    cells, hidden = one_puzzle()
+    allowed = np.ones((1, 5, 5, 2), dtype=bool)
+    allowed[0, [0, 1, 3, 0], [2, 1, 3, 4], 1] = False
+    return cells, hidden, allowed
+
+
+def entangled_cells():
+    """A joint law of three symbols in three cells: what the second shows decides whether the first is symbol 1."""
+    members = np.array(list(product(range(3), repeat=3)), dtype=np.uint8)[:, None, :]
+    pairs = np.array([[0.02, 0.4, 0.02], [0.3, 0.02, 0.02], [0.02, 0.02, 0.18]])
+    first, second, third = members[:, 0].T
+    return members, pairs[first, second] * np.where(second == third, 0.8, 0.1)
+
+
+NAIVE = {"WAYS": 1, "WAYS_IN_COMMON": 1}  # each conditional renormalised by itself
+FEW = {"WAYS": 8, "WAYS_IN_COMMON": 1}  # as where there are too many ways to keep them
+
+
+@pytest.mark.parametrize(("ways", "is_right"), [({}, True), (FEW, True), (NAIVE, False)])
+def test_draws_under_evidence_follow_the_exact_law(ways, is_right, monkeypatch):
+    """Weighted ways give the law that Bayes gives, all or few of them; conditionals renormalised one by one do not."""
+    for name, count in ways.items():
+        monkeypatch.setattr(evidence, name, count)
+    cells, hidden, seen = soft_evidence()
+    law, decoder = exact_law(cells, hidden, seen), Decoder("uncertain", 0.001)
+    drawn = filling.sample(EXACT, Puzzles(cells, hidden, seen), 300, 3, decoder)
+    assert (surprise(drawn.cells[0], law) < 7) == is_right
+    repeated = (np.repeat(array, 300, axis=0) for array in (hidden, seen))
+    exact = EXACT.log_prob_bits(drawn.cells[0], *repeated)
+    assert (np.abs(drawn.log_prob_bits[0] - exact).max() < 0.1) == is_right
+
+
+def test_what_is_ruled_out_of_several_cells_is_not_ruled_out_one_by_one(monkeypatch):
+    """Of three symbols one is not allowed in two cells: the law is that of Bayes, and not what the chain rule gives."""
+    members, weights = entangled_cells()
+    exact, puzzle = Enumeration(FinitePrior(members, weights, 3)), np.full((1, 1, 3), HIDDEN)
+    allowed = np.ones((1, 1, 3, 3), dtype=bool)
+    allowed[0, 0, :2, 1] = False
+    fits = (members[:, 0, :2] != 1).all(axis=1)
+    law = {tuple(member.ravel().tolist()): p for member, p in zip(members, fits * weights, strict=True) if p > 0}
+    law = {grid: p / sum(law.values()) for grid, p in law.items()}
+    drawn = filling.sample(exact, Puzzles(puzzle, evidence=allowed), 1000, 1)
+    assert surprise(drawn.cells[0], law) < 4
+    assert 2 ** drawn.log_prob_bits[0] == pytest.approx([law[tuple(one.ravel().tolist())] for one in drawn.cells[0]])
+    second = sum(p for grid, p in law.items() if grid[1] == 2)
+    marginals = filling.marginals(exact, Puzzles(puzzle, evidence=allowed))
+    assert marginals[0, 0, 1, 2] == pytest.approx(second, abs=1e-9)
+    for name, count in NAIVE.items():
+        monkeypatch.setattr(evidence, name, count)
+    assert surprise(filling.sample(exact, Puzzles(puzzle, evidence=allowed), 1000, 1).cells[0], law) > 10
+
+
+def test_a_cell_that_is_left_one_symbol_is_a_visible_cell():
+    """Samples, fill and marginals are to the bit those of the puzzle in which the cell shows that symbol."""
+    cells, hidden, allowed = hard_evidence()
+    shown, rest = np.where(allowed.all(-1), cells, 0), hidden & allowed.all(-1)
+    asked, visible = Puzzles(np.where(hidden, HIDDEN, cells), hidden, allowed), Puzzles(shown, rest)
+    visible.names = asked.names  # the same random numbers
+    for way in (filling.sample, filling.most_likely):
+        one, other = way(EXACT, asked), way(EXACT, visible)
+        assert all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    assert np.array_equal(filling.marginals(EXACT, asked), filling.marginals(EXACT, visible))
+    assert filling.marginals(EXACT, asked) == pytest.approx(EXACT.marginals(cells, hidden, allowed))
+
+
+class Counting:
+    """Counts the grids that a predictor is asked for."""
+
+    n_symbols, window = 3, None
+
+    def __init__(self, exact):
+        self.exact, self.asked = exact, 0
+
+    def marginals(self, cells, hidden):
+        self.asked += len(cells)
+        return self.exact.marginals(cells, hidden)
+
+
+def test_evidence_that_hardly_matters_costs_nothing():
+    """A symbol that is all but impossible anyway is ruled out without further forward passes for samples."""
+    members = np.array(list(product(range(3), repeat=4)), dtype=np.uint8).reshape(-1, 2, 2)
+    weights = np.where(members == 2, 1e-4, 1.0).prod(axis=(1, 2))
+    predictor = Counting(Enumeration(FinitePrior(members, weights / weights.sum(), 3)))
+    puzzle = np.full((1, 2, 2), HIDDEN)
+    drawn = filling.sample(predictor, Puzzles(puzzle, evidence=np.broadcast_to([True, True, False], (1, 2, 2, 3))), 8)
+    assert drawn.cells.max() == 1
+    with_evidence, predictor.asked = predictor.asked, 0
+    filling.sample(predictor, Puzzles(puzzle), 8)
+    assert with_evidence <= predictor.asked + 1
 
 
 def test_marginals_under_evidence_are_near_the_exact_ones():
-    """Marginals under evidence agree with Bayes within the noise of the particles; those without evidence do not."""
-    cells, hidden, evidence = soft_evidence()
-    truth = EXACT.marginals(cells, hidden, evidence)
-    said = filling.marginals(EXACT, Puzzles(cells, hidden, evidence), seed=1)
-    assert np.abs(said - truth).max() < 0.06
+    """Marginals under evidence agree with Bayes; those without evidence do not."""
+    cells, hidden, seen = soft_evidence()
+    truth = EXACT.marginals(cells, hidden, seen)
+    said = filling.marginals(EXACT, Puzzles(cells, hidden, seen), seed=1)
+    assert np.abs(said - truth).max() < 1e-4
     assert np.abs(EXACT.marginals(cells, hidden) - truth).max() > 0.2
     assert said.sum(-1) == pytest.approx(np.ones((1, 5, 5)))
     assert np.array_equal(filling.marginals(EXACT, Puzzles(cells, hidden)), EXACT.marginals(cells, hidden))
+
+
+def test_of_too_many_ways_the_heavy_ones_stay_and_all_keep_their_weight_on_average():
+    """Resampled weights have the mean of the old ones, and no more than so many are left."""
+    shares = np.random.default_rng(0).dirichlet(np.full(30, 0.3))
+    total = np.zeros(30)
+    for seed in range(3000):
+        kept, weights = evidence.resampled(shares, 8, np.random.default_rng(seed))
+        assert len(kept) == 8
+        assert weights.sum() == pytest.approx(1)
+        total[kept] += weights / 3000
+    assert total == pytest.approx(shares, abs=0.006)
+    heavy = shares > 1 / 8
+    assert np.array_equal(kept[np.isin(kept, np.flatnonzero(heavy))], np.flatnonzero(heavy))
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=str)

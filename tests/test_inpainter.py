@@ -423,3 +423,14 @@ def test_a_model_replaces_models_only(fitted, tmp_path):
     with pytest.raises(ValueError, match=r"mine.npy was not written by gridcloze and is not replaced"):
         fitted.save(tmp_path / "mine.npy")
     assert (tmp_path / "mine.npy").read_bytes() == b"my data"
+
+
+def test_evidence_for_all_cells_alike_is_that_for_each_cell(fitted, puzzle):
+    """One entry for each symbol stands for all cells, and a fill by a typical sample keeps to it."""
+    everywhere = np.broadcast_to([True, False], (5, 5, 2))
+    for one in ([True, False], np.array([True, False])):
+        assert np.array_equal(fitted.sample(puzzle, 2, evidence=one), fitted.sample(puzzle, 2, evidence=everywhere))
+    typical = fitted.fill(puzzle, [True, False], typical=True)
+    assert (typical[puzzle == -1] == fitted.symbols_[0]).all()
+    with pytest.raises(InputError, match="typical must be a bool"):
+        fitted.fill(puzzle, typical=1)

@@ -13,7 +13,7 @@ from gridcloze.answers import AnswersByRows
 from gridcloze.filling import ONE_AT_A_TIME, Decoder
 from gridcloze.puzzles import Puzzles
 from gridcloze.tiling import Tiling
-from gridcloze.words import HIDDEN, InputError
+from gridcloze.words import HIDDEN
 
 STAY = np.array([[0.9, 0.1], [0.3, 0.7]])  # of a stationary chain from left to right
 START = np.array([0.75, 0.25])
@@ -222,10 +222,68 @@ def test_smaller_grids_are_answered_as_part_of_a_window():
     assert found[0, 0] == pytest.approx(chain_marginals(cells[0, 0]))
 
 
-def test_what_is_allowed_cannot_be_said_of_larger_grids():
-    """Evidence is refused for grids that are filled window by window."""
-    cells, hidden = some_grid(0)
-    puzzles = Puzzles(cells, hidden, np.ones((*cells.shape, 2), dtype=bool))
-    for fill in (filling.sample, filling.most_likely, filling.marginals):
-        with pytest.raises(InputError, match="not larger than the windows"):
-            fill(Chains(4, 6), puzzles)
+def chain_under(evidence):
+    """The exact joint law of a chain given evidence (cell, symbol), and its marginals."""
+    every = np.array(list(product((0, 1), repeat=len(evidence))))
+    weights = np.array([chain_probability(row) for row in every])
+    weights = weights * np.take_along_axis(evidence[None], every[..., None], -1)[..., 0].prod(axis=1)
+    return every, weights / weights.sum()
+
+
+def test_a_sweep_under_evidence_draws_from_the_exact_law_where_windows_show_what_matters():
+    """A row of six cells through windows of five: draws follow Bayes; those without evidence are rejected.
+
+    The window of the first core ends one cell before the row does, and that cell has no evidence.
+    """
+    seen = np.array([[0.3, 1], [1, 0.1], [0.5, 1], [1, 0.4], [0.2, 1], [1, 1]])
+    every, law = chain_under(seen)
+    puzzles = Puzzles(np.full((1, 1, 6), HIDDEN), evidence=seen[None, None])
+    drawn = filling.sample(Chains(1, 5), puzzles, 1500, 0, ONE_AT_A_TIME).cells[0, :, 0]
+    plain = filling.sample(Chains(1, 5), Puzzles(puzzles.cells), 1500, 0, ONE_AT_A_TIME).cells[0, :, 0]
+    common = law * len(drawn) > 5
+
+    def p_value(cells):
+        counts = np.bincount(cells @ (1 << np.arange(6)), minlength=64)[every @ (1 << np.arange(6))]
+        expected = np.append(law[common], law[~common].sum()) * len(cells)
+        return chisquare(np.append(counts[common], counts[~common].sum()), expected).pvalue
+
+    assert p_value(drawn) > 1e-3
+    assert p_value(plain) < 1e-6
+
+
+def test_by_rows_evidence_gives_what_it_gives_the_whole_grid(monkeypatch):
+    """Fill, samples and probabilities under evidence are to the bit those of `answers.fill`, by one row of windows."""
+    monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", 1)
+    cells, hidden = some_grid(5)
+    seen = np.random.default_rng(1).uniform(0.2, 1, (13, 21, 2))
+    seen[2:4, 5:9, 1] = seen[9, :, 0] = 0  # a single symbol is left
+    seen /= seen.max(axis=-1, keepdims=True)
+    puzzles, predictor = Puzzles(cells, hidden, seen[None]), Chains(4, 6)
+    for kind in ("likely", "typical"):
+        whole = answers.fill(predictor, puzzles, 2, 7, None, kind)
+        by_rows = AnswersByRows(
+            predictor, lambda start, stop: cells[0, start:stop], (13, 21), 2, 7, None, kind, lambda window: seen[window]
+        )
+        parts = list(by_rows)
+        fills, probability = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("fill", "probability")
+        )
+        samples = np.concatenate([part.samples for part in parts], axis=1)
+        assert np.array_equal(fills, whole.fill[0])
+        assert np.array_equal(samples, whole.samples[0])
+        assert by_rows.log_prob_bits == pytest.approx(whole.log_prob_bits[0])
+        assert by_rows.warnings == whole.warnings[0]
+        assert probability == pytest.approx(np.take_along_axis(whole.marginals[0], fills[..., None], -1)[..., 0])
+        left = hidden[0] & (seen == 0).any(-1)
+        assert (np.take_along_axis(seen, samples[0][..., None], -1)[..., 0][left] > 0).all()
+
+
+def test_by_rows_without_a_fill(monkeypatch):
+    """Samples and entropies are those that come with a fill; the probability is that of the most probable symbol."""
+    cells, _ = some_grid(5)
+    asked = Chains(4, 6), lambda start, stop: cells[0, start:stop], (13, 21), 2, 7, None
+    [alone], [filled] = (list(AnswersByRows(*asked, kind)) for kind in ("none", "likely"))
+    assert alone.fill is None
+    assert np.array_equal(alone.samples, filled.samples)
+    assert np.array_equal(alone.entropy, filled.entropy)
+    assert (alone.probability >= filled.probability).all()

@@ -1,33 +1,45 @@
 """The one fill behind every door: visible cells are kept, and doubted where they contradict the rest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, cast, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from . import checking, filling, tiling
-from .decoding import Decoder, Fills, default_decoder, pick_most_likely, pick_sample
-from .filling import CANDIDATES
-from .predictor import Predictor, Size, entropy_bits, exceeds_window, known_or
-from .puzzles import Puzzles, name_of
+from .decoding import Decoder, Fills, Pick, default_decoder, pick_most_likely, pick_sample
+from .predictor import Predictor, Size, entropy_bits, exceeds_window, given_evidence, known_or
+from .puzzles import Likelihoods, Puzzles, Stream, name_of
 from .shapes import Bits, Cells, Hidden, Marginals, OneHidden, Samples
 from .sweeping import ReadRows, Sweep, sweep_by_rows
 from .tiling import Tiling
-from .words import HIDDEN
+from .words import HIDDEN, InputError
 
 MARGINALS_AT_ONCE = 4  # windows above each other whose marginals are in memory
 CELLS_AT_ONCE = 2**20  # that are read at once to name a puzzle
 
 PLACES = 5  # of cells, that a warning names
+CHOSEN_AMONG = 8  # samples, for the most typical one, if none were asked for
 
 NOTHING_HIDDEN = "no cell is hidden: nothing to fill, returned as it came"
 EVERYTHING_HIDDEN = "every cell is hidden: the fill is a sample of the prior"
+NOT_TYPICAL = (
+    "the most likely grid is not typical, {:.0f} bits above samples: look at these, or fill with a typical one"
+)
+
+Kind = Literal["likely", "typical", "none"]
+EvidenceInWindow = Callable[[tuple[slice, slice]], Float[np.ndarray, "height width symbol"]]
 
 
 def fill(
-    predictor: Predictor, puzzles: Puzzles, samples: int = 0, seed: int = 0, decoder: Decoder | None = None
+    predictor: Predictor,
+    puzzles: Puzzles,
+    samples: int = 0,
+    seed: int = 0,
+    decoder: Decoder | None = None,
+    kind: Kind = "likely",
 ) -> "Answers":
     """Fill the hidden cells of puzzles: what the command `fill`, `Inpainter` and maps all call.
 
@@ -38,16 +50,25 @@ def fill(
     puzzles
         Grids with hidden cells, and evidence if there is some.
     samples
-        Joint samples of each puzzle; the fill is the same whatever their number.
+        Joint samples of each puzzle; the most likely fill is the same whatever their number.
     seed
         From which all random numbers follow.
     decoder
         Which cells come first, and how many in a forward pass. By default that of `default_decoder`.
+    kind
+        What the fill is: "likely" for the most likely grid; "none" for no fill; "typical" for the sample that is
+        expected to differ from another one in the fewest cells, of the samples asked for or, if there are none, of
+        eight.
 
     Returns
     -------
     Answers
         Each part is computed when it is first looked at.
+
+    Raises
+    ------
+    InputError
+        For another kind.
 
     Examples
     --------
@@ -57,7 +78,7 @@ def fill(
     >>> answers.fill[0].tolist(), answers.samples.shape
     ([[0, 0, 0], [0, 1, 1], [0, 1, 1]], (1, 2, 3, 3))
     """
-    return Answers(predictor, puzzles, samples, seed, decoder)
+    return Answers(predictor, puzzles, samples, seed, decoder, kind)
 
 
 class Answers:
@@ -68,7 +89,7 @@ class Answers:
 
     Parameters
     ----------
-    predictor, puzzles, samples, seed, decoder
+    predictor, puzzles, samples, seed, decoder, kind
         As in `fill`.
 
     Examples
@@ -85,9 +106,10 @@ class Answers:
         samples: int = 0,
         seed: int = 0,
         decoder: Decoder | None = None,
+        kind: Kind = "likely",
     ):
         self.predictor, self.puzzles, self.n_samples = predictor, puzzles, samples
-        self.seed, self.decoder = seed, decoder
+        self.seed, self.decoder, self.kind = seed, decoder, checked_kind(kind)
         self._sampled: Fills | None = None
 
     @cached_property
@@ -103,26 +125,31 @@ class Answers:
         return self.puzzles.with_hidden(self.contradicting)
 
     @cached_property
-    def _best(self) -> tuple[Cells, Bits, Float[np.ndarray, "batch"]]:
-        """The most likely fill, its log-probability and forward passes."""
-        is_open, sweeps = self._believed.hidden.all(axis=(1, 2)), self._exceeds_window
-        candidates = None if sweeps else self._samples_from_0_to(CANDIDATES)
-        best = filling.most_likely(self.predictor, self._believed, self.seed, self.decoder, candidates)
-        cells, bits = best.cells[:, 0].copy(), best.log_prob_bits[:, 0].copy()
+    def _chosen(self) -> Fills:
+        """The fill of each puzzle."""
+        if self.kind == "none":
+            raise InputError("no fill was asked for: choose samples, or another kind")
+        if self.kind == "typical":
+            among = self._samples_from_0_to(self.n_samples or CHOSEN_AMONG)
+            return among.of(np.asarray(disagreement(among.cells, self.marginals, self.puzzles.hidden).argmin(axis=1)))
+        believed = self._believed
+        is_open = np.asarray(believed.hidden.all(axis=(1, 2)))
+        likely = filling.most_likely(self.predictor, believed.only(~is_open), self.seed, self.decoder)
         if is_open.any():  # the most likely grid of a prior is no answer to "show me one"
-            one = self._samples_from_0_to(1)
-            cells[is_open], bits[is_open] = one.cells[is_open, 0], one.log_prob_bits[is_open, 0]
-        return cells, bits, best.passes.mean(axis=1)
+            samples = self._samples_from_0_to(1) if self.n_samples else None
+            one = samples or filling.sample(self.predictor, believed.only(is_open), 1, self.seed, self.decoder)
+            likely = likely.joined(one).of(is_open.astype(np.int64))
+        return likely
 
     @property
     def fill(self) -> Cells:
-        """The most likely grid found; of a puzzle with every cell hidden, a sample."""
-        return np.where(self.puzzles.hidden, self._best[0], self.puzzles.cells)
+        """The most likely grid found, or the most typical sample; of a puzzle with every cell hidden, a sample."""
+        return np.where(self.puzzles.hidden, self._chosen.cells[:, 0], self.puzzles.cells)
 
     @property
     def log_prob_bits(self) -> Bits:
-        """The log-probability (base 2) of what was filled in."""
-        return self._best[1]
+        """The log-probability (base 2) of what was filled in; of the most likely grid with the evidence on it."""
+        return self._chosen.log_prob_bits[:, 0]
 
     @property
     def samples(self) -> Samples:
@@ -138,10 +165,9 @@ class Answers:
 
     @property
     def passes(self) -> Float[np.ndarray, "batch"]:
-        """Forward passes for a sample, on average; of large grids of which no sample was asked for, for the fill."""
-        if self._exceeds_window and not self.n_samples:
-            return self._best[2]
-        return self._samples_from_0_to(max(self.n_samples, CANDIDATES)).passes.mean(axis=1)
+        """Forward passes for a sample, on average; if none was asked for, for the fill."""
+        passes = (self._samples_from_0_to(self.n_samples) if self.n_samples else self._chosen).passes
+        return passes.mean(axis=1)
 
     @property
     def contradictions(self) -> list[str]:
@@ -151,12 +177,13 @@ class Answers:
     @property
     def warnings(self) -> list[list[str]]:
         """What there is to say about each puzzle."""
-        lines = zip(self.puzzles.hidden, self.contradictions, strict=True)
-        return [_warnings(int(hidden.sum()), hidden.size, contradiction) for hidden, contradiction in lines]
-
-    @property
-    def _exceeds_window(self) -> bool:
-        return exceeds_window(self.predictor, self.puzzles.cells.shape)
+        further = [self.contradictions]
+        if self.kind == "likely":
+            excess = np.where(self._chosen.is_typical, 0, self._chosen.excess_bits)[:, 0]
+            is_open = self.puzzles.hidden.all(axis=(1, 2))
+            further.append([_not_typical(bits) for bits in np.where(is_open, 0, excess)])
+        lines = zip(self.puzzles.hidden, *further, strict=True)
+        return [_warnings(int(hidden.sum()), hidden.size, *others) for hidden, *others in lines]
 
     def _samples_from_0_to(self, n: int) -> Fills:
         """A sample is the same whatever is drawn with it, so only those that are missing are drawn."""
@@ -167,9 +194,70 @@ class Answers:
         return self._sampled.first(n)
 
 
-def _warnings(hidden_cells: int, cells: int, contradiction: str = "") -> list[str]:
+def checked_kind(kind: str) -> Kind:
+    """Check what a fill is to be.
+
+    Parameters
+    ----------
+    kind
+        As in `fill`.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    InputError
+        For another kind.
+
+    Examples
+    --------
+    >>> checked_kind("typical")
+    'typical'
+    """
+    if kind not in get_args(Kind):
+        raise InputError(f"a fill of kind {kind!r} is unknown; the kinds are {', '.join(get_args(Kind))}")
+    return cast(Kind, kind)
+
+
+def disagreement(samples: Samples, marginals: Marginals, hidden: Hidden) -> Float[np.ndarray, "batch n"]:
+    """Count the hidden cells in which each sample is expected to differ from another one.
+
+    Parameters
+    ----------
+    samples
+        Of each puzzle.
+    marginals
+        The probability of each symbol at each cell.
+    hidden
+        The cells that count.
+
+    Returns
+    -------
+    array
+        For each sample; the least has the least Bayes risk among the samples, under Hamming's distance.
+
+    Examples
+    --------
+    >>> samples = np.array([[[[0, 1]], [[1, 1]]]])
+    >>> disagreement(samples, np.array([[[[0.9, 0.1], [0.5, 0.5]]]]), np.array([[[True, True]]]))
+    array([[0.6, 1.4]])
+    """
+    agreement = np.stack(
+        [np.take_along_axis(marginals, cells[..., None], axis=-1)[..., 0] for cells in samples.swapaxes(0, 1)], axis=1
+    )
+    return np.where(hidden[:, None], 1 - agreement, 0).sum(axis=(2, 3))
+
+
+def _warnings(hidden_cells: int, cells: int, *others: str) -> list[str]:
     extent = {0: NOTHING_HIDDEN, cells: EVERYTHING_HIDDEN}.get(hidden_cells, "")
-    return [line for line in (extent, contradiction) if line]
+    return [line for line in (extent, *others) if line]
+
+
+def _not_typical(excess_bits: float) -> str:
+    return NOT_TYPICAL.format(excess_bits) if excess_bits > 0 else ""
 
 
 def _contradiction(cells: OneHidden) -> str:
@@ -215,9 +303,9 @@ class FilledRows:
     hidden
         True where a cell was hidden.
     fill, samples
-        As in `Answers`, without the axis of grids.
+        As in `Answers`, without the axis of grids; None for no fill.
     probability
-        Of what was filled in, given the visible cells; 1 at visible ones.
+        Of what was filled in, given the visible cells; 1 at visible ones. Without a fill, of the most probable symbol.
     entropy
         Of each cell given the visible ones, in bits; 0 at visible ones.
     marginals
@@ -232,7 +320,7 @@ class FilledRows:
 
     start: int
     hidden: Bool[np.ndarray, "rows width"]
-    fill: Int[np.ndarray, "rows width"]
+    fill: Int[np.ndarray, "rows width"] | None
     samples: Int[np.ndarray, "sample rows width"]
     probability: Float[np.ndarray, "rows width"]
     entropy: Float[np.ndarray, "rows width"]
@@ -252,8 +340,11 @@ class AnswersByRows:
         Called with a first row and the one after the last; returns their cells, HIDDEN where hidden.
     size
         Of the grid.
-    samples, seed, decoder
+    samples, seed, decoder, kind
         As in `fill`.
+    evidence
+        Called with a window of the grid, as ranges of rows and columns; returns the evidence on its cells, as `Puzzles`
+        holds it.
 
     Attributes
     ----------
@@ -281,9 +372,13 @@ class AnswersByRows:
         samples: int = 0,
         seed: int = 0,
         decoder: Decoder | None = None,
+        kind: Kind = "likely",
+        evidence: EvidenceInWindow | None = None,
     ):
         self.predictor, self.read_rows, self.size = predictor, read_rows, size
         self.n_samples, self.seed, self.decoder = samples, seed, decoder
+        self.kind: Kind = checked_kind(kind)
+        self.evidence = evidence
         self.hidden_cells, self.warnings, self.log_prob_bits, self.passes = 0, list[str](), 0.0, 0.0
 
     def __iter__(self) -> Iterator[FilledRows]:
@@ -291,34 +386,75 @@ class AnswersByRows:
 
     def _whole(self) -> Iterator[FilledRows]:
         cells = self.read_rows(0, self.size[0])[None].astype(np.int64)
-        answers = fill(self.predictor, Puzzles(cells), self.n_samples, self.seed, self.decoder)
+        everywhere = slice(0, self.size[0]), slice(0, self.size[1])
+        evidence = Likelihoods(self.evidence(everywhere)) if self.evidence else None
+        puzzles = Puzzles(cells, evidence=evidence)
+        answers = fill(self.predictor, puzzles, self.n_samples, self.seed, self.decoder, self.kind)
         self.hidden_cells, self.warnings = int(answers.puzzles.hidden.sum()), answers.warnings[0]
-        yield _rows_of(0, cells[0], answers.fill[0], answers.samples[0], answers.marginals[0])
-        self.log_prob_bits, self.passes = float(answers.log_prob_bits[0]), float(answers.passes[0])
+        fills = answers.fill[0] if self.kind != "none" else None
+        yield _rows_of(0, cells[0], fills, answers.samples[0], answers.marginals[0])
+        self.passes = float(answers.passes[0])
+        if self.kind != "none":
+            self.log_prob_bits = float(answers.log_prob_bits[0])
 
     def _swept(self) -> Iterator[FilledRows]:
-        predictor, window = self.predictor, self.predictor.window or self.size
-        decoder = self.decoder or default_decoder(predictor)
         stream = (self.seed, *self._name())
-        self.warnings = _warnings(self.hidden_cells, self.size[0] * self.size[1])
         is_open = self.hidden_cells == self.size[0] * self.size[1]
-        nothing = np.empty((1, 0, self.size[1]), dtype=np.int64)
+        self.warnings = _warnings(self.hidden_cells, self.size[0] * self.size[1])
+        sampled = self._sweep(stream, range(self.n_samples), pick_sample)
+        chosen, lane = sampled, 0  # the sweep whose fill is the answer, and which of its fills
+        if self.kind == "typical":
+            lane = self._most_typical(stream)
+            chosen = sampled if self.n_samples else self._sweep(stream, [lane], pick_sample)
+            lane *= chosen is sampled
+        elif self.kind == "likely":
+            chosen = self._sweep(stream, [0], pick_sample if is_open else pick_most_likely)
+        for start, cells, marginals, rows in self._marginals_along([sampled, chosen][: 1 + (chosen is not sampled)]):
+            fills = chosen.cells[lane, rows].copy() if self.kind != "none" else None
+            yield _rows_of(start, cells, fills, sampled.cells[:, rows].copy(), marginals)
+        passes = sampled.passes if self.n_samples else chosen.passes
+        self.passes = float(passes.mean()) if len(passes) else 0.0
+        if self.kind != "none":
+            self.log_prob_bits = float(chosen.log_prob_bits[lane])
+        if self.kind == "likely" and not is_open and not chosen.fills((1, 1)).is_typical.all():
+            self.warnings.append(_not_typical(float(chosen.excess_bits[0])))
 
-        def sweep(draws: int, pick: Callable) -> Sweep:
-            none = nothing.repeat(draws, axis=0)
-            streams = [(*stream, draw) for draw in range(draws)]
-            return Sweep(predictor, none, none == HIDDEN, streams, decoder, pick)
+    def _sweep(self, stream: Stream, samples: Sequence[int], pick: Pick) -> Sweep:
+        nothing = np.empty((len(samples), 0, self.size[1]), dtype=np.int64)
+        decoder, evidence = self.decoder or default_decoder(self.predictor), self.evidence
+        streams = [(*stream, sample) for sample in samples]
+        of_fill = None if evidence is None else lambda _, window: evidence(window)
+        return Sweep(self.predictor, nothing, nothing == HIDDEN, streams, decoder, pick, of_fill)
 
-        likely = sweep(1, pick_sample if is_open else pick_most_likely)
-        sampled, overlapping = sweep(self.n_samples, pick_sample), Tiling(*self.size, window, tiling.HALF_OVERLAPPING)
-        for start, stop in sweep_by_rows((likely, sampled), self.read_rows, self.size, window):
+    def _most_typical(self, stream: Stream) -> int:
+        """The number of the most typical sample, for which all are drawn once more than they are written."""
+        sampled = self._sweep(stream, range(self.n_samples or CHOSEN_AMONG), pick_sample)
+        total = np.zeros(len(sampled.streams))
+        for _, cells, marginals, rows in self._marginals_along([sampled]):
+            samples = sampled.cells[:, rows]
+            total += disagreement(samples[None], marginals[None], (cells == HIDDEN)[None])[0]
+        return int(total.argmin())
+
+    def _marginals_along(
+        self, sweeps: Sequence[Sweep]
+    ) -> Iterator[tuple[int, Int[np.ndarray, "rows width"], Float[np.ndarray, "rows width symbol"], slice]]:
+        """Rows of the puzzle and marginals while sweeps fill them: with the first one, and where sweeps have them."""
+        window = self.predictor.window or self.size
+        overlapping, first_sweep = Tiling(*self.size, window, tiling.HALF_OVERLAPPING), sweeps[0]
+        for start, stop in sweep_by_rows(sweeps, self._read_settled, self.size, window):
             for first in range(start, stop, MARGINALS_AT_ONCE * window[0]):
                 rows = slice(first, min(first + MARGINALS_AT_ONCE * window[0], stop))
                 cells, marginals = self._cells_and_marginals(overlapping, rows)
-                swept = slice(rows.start - likely.top, rows.stop - likely.top)
-                yield _rows_of(first, cells, likely.cells[0, swept].copy(), sampled.cells[:, swept].copy(), marginals)
-        self.log_prob_bits = float(likely.log_prob_bits[0])
-        self.passes = float((sampled if self.n_samples else likely).passes.mean())
+                yield first, cells, marginals, slice(rows.start - first_sweep.top, rows.stop - first_sweep.top)
+
+    def _read_settled(self, start: int, stop: int) -> Int[np.ndarray, "rows width"]:
+        """Rows of the puzzle with the cells that evidence leaves a single symbol."""
+        cells = self.read_rows(start, stop).astype(np.int64)
+        if self.evidence is None:
+            return cells
+        evidence = Likelihoods(self.evidence((slice(start, stop), slice(0, self.size[1]))))
+        settled = Puzzles(cells[None], evidence=evidence).settled()
+        return np.where(settled.hidden[0], HIDDEN, settled.cells[0])
 
     def _name(self) -> tuple[int, ...]:
         """The name that `Puzzles` gives the grid; counts its hidden cells on the way."""
@@ -339,14 +475,22 @@ class AnswersByRows:
         """Some rows of the puzzle, and their marginals, for which rows around them are read again."""
         down = [row[0].window[0] for row in tiles.rows]
         seen = [number for number, window in enumerate(down) if window.start < rows.stop and rows.start < window.stop]
-        top = down[seen[0]].start
-        cells = self.read_rows(top, down[seen[-1]].stop)[None].astype(np.int64)
+        top, end = down[seen[0]].start, down[seen[-1]].stop
+        cells = self._read_settled(top, end)[None]
         below_top = [tile.below(top) for number in seen for tile in tiles.rows[number]]
         marginals = tiling.blended(self.predictor, cells, cells == HIDDEN, below_top, tiles.size)[0]
         wanted = slice(rows.start - top, rows.stop - top)
-        return cells[0, wanted], marginals[wanted]
+        cells, marginals = cells[0, wanted], marginals[wanted]
+        if self.evidence is not None:
+            given = given_evidence(marginals, self.evidence((rows, slice(0, self.size[1]))))
+            marginals = np.where((cells == HIDDEN)[..., None], given, marginals)
+            cells = self.read_rows(rows.start, rows.stop).astype(np.int64)
+        return cells, marginals
 
 
-def _rows_of(start: int, cells: np.ndarray, fill: np.ndarray, samples: np.ndarray, marginals: np.ndarray) -> FilledRows:
-    probability = np.take_along_axis(marginals, fill[..., None], axis=-1)[..., 0]
+def _rows_of(
+    start: int, cells: np.ndarray, fill: np.ndarray | None, samples: np.ndarray, marginals: np.ndarray
+) -> FilledRows:
+    most = marginals.argmax(axis=-1) if fill is None else fill
+    probability = np.take_along_axis(marginals, most[..., None], axis=-1)[..., 0]
     return FilledRows(start, cells == HIDDEN, fill, samples, probability, entropy_bits(marginals), marginals)

@@ -395,6 +395,9 @@ def train(
     {
         "One puzzle, with 16 samples": "gridcloze fill squares.safetensors puzzle.png -o filled --samples 16",
         "Every puzzle in a folder": "gridcloze fill squares.safetensors examples/puzzles -o filled",
+        "Samples and probabilities without class water": (
+            "gridcloze fill landcover.safetensors scene.tif -o filled --samples 8 --no-fill --allow 'not water'"
+        ),
         "A map whose clouds are a second file": (
             "gridcloze fill landcover.safetensors scene.tif -o filled --hidden clouds.tif"
         ),
@@ -414,14 +417,28 @@ def fill(
     samples: Annotated[
         int, _option("Number of joint samples of each grid, as well as the most likely fill.", "N", min=0)
     ] = 0,
+    no_fill: Annotated[
+        bool, _option("Write samples and probabilities only: no most likely fill is made.", "", "--no-fill")
+    ] = False,
+    typical: Annotated[
+        bool,
+        _option(
+            "Fill with the most typical of the samples, or of eight, instead of the most likely grid: the one expected "
+            "to differ from another sample in the fewest cells.",
+            "",
+            "--typical",
+        ),
+    ] = False,
     hidden: Hidden = "auto",
     hide_unseen: HideUnseen = False,
     allow: Annotated[
-        Path | None,
+        str | None,
         _option(
-            "Which symbols each cell may take: a picture whose pixels show the allowed colours (grey: any), or an "
-            "array (height, width, symbol) of booleans or of likelihoods.",
-            "FILE",
+            "Which symbols hidden cells may take: names, characters or values with commas between them, such as "
+            "'water, forest' or 'not water'. Or a file that says it for each cell: a picture whose pixels show the "
+            "allowed colours (grey: any), a text of characters (?: any), or an array (height, width, symbol) of "
+            "booleans or of likelihoods.",
+            "RULE",
         ),
     ] = None,
     order: Annotated[
@@ -475,7 +492,11 @@ def fill(
         decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
     if as_json and out == streams.STREAM:
         raise InputError("-o - writes the grid to stdout, where --json would write the report: choose one of them")
-    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen, pictures, dark)
+    if no_fill and (typical or out == streams.STREAM):
+        other = "--typical" if typical else "-o -"
+        raise InputError(f"{other} asks for a fill, and --no-fill for none: choose one of them")
+    kind = "none" if no_fill else "typical" if typical else "likely"
+    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark)
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite)
     for report in reports:

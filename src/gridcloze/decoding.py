@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
-from .predictor import Predictor, Size, entropy_bits
+from .predictor import Predictor, Size, entropy_bits, given_evidence
 from .puzzles import Stream
 from .shapes import Cells, Hidden, Marginals
 from .words import InputError
 
 FILLS_AT_ONCE = 256  # in flight
-PARTICLES = 32  # for each sample under evidence
+TYPICAL = 3  # standard deviations
+TYPICAL_BITS = 10  # a factor of a thousand
 
 Distributions = Float[np.ndarray, "row cell symbol"]
 Which = Bool[np.ndarray, "row cell"]
@@ -41,16 +42,32 @@ class Fills:
         The log-probability (base 2) of what was filled in, given the visible cells.
     passes
         Forward passes through the predictor that each fill took part in.
+    excess_bits
+        How far `log_prob_bits` is above what is expected of samples: each cell that was filled in adds the entropy of
+        its distribution to its own log-probability.
+    variance
+        Of `excess_bits` in samples, in bits squared.
 
     Examples
     --------
-    >>> Fills(np.zeros((1, 2, 3, 3), int), np.zeros((1, 2)), np.ones((1, 2), int)).first(1).cells.shape
+    >>> Fills(np.zeros((1, 2, 3, 3), int), *np.zeros((4, 1, 2))).first(1).cells.shape
     (1, 1, 3, 3)
     """
 
     cells: Int[np.ndarray, "batch sample height width"]
     log_prob_bits: Float[np.ndarray, "batch sample"]
-    passes: Int[np.ndarray, "batch sample"]
+    passes: Num[np.ndarray, "batch sample"]
+    excess_bits: Float[np.ndarray, "batch sample"]
+    variance: Float[np.ndarray, "batch sample"]
+
+    @property
+    def is_typical(self) -> Bool[np.ndarray, "batch sample"]:
+        """Whether each fill is about as probable as samples are: up to 3 standard deviations or 10 bits above them.
+
+        In samples `excess_bits` is a martingale, cell after cell, with mean 0 and this variance, so that few of them
+        are further away (Cover and Thomas 2006, chapter 3, on typical sets).
+        """
+        return self.excess_bits <= np.maximum(TYPICAL * np.sqrt(self.variance), TYPICAL_BITS)
 
     def first(self, n: int) -> "Fills":
         """Keep the first samples of every puzzle.
@@ -65,7 +82,23 @@ class Fills:
         Fills
             With `n` samples or, if there are fewer, all.
         """
-        return Fills(self.cells[:, :n], self.log_prob_bits[:, :n], self.passes[:, :n])
+        return Fills(*(values[:, :n] for values in vars(self).values()))
+
+    def of(self, which: Int[np.ndarray, "batch"]) -> "Fills":
+        """Keep one sample of every puzzle.
+
+        Parameters
+        ----------
+        which
+            Its number, for each puzzle.
+
+        Returns
+        -------
+        Fills
+            With one sample.
+        """
+        every = np.arange(len(which))
+        return Fills(*(values[every, which][:, None] for values in vars(self).values()))
 
     def joined(self, other: "Fills") -> "Fills":
         """Put further samples of the same puzzles behind these.
@@ -85,8 +118,24 @@ class Fills:
 
 
 @cache
-def _halton_places(height: int, width: int) -> Int[np.ndarray, "cell"]:
-    """The place of each cell in a Halton sequence, which spreads evenly (Besnier et al. 2025, arXiv:2503.17076)."""
+def halton_places(height: int, width: int) -> Int[np.ndarray, "cell"]:
+    """Give each cell its place in a Halton sequence, which spreads evenly (Besnier et al. 2025, arXiv:2503.17076).
+
+    Parameters
+    ----------
+    height, width
+        Of the grid.
+
+    Returns
+    -------
+    array
+        The lower, the sooner.
+
+    Examples
+    --------
+    >>> halton_places(2, 2).argsort()
+    array([0, 2, 1, 3])
+    """
     n = 16 * height * width
     cell = _halton(n, 2, height) * width + _halton(n, 3, width)
     place = n + np.arange(height * width)
@@ -116,7 +165,7 @@ ORDERS: dict[str, Order] = {
     "uncertain": lambda marginals, keys, place, size: -entropy_bits(marginals),
     "certain": lambda marginals, keys, place, size: -marginals.max(-1),
     "margin": lambda marginals, keys, place, size: -np.ptp(np.sort(marginals, axis=-1)[..., -2:], axis=-1),
-    "spread": lambda marginals, keys, place, size: _halton_places(*size)[place],
+    "spread": lambda marginals, keys, place, size: halton_places(*size)[place],
 }
 
 
@@ -304,9 +353,11 @@ class Rows:
         self.evidence: Distributions | None = None
         if evidence is not None:
             self.evidence = evidence.reshape(*self.cells.shape, evidence.shape[-1])
+        self.given_evidence = False  # whether log-probabilities are those given the evidence, or of both together
         self.generators: dict[int, np.random.Generator] = {}
         self.keys = np.empty(self.cells.shape)
-        self.log_prob_bits, self.passes = np.zeros(len(cells)), np.zeros(len(cells), dtype=np.int64)
+        self.passes = np.zeros(len(cells), dtype=np.int64)
+        self.log_prob_bits, self.excess_bits, self.variance = np.zeros((3, len(cells)))
 
     def fills(self, shape: tuple[int, int]) -> Fills:
         """Give the rows as grids.
@@ -321,9 +372,8 @@ class Rows:
         Fills
             With these first axes.
         """
-        return Fills(
-            self.cells.reshape(*shape, *self.size), self.log_prob_bits.reshape(shape), self.passes.reshape(shape)
-        )
+        numbers = (self.log_prob_bits, self.passes, self.excess_bits, self.variance)
+        return Fills(self.cells.reshape(*shape, *self.size), *(each.reshape(shape) for each in numbers))
 
     def run(self, decoder: Decoder, pick: Pick) -> None:
         """Reveal all wanted cells, in two batches: while the predictor reads one, the other is decoded.
@@ -361,7 +411,7 @@ class Rows:
             self.step(index, self.hidden[index] & self.wanted[index], decoder, pick)
             batch = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
 
-    def step(self, index: np.ndarray, wanted: Which, decoder: Decoder, pick: Pick) -> Float[np.ndarray, "row"]:
+    def step(self, index: np.ndarray, wanted: Which, decoder: Decoder, pick: Pick) -> None:
         """Do one forward pass: predict, choose cells, and reveal them.
 
         Parameters
@@ -372,25 +422,26 @@ class Rows:
             Which of their cells may be revealed.
         decoder, pick
             As in `run`.
-
-        Returns
-        -------
-        array
-            For each row the log-probability (base 2) that the predictor gave to the evidence at the revealed cells.
         """
         predicted = self.marginals(index)
-        marginals = self._given_evidence(index, predicted)
+        marginals = predicted if self.evidence is None else given_evidence(predicted, self.evidence[index])
         uniform = self._uniform(index)
         row, cell = np.nonzero(self._choose(index, marginals, wanted, decoder))
         symbols = pick(marginals[row, cell], uniform[row, cell], self.before[index][row, cell])
         self.cells[index[row], cell], self.hidden[index[row], cell] = symbols, False
         self.passes[index] += 1
+        probability, given = predicted[row, cell, symbols], marginals[row, cell]
+        if self.given_evidence:
+            probability = given[np.arange(len(row)), symbols]
+        elif self.evidence is not None:
+            probability = probability * self.evidence[index[row], cell, symbols]
+        entropy = entropy_bits(given)
         with np.errstate(divide="ignore"):
-            self.log_prob_bits[index] += np.bincount(row, np.log2(predicted[row, cell, symbols]), len(index))
-            if self.evidence is None:
-                return np.zeros(len(index))
-            weights = (predicted[row, cell] * self.evidence[index[row], cell]).sum(axis=-1)
-            return np.bincount(row, np.log2(weights), len(index))
+            logs = np.log2(given)
+            lead, bits = logs[np.arange(len(row)), symbols] + entropy, np.log2(probability)
+        spread = np.where(given > 0, given * np.where(given > 0, logs, 0) ** 2, 0).sum(axis=-1) - entropy**2
+        for total, values in ((self.log_prob_bits, bits), (self.excess_bits, lead), (self.variance, spread)):
+            total[index] += np.bincount(row, values, len(index))
 
     def marginals(self, index: np.ndarray) -> Distributions:
         """Predict the cells of rows; equal rows are predicted once.
@@ -412,13 +463,6 @@ class Rows:
         grids = (array[first].reshape(-1, *self.size) for array in (cells, hidden))
         return self.predictor.marginals(*grids).reshape(len(first), cells.shape[1], -1)[place]
 
-    def _given_evidence(self, index: np.ndarray, predicted: Distributions) -> Distributions:
-        if self.evidence is None:
-            return predicted
-        weights = predicted * self.evidence[index]
-        weights = np.where(weights.any(axis=-1, keepdims=True), weights, self.evidence[index])  # thought impossible
-        return weights / weights.sum(axis=-1, keepdims=True)
-
     def _uniform(self, index: np.ndarray) -> Float[np.ndarray, "row cell"]:
         for row in index.tolist():
             if row not in self.generators:
@@ -431,140 +475,39 @@ class Rows:
         entropy[wanted] = entropy_bits(marginals[wanted])
         chosen = np.zeros(wanted.shape, dtype=bool)
         if decoder.budget_bits is not None:
-            chosen = _first_within(entropy, entropy, np.full(len(index), decoder.budget_bits))
+            chosen = first_within(entropy, entropy, np.full(len(index), decoder.budget_bits))
         rest, rank = wanted & ~chosen, np.full(wanted.shape, np.inf)
         rank[rest] = ORDERS[decoder.order](marginals[rest], self.keys[index][rest], np.nonzero(rest)[1], self.size)
         chosen[np.arange(len(index)), rank.argmin(axis=1)] |= rest.any(axis=1)
         if decoder.side_per_symbol:
             bits = np.sqrt(self.wanted[index].sum(axis=1)) / decoder.side_per_symbol * np.log2(marginals.shape[2])
-            chosen |= _first_within(rank, np.where(rest, entropy, np.inf), bits)
+            chosen |= first_within(rank, np.where(rest, entropy, np.inf), bits)
         return chosen
 
-    def reveal_evidence(self, decoder: Decoder) -> None:
-        """Reveal the cells that have evidence, each row by one of `PARTICLES` particles.
 
-        Parameters
-        ----------
-        decoder
-            Which cells come first, and how many in a pass.
-        """
-        evidence, self.evidence = self.evidence, None  # the rest of the cells has none
-        assert evidence is not None
-        for number, (row_cells, row_hidden) in enumerate(zip(self.cells, self.hidden, strict=True)):
-            cells, hidden = row_cells.reshape(self.size), row_hidden.reshape(self.size)
-            particles = Particles(self.predictor, cells, hidden, evidence[number], self.streams[number], PARTICLES)
-            particles.run(decoder)
-            self.log_prob_bits[number], chosen = particles.draw()
-            for array in ("cells", "hidden", "passes"):
-                getattr(self, array)[number] = getattr(particles.rows, array)[chosen]
-
-
-class Particles:
-    """Weighted samples of those cells of one grid that have evidence (sequential Monte Carlo).
+def first_within(rank: Float[np.ndarray, "row cell"], entropy: Entropy, bits: Float[np.ndarray, "row"]) -> Which:
+    """Choose the cells of least rank whose entropies add up to at most `bits`.
 
     Parameters
     ----------
-    predictor
-        What predicts the hidden cells.
-    cells, hidden
-        One puzzle.
-    evidence
-        Of each of its cells, (cell, symbol), as `Puzzles` holds it.
-    stream
-        The random stream of all particles.
-    count
-        Particles.
+    rank
+        The lowest come first.
+    entropy
+        What each cell costs; infinite where a cell is not to be chosen.
+    bits
+        What each row can pay.
 
-    Notes
-    -----
-    Each pass samples cells from the predicted distribution times the evidence, which is not their distribution given
-    all evidence. The difference goes into the weights, and where few weights are left to count, particles are
-    resampled (Doucet et al. 2001, Sequential Monte Carlo Methods in Practice).
+    Returns
+    -------
+    array
+        True at the chosen cells.
 
     Examples
     --------
-    >>> from gridcloze.priors import posterior, squares
-    >>> evidence = np.ones((16, 2))
-    >>> evidence[5] = [0, 1]  # the cell at row 1, column 1 is white
-    >>> cells = np.full((4, 4), -1)
-    >>> particles = Particles(posterior(squares(4, 4, 2, 3)), cells, cells < 0, evidence, (0,), 8)
-    >>> particles.run(DEFAULT_DECODER)
-    >>> particles.rows.cells[:, 5]
-    array([1, 1, 1, 1, 1, 1, 1, 1])
+    >>> cost = np.array([[0.3, 0.1, 0.2]])
+    >>> first_within(cost, cost, np.array([0.4]))
+    array([[False,  True,  True]])
     """
-
-    def __init__(
-        self,
-        predictor: Predictor,
-        cells: Int[np.ndarray, "height width"],
-        hidden: Bool[np.ndarray, "height width"],
-        evidence: Float[np.ndarray, "cell symbol"],
-        stream: Stream,
-        count: int,
-    ):
-        self.generator = np.random.default_rng((*stream, count))
-        every, every_hidden = np.repeat(cells[None], count, axis=0), np.repeat(hidden[None], count, axis=0)
-        self.rows = Rows(predictor, every, every_hidden, [(*stream, count, number) for number in range(count)])
-        self.evidence, self.rows.evidence = evidence, np.broadcast_to(evidence, (count, *evidence.shape))
-        self.observed = hidden.ravel() & (evidence < 1).any(axis=-1)
-        self.log_weights = np.zeros(count)
-
-    def run(self, decoder: Decoder) -> None:
-        """Reveal every cell that has evidence.
-
-        Parameters
-        ----------
-        decoder
-            Which cells come first, and how many in a pass.
-        """
-        rows = self.rows
-        while (wanted := rows.hidden & self.observed).any():
-            index = np.flatnonzero(wanted.any(axis=1))
-            self.log_weights[index] += rows.step(index, wanted[index], decoder, pick_sample)
-            if 1 / (self.shares() ** 2).sum() < len(wanted) / 2:
-                self._resample()
-
-    def shares(self) -> Float[np.ndarray, "particle"]:
-        """Give the weights, with a sum of 1.
-
-        Returns
-        -------
-        array
-            Equal ones if the predictor thinks the evidence impossible.
-        """
-        largest = self.log_weights.max()
-        if largest == -np.inf:
-            return np.full(len(self.log_weights), 1 / len(self.log_weights))
-        weights = 2.0 ** (self.log_weights - largest)
-        return weights / weights.sum()
-
-    def draw(self) -> tuple[float, int]:
-        """Draw one particle by weight.
-
-        Returns
-        -------
-        tuple
-            The log-probability (base 2) of its cells given the evidence, and its number.
-        """
-        chosen = int(self.generator.choice(len(self.log_weights), p=self.shares()))
-        rows = self.rows
-        likelihood = self.evidence[self.observed, rows.cells[chosen, self.observed]]
-        return float(rows.log_prob_bits[chosen] + np.log2(likelihood).sum() - self._log_mean_weight()), chosen
-
-    def _log_mean_weight(self) -> float:
-        return float(np.logaddexp2.reduce(self.log_weights) - np.log2(len(self.log_weights)))
-
-    def _resample(self) -> None:
-        rows, count = self.rows, len(self.log_weights)
-        places = (np.arange(count) + self.generator.random()) / count  # systematic: as many copies as is its share
-        chosen = np.minimum(np.searchsorted(self.shares().cumsum(), places), count - 1)
-        for array in (rows.cells, rows.hidden, rows.log_prob_bits, rows.passes):
-            array[:] = array[chosen]
-        self.log_weights[:] = self._log_mean_weight()
-
-
-def _first_within(rank: np.ndarray, entropy: Entropy, bits: Float[np.ndarray, "row"]) -> Which:
-    """The cells of least rank whose entropies add up to at most `bits`."""
     order = rank.argsort(axis=1, kind="stable")
     within = np.take_along_axis(entropy, order, axis=1).cumsum(axis=1) <= bits[:, None]
     chosen = np.zeros(entropy.shape, dtype=bool)

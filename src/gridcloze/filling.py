@@ -7,11 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from .decoding import (
-    DEFAULT_DECODER,
     ONE_AT_A_TIME,
     Decoder,
     Fills,
-    Particles,
     Pick,
     Rows,
     default_decoder,
@@ -19,14 +17,12 @@ from .decoding import (
     pick_most_likely,
     pick_sample,
 )
-from .predictor import Predictor, exceeds_window
+from .evidence import WAYS_OF_MARGINALS, Ways, reveal_evidence
+from .predictor import Predictor, exceeds_window, given_evidence
 from .puzzles import Puzzles, Stream
 from .shapes import Cells, Marginals
 from .sweeping import Sweep
 from .words import InputError
-
-CANDIDATES = 8  # samples among which the most likely fill is sought
-PARTICLES_OF_MARGINALS = 512
 
 
 def sample(
@@ -43,8 +39,7 @@ def sample(
     predictor
         What predicts the hidden cells.
     puzzles
-        Grids with hidden cells. Cells with evidence are drawn first, by sequential Monte Carlo with
-        `decoding.PARTICLES` particles a sample.
+        Grids with hidden cells. Cells whose evidence matters come first, as `evidence.Ways` reveals them.
     n
         Samples of each puzzle.
     seed
@@ -62,7 +57,7 @@ def sample(
     Raises
     ------
     InputError
-        For evidence on grids larger than the window, or for another number of symbols.
+        For evidence of another number of symbols.
 
     Notes
     -----
@@ -108,31 +103,22 @@ def greedy(predictor: Predictor, puzzles: Puzzles, seed: int = 0, decoder: Decod
     return _decoded(predictor, puzzles, puzzles.cells, puzzles.streams(1, seed), 1, decoder, pick_most_likely)
 
 
-def most_likely(
-    predictor: Predictor,
-    puzzles: Puzzles,
-    seed: int = 0,
-    decoder: Decoder | None = None,
-    samples: Fills | None = None,
-) -> Fills:
-    """Search the most likely fill of every puzzle: the best of two greedy fills and some samples.
+def most_likely(predictor: Predictor, puzzles: Puzzles, seed: int = 0, decoder: Decoder | None = None) -> Fills:
+    """Search the most likely fill of every puzzle.
 
-    A greedy fill takes the most likely symbol of each cell, in the decoder's order or where its lead is largest first.
-    All candidates are compared by their log-probability in the latter order, in which a model errs least (LOG.md), or
-    in the decoder's if that is for large grids. Of grids larger than the window, each cell gets its most likely symbol
-    given what was decided before.
+    Each cell gets its most likely symbol given what was revealed before, first where the lead of that symbol is
+    largest: in that order a model errs least, and further candidates, such as samples, are no better beyond noise
+    (LOG.md). Grids larger than the window are filled in the decoder's order.
 
     Parameters
     ----------
     predictor, puzzles, seed, decoder
         As in `sample`.
-    samples
-        Of the same puzzles, to choose among. By default `CANDIDATES` are drawn.
 
     Returns
     -------
     Fills
-        One for each puzzle; `passes` are those of all candidates together.
+        One for each puzzle.
 
     Raises
     ------
@@ -147,19 +133,9 @@ def most_likely(
     np.int64(4)
     """
     decoder = decoder or default_decoder(predictor)
-    if exceeds_window(predictor, puzzles.cells.shape):
-        return greedy(predictor, puzzles, seed, decoder)
-    by_margin = replace(decoder, order="margin")
-    candidates = [greedy(predictor, puzzles, seed, one) for one in dict.fromkeys((by_margin, decoder))]
-    candidates.append(samples or sample(predictor, puzzles, CANDIDATES, seed, decoder))
-    every = np.concatenate([fills.cells for fills in candidates], axis=1)
-    scored = _in_one_order(predictor, puzzles, every, decoder if decoder.side_per_symbol else by_margin, seed)
-    bits = scored.log_prob_bits
-    if puzzles.evidence is not None:
-        bits = bits + _observed_bits(puzzles.evidence, every)
-    best = np.expand_dims(bits.argmax(axis=1), (1, 2, 3))
-    passes = np.concatenate([fills.passes for fills in [*candidates, scored]], axis=1).sum(axis=1, keepdims=True)
-    return Fills(np.take_along_axis(every, best, axis=1), np.take_along_axis(bits, best[..., 0, 0], axis=1), passes)
+    if not exceeds_window(predictor, puzzles.cells.shape):
+        decoder = replace(decoder, order="margin")
+    return greedy(predictor, puzzles, seed, decoder)
 
 
 def marginals(predictor: Predictor, puzzles: Puzzles, seed: int = 0) -> Marginals:
@@ -169,7 +145,8 @@ def marginals(predictor: Predictor, puzzles: Puzzles, seed: int = 0) -> Marginal
     ----------
     predictor, puzzles, seed
         As in `sample`. Without evidence the result is that of `Predictor.marginals`; with it, its average over
-        `PARTICLES_OF_MARGINALS` weighted samples of the cells that have evidence.
+        the weighted ways, `WAYS_OF_MARGINALS` at most, to reveal the cells whose evidence matters. Of grids larger than
+        the window, each cell has the evidence on itself and on cells that are left a single symbol.
 
     Returns
     -------
@@ -189,16 +166,19 @@ def marginals(predictor: Predictor, puzzles: Puzzles, seed: int = 0) -> Marginal
     array([0.5, 0.5])
     """
     check_fits(predictor, puzzles)
+    puzzles = puzzles.settled()
     result = predictor.marginals(puzzles.cells, puzzles.hidden)
     if puzzles.evidence is None:
         return result
+    if exceeds_window(predictor, puzzles.cells.shape):
+        return given_evidence(result, puzzles.evidence)
+    decoder = default_decoder(predictor)
     for number, stream in enumerate(puzzles.streams(1, seed)):
-        evidence = puzzles.evidence[number].reshape(-1, predictor.n_symbols)
-        cells, hidden = puzzles.cells[number], puzzles.hidden[number]
-        particles = Particles(predictor, cells, hidden, evidence, stream, PARTICLES_OF_MARGINALS)
-        particles.run(DEFAULT_DECODER)
-        each = particles.rows.marginals(np.arange(PARTICLES_OF_MARGINALS)).reshape(-1, *result.shape[1:])
-        result[number] = np.tensordot(particles.shares(), each, axes=1)
+        cells, hidden, evidence = puzzles.cells[number], puzzles.hidden[number], puzzles.evidence[number]
+        generator = np.random.default_rng(stream)
+        ways = Ways(predictor, cells, hidden, evidence, hidden, WAYS_OF_MARGINALS, generator)
+        ways.run(decoder)
+        result[number] = ways.marginals()
     return result
 
 
@@ -288,28 +268,25 @@ def _decoded(
     `cells` are those of the puzzles or, with other values at hidden cells, of each fill.
     """
     decoder = decoder or default_decoder(predictor)
+    check_fits(predictor, puzzles)
+    if pick is not pick_before:
+        puzzles = puzzles.settled()
+        cells = puzzles.cells
+    evidence = None if pick is pick_before else puzzles.evidence
     every = cells if len(cells) == n * len(puzzles) else np.repeat(cells, n, axis=0)
     hidden, shape = np.repeat(puzzles.hidden, n, axis=0), (len(puzzles), n)
-    check_fits(predictor, puzzles)
     if exceeds_window(predictor, puzzles.cells.shape):
-        sweep = Sweep(predictor, every, hidden, streams, decoder, pick)
+        of_window = None if evidence is None else lambda lane, window: evidence[lane // n][window]
+        sweep = Sweep(predictor, every, hidden, streams, decoder, pick, of_window)
         sweep.run()
         return sweep.fills(shape)
-    has_evidence = puzzles.evidence is not None and pick is not pick_before
-    evidence = np.repeat(puzzles.evidence, n, axis=0) if puzzles.evidence is not None and has_evidence else None
-    rows = Rows(predictor, every, hidden, streams, evidence=evidence)
-    if has_evidence and pick is pick_sample:
-        rows.reveal_evidence(decoder)
+    rows = Rows(
+        predictor, every, hidden, streams, evidence=None if evidence is None else np.repeat(evidence, n, axis=0)
+    )
+    if evidence is not None and pick is pick_sample:
+        reveal_evidence(rows, decoder)
     rows.run(decoder, pick)
     return rows.fills(shape)
-
-
-def _in_one_order(predictor: Predictor, puzzles: Puzzles, fills: np.ndarray, decoder: Decoder, seed: int) -> Fills:
-    """The log-probability of fills (batch, sample, height, width) of the same puzzles, each in the same order."""
-    n = fills.shape[1]
-    streams = [stream for stream in puzzles.streams(1, seed) for _ in range(n)]
-    cells = fills.reshape(-1, *fills.shape[2:])
-    return _decoded(predictor, puzzles, cells, streams, n, decoder, pick_before)
 
 
 def check_fits(predictor: Predictor, puzzles: Puzzles) -> None:
@@ -323,24 +300,14 @@ def check_fits(predictor: Predictor, puzzles: Puzzles) -> None:
     Raises
     ------
     InputError
-        For evidence of another number of symbols, or on grids larger than the window.
+        For evidence of another number of symbols.
 
     Examples
     --------
     >>> from gridcloze.priors import posterior, squares
     >>> check_fits(posterior(squares(3, 3, 2, 3)), Puzzles(np.full((1, 3, 3), -1)))
     """
-    if puzzles.evidence is None:
-        return
-    if puzzles.evidence.shape[-1] != predictor.n_symbols:
+    if puzzles.evidence is not None and puzzles.evidence.shape[-1] != predictor.n_symbols:
         raise InputError(
             f"evidence of {puzzles.evidence.shape[-1]} symbols does not fit a model of {predictor.n_symbols}"
         )
-    if exceeds_window(predictor, puzzles.cells.shape):
-        raise InputError("evidence (--allow) is for grids that are not larger than the windows learned from")
-
-
-def _observed_bits(evidence: Marginals, fills: np.ndarray) -> Float[np.ndarray, "batch sample"]:
-    likelihood = np.take_along_axis(evidence[:, None], fills[..., None], axis=-1)[..., 0]
-    with np.errstate(divide="ignore"):
-        return np.log2(likelihood).sum(axis=(2, 3))

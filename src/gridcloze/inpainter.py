@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 from . import checking, checkpoint, filling, scoring
-from .answers import Answers, fill
+from .answers import Answers, Kind, fill
 from .bert import BertConfig
 from .files.arrays import stacked
 from .files.codes import STACK_AXES, cells_from_array
@@ -185,7 +185,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         )
         return self
 
-    def fill(self, X: Any, evidence: Any = None) -> Any:  # noqa: N803
+    @no_type_check
+    def fill(self, X: Any, evidence: Any = None, typical: bool = False) -> Any:  # noqa: N803
         """Find the most likely grid for each puzzle; of one with every cell hidden, a sample.
 
         Visible cells come back untouched. Where some contradict the rest, the others are filled as if these were not
@@ -197,15 +198,19 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Grids with hidden cells.
         evidence : array or list of arrays, optional
             For each cell which symbols are allowed, or the probability of what was observed under each of `symbols_`:
-            (…, height, width, symbol).
+            (…, height, width, symbol), or (symbol,) for all cells alike.
+        typical : bool
+            Whether to fill with the most typical of eight samples instead: where much is hidden, the most likely grid
+            is far from what grids look like. See `answers.fill`.
 
         Returns
         -------
         array or list of arrays
             Grids without hidden cells, in the shape of `X`.
         """
+        kind = "typical" if _checked({"typical": typical})["typical"] else "likely"
         puzzles, finish = self._puzzles(X, evidence)
-        return finish([self.symbols_[answers.fill] for answers in self._answers(puzzles)], 1)
+        return finish([self.symbols_[answers.fill] for answers in self._answers(puzzles, kind=kind)], 1)
 
     def transform(self, X: Any) -> Any:  # noqa: N803
         """Fill grids, under the name that pipelines use.
@@ -406,10 +411,12 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         state = _checked({"random_state": self.random_state})["random_state"]
         return state if isinstance(state, int) else self.random_state_
 
-    def _answers(self, batches: Sequence[Puzzles], n: int = 0, seed: int | None = None) -> list[Answers]:
+    def _answers(
+        self, batches: Sequence[Puzzles], n: int = 0, seed: int | None = None, kind: Kind = "likely"
+    ) -> list[Answers]:
         """The answers of `answers.fill`, after a warning if a puzzle contradicts itself."""
         seed = self._seed if seed is None else seed
-        every = [fill(self.predictor_, puzzles, n, seed) for puzzles in batches]
+        every = [fill(self.predictor_, puzzles, n, seed, kind=kind) for puzzles in batches]
         lines = [line for answers in every for line in answers.contradictions]
         for number, contradiction in enumerate(lines):
             if contradiction:
@@ -422,6 +429,9 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         batches, form = self._values(X)
         cells = [self._encoded(values, number) for number, values in enumerate(batches)]
+        if evidence is not None and len(evidence) == len(self.symbols_) and not any(map(np.ndim, evidence)):
+            each = [np.broadcast_to(evidence, (*batch.shape, len(self.symbols_))) for batch in cells]
+            evidence = each if len(each) > 1 else each[0]
         parts = _for_each(evidence, [(*batch.shape, len(self.symbols_)) for batch in cells], "evidence")
 
         def finish(answers: list[np.ndarray], height_axis: int = 0) -> Any:
@@ -517,6 +527,7 @@ ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, str) and value in SYMMETRIES,
     ),
     "verbose": ("an integer of 0 or more, or a bool", lambda value: isinstance(value, bool) or _is_integer(value, 0)),
+    "typical": ("a bool", lambda value: isinstance(value, bool | np.bool_)),
     "n": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
     "seed": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
 }

@@ -305,9 +305,9 @@ def write_panels(
 
 
 def write_samples(
-    path: Path, puzzles: Cells, fills: Cells, samples: Samples, palette: Palette, dark: bool = False
+    path: Path, puzzles: Cells, fills: Cells | None, samples: Samples, palette: Palette, dark: bool = False
 ) -> None:
-    """Draw puzzles with their most likely fills and samples side by side; of several puzzles a row for each.
+    """Draw puzzles with their fills and samples side by side; of several puzzles a row for each.
 
     Parameters
     ----------
@@ -316,7 +316,8 @@ def write_samples(
     puzzles
         Grids, HIDDEN where hidden.
     fills, samples
-        Of each puzzle; of several puzzles no more samples are drawn than a row has room for, which is 4.
+        Of each puzzle, None for no fills; of several puzzles no more samples are drawn than a row has room for, which
+        is 4.
     palette
         Names and colours of the symbols.
     dark
@@ -332,9 +333,10 @@ def write_samples(
     >>> puzzles, fills = np.array([[[0, HIDDEN]]]), np.array([[[0, 1]]])
     >>> write_samples(Path("a.svg"), puzzles, fills, fills[:, None], Palette.default(2))
     """
+    filled_of = [[]] * len(puzzles) if fills is None else [[("fill", fill)] for fill in fills]
     lines = [
-        [("puzzle", puzzle), ("most likely fill", fill), *((f"sample {n}", one) for n, one in enumerate(each, 1))]
-        for puzzle, fill, each in zip(puzzles, fills, samples, strict=True)
+        [("puzzle", puzzle), *filled, *((f"sample {n}", one) for n, one in enumerate(each, 1))]
+        for puzzle, filled, each in zip(puzzles, filled_of, samples, strict=True)
     ]
     _write_sheet(path, lines, palette, dark)
 

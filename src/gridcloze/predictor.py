@@ -141,6 +141,34 @@ def known_or(probabilities: Marginals, cells: Cells, hidden: Hidden) -> Marginal
     return np.where(hidden[..., None], probabilities, certain)
 
 
+def given_evidence(
+    predicted: Float[np.ndarray, "*rows symbol"], evidence: Float[np.ndarray, "*cells symbol"]
+) -> Float[np.ndarray, "*rows symbol"]:
+    """Multiply the distribution of each cell by the evidence on it.
+
+    Parameters
+    ----------
+    predicted
+        Distributions along the last axis.
+    evidence
+        Of the same cells, or of those of one grid for all rows.
+
+    Returns
+    -------
+    array
+        Distributions; where the predictor rules out what the evidence allows, all of that is equally likely.
+
+    Examples
+    --------
+    >>> given_evidence(np.array([[0.2, 0.3, 0.5], [0, 0, 1]]), np.array([1.0, 1.0, 0.0]))
+    array([[0.4, 0.6, 0. ],
+           [0.5, 0.5, 0. ]])
+    """
+    weights = predicted * evidence
+    weights = np.where(weights.any(axis=-1, keepdims=True), weights, evidence)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
 def softmax(logits: Float[np.ndarray, "*grids symbol"]) -> Float[np.ndarray, "*grids symbol"]:
     """Turn logits into probabilities over the last axis.
 

@@ -81,6 +81,51 @@ class Puzzles:
         puzzles.hidden = self.hidden | further
         return puzzles
 
+    def settled(self) -> "Puzzles":
+        """Show the cells that evidence leaves a single symbol: conditioning on these is exact.
+
+        Returns
+        -------
+        Puzzles
+            Others with the same random streams; without evidence if none is left on hidden cells.
+
+        Examples
+        --------
+        >>> allowed = np.array([[[[False, True], [True, True]]]])
+        >>> puzzles = Puzzles(np.array([[[-1, -1]]]), evidence=allowed).settled()
+        >>> puzzles.cells.tolist(), puzzles.hidden.tolist(), puzzles.evidence is None
+        ([[[1, -1]]], [[[False, True]]], True)
+        """
+        if self.evidence is None:
+            return self
+        single = self.hidden & ((self.evidence > 0).sum(axis=-1) == 1)
+        self.names  # noqa: B018, before the cells that they are made from change
+        puzzles = copy.copy(self)
+        puzzles.cells = np.where(single, self.evidence.argmax(axis=-1), self.cells)
+        puzzles.hidden = self.hidden & ~single
+        puzzles.evidence = Likelihoods(self.evidence).at(puzzles.hidden)
+        if (puzzles.evidence == 1).all():
+            puzzles.evidence = None
+        return puzzles
+
+    def only(self, which: Shaped[np.ndarray, "batch"]) -> "Puzzles":
+        """Leave nothing to fill in some of the puzzles.
+
+        Parameters
+        ----------
+        which
+            True for those that stay as they are.
+
+        Returns
+        -------
+        Puzzles
+            As many, with the same random streams.
+        """
+        self.names  # noqa: B018, before the cells that they are made from change
+        puzzles = copy.copy(self)
+        puzzles.hidden = self.hidden & which[:, None, None]
+        return puzzles
+
     @cached_property
     def names(self) -> list[Stream]:
         """Numbers that stand for each puzzle; equal puzzles have the same, alone, in a folder or in a stack."""
@@ -150,6 +195,28 @@ class Likelihoods:
             As `Puzzles`.
         """
         return cls(checked_evidence(evidence[None], hidden[None], evidence.shape[-1])[0])
+
+    @staticmethod
+    def of_window(
+        evidence: Shaped[np.ndarray, "height width symbol"], window: tuple[slice, slice]
+    ) -> Float[np.ndarray, "rows columns symbol"]:
+        """Give the evidence in a part of a grid, of which the hidden cells were checked.
+
+        Parameters
+        ----------
+        evidence
+            As `Puzzles` takes it, without the axis of grids.
+        window
+            Rows and columns.
+
+        Returns
+        -------
+        array
+            As `values`; 1 where nothing is allowed, which visible cells alone may be.
+        """
+        values = evidence[window].astype(np.float64)
+        largest = values.max(axis=-1, keepdims=True)
+        return np.where(largest > 0, values, 1.0) / np.where(largest > 0, largest, 1.0)
 
     def at(self, hidden: Hidden) -> Marginals:
         """Give evidence for each grid: 1 at visible cells.

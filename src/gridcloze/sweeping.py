@@ -3,19 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from . import tiling
-from .decoding import Decoder, Fills, Pick, Rows
+from .decoding import Decoder, Fills, Pick, Rows, pick_sample
+from .evidence import reveal_evidence
 from .predictor import Predictor, Size
 from .puzzles import Stream
-from .shapes import Cells, Hidden, OneGrid
+from .shapes import Cells, Hidden, Marginals, OneGrid
 from .tiling import Tile, Tiling
 from .words import HIDDEN
 
 ROWS_AT_ONCE = 32  # rows of windows that are in memory
 
 ReadRows = Callable[[int, int], Int[np.ndarray, "rows width"]]  # from row … to row …, HIDDEN where cells are hidden
+EvidenceIn = Callable[[int, tuple[slice, slice]], Float[np.ndarray, "height width symbol"]]  # on a fill, in a window
 
 
 class Sweep:
@@ -33,6 +35,8 @@ class Sweep:
         Which cells of a window come first, and how many in a pass.
     pick
         What they get, as in `Rows.run`.
+    evidence
+        Called with the number of a fill and a window of the whole grid; returns the evidence on its cells.
 
     Examples
     --------
@@ -53,10 +57,12 @@ class Sweep:
         streams: Sequence[Stream],
         decoder: Decoder,
         pick: Pick,
+        evidence: EvidenceIn | None = None,
     ):
         self.predictor, self.cells, self.hidden, self.streams = predictor, cells.copy(), hidden.copy(), streams
-        self.decoder, self.pick, self.top = decoder, pick, 0
-        self.log_prob_bits, self.passes = np.zeros(len(cells)), np.zeros(len(cells), dtype=np.int64)
+        self.decoder, self.pick, self.evidence, self.top = decoder, pick, evidence, 0
+        self.passes = np.zeros(len(cells), dtype=np.int64)
+        self.log_prob_bits, self.excess_bits, self.variance = np.zeros((3, len(cells)))
 
     def run(self) -> None:
         """Fill whole grids."""
@@ -79,7 +85,8 @@ class Sweep:
             With these first axes.
         """
         cells = self.cells.reshape(*shape, *self.cells.shape[1:])
-        return Fills(cells, self.log_prob_bits.reshape(shape), self.passes.reshape(shape))
+        numbers = (self.log_prob_bits, self.passes, self.excess_bits, self.variance)
+        return Fills(cells, *(each.reshape(shape) for each in numbers))
 
     def go_on(self, top: int, below: OneGrid) -> None:
         """Forget the rows above, and add some below.
@@ -118,14 +125,26 @@ class Sweep:
         for number, (_, tile, _) in enumerate(open_tiles):
             wanted[number][tile.core_in_window] = True
         streams = [(*self.streams[lane], tile.core[0].start, tile.core[1].start) for lane, tile, _ in open_tiles]
-        rows = Rows(self.predictor, cells, hidden, streams, wanted)
+        rows = Rows(self.predictor, cells, hidden, streams, wanted, self._evidence_on(open_tiles, cells.shape[1:]))
+        if self.evidence is not None and self.pick is pick_sample:
+            reveal_evidence(rows, self.decoder)
         rows.run(self.decoder, self.pick)
         decided = rows.fills((len(open_tiles), 1)).cells[:, 0]
         for number, (lane, tile, here) in enumerate(open_tiles):
             self.cells[lane][here.core] = decided[number][tile.core_in_window]
             self.hidden[lane][here.core] = False
-            self.log_prob_bits[lane] += rows.log_prob_bits[number]
-            self.passes[lane] += rows.passes[number]
+            for name in ("log_prob_bits", "passes", "excess_bits", "variance"):
+                getattr(self, name)[lane] += getattr(rows, name)[number]
+
+    def _evidence_on(self, open_tiles: list[tuple[int, Tile, Tile]], size: Size) -> Marginals | None:
+        """What is observed in the windows of tiles; nothing where a window is larger than the grid."""
+        if self.evidence is None:
+            return None
+        values = np.ones((len(open_tiles), *size, self.predictor.n_symbols))
+        for number, (lane, tile, _) in enumerate(open_tiles):
+            in_window = self.evidence(lane, tile.window)
+            values[number, : in_window.shape[0], : in_window.shape[1]] = in_window
+        return values
 
 
 def sweep_by_rows(sweeps: Sequence[Sweep], read_rows: ReadRows, size: Size, window: Size) -> Iterator[tuple[int, int]]:

@@ -24,7 +24,7 @@ from ..decoding import Decoder
 from ..files import maps
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
-from ..files.grids import Grid, read_evidence, save_grid
+from ..files.grids import Grid, names_file, read_evidence, save_grid
 from ..files.paths import (
     MAPS,
     OWN,
@@ -44,8 +44,9 @@ from ..memory import in_words, refuse_beyond_memory
 from ..predictor import Size, entropy_bits
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
-from ..words import HIDDEN, InputError, __version__
+from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
+from .estimate import Work, announce_fill, work_in
 from .shared import display, read_puzzle, tell
 
 GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
@@ -64,9 +65,10 @@ LONGEST_NAME = 255  # bytes, of every common file system
 SAMPLES_DRAWN, GRIDS_DRAWN = 16, 6  # that pictures have room for
 SAMPLE_FILES = 999  # at most, of a map
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
+OF_FILLS = ("fill", "log_prob_bits")
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
-Results = dict[str, np.ndarray]  # of `ARRAYS_OF_RESULTS` and "passes", all with a leading axis of grids
+Results = dict[str, np.ndarray]  # of `Request.arrays` and "passes", all with a leading axis of grids
 BYTES_OF_A_TILE = 2500  # of a window of a map, which is part of two tilings
 Watch = Callable[[float, int], None]  # called with the grids that are done and with all
 
@@ -86,6 +88,8 @@ class FillReport(TypedDict):
         Version of gridcloze.
     samples
         Joint samples of each grid.
+    kind
+        What the fill is: likely for the most likely grid, typical for the most typical sample, none for no fill.
     seed
         Seed of the random numbers.
     decoder
@@ -103,19 +107,18 @@ class FillReport(TypedDict):
     hidden_hash
         SHA-256 of the content of that file, or an empty text.
     allow
-        Name of the file with the symbols that were allowed, or an empty text.
+        The symbols that were allowed, or the name of the file with them; an empty text for all.
     allow_hash
         SHA-256 of the content of that file, or an empty text.
     hidden_cells
         How many cells were hidden.
     passes_per_sample
-        Forward passes for a sample, on average; for a grid that is larger than the model's window and of which no
-        sample was asked for, those for the fill.
+        Forward passes for a sample, on average; if no sample was asked for, those for the fill.
     log_prob_bits
-        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid.
+        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid; null without a fill.
     warnings
-        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, pixels or cells of
-        another size.
+        Lines on what is odd: cells that contradict the rest, nothing or everything hidden, a most likely grid that is
+        not typical, pixels or cells of another size.
     grids
         Number of grids; of a stack only.
     files
@@ -132,6 +135,7 @@ class FillReport(TypedDict):
     model: str
     version: str
     samples: int
+    kind: str
     seed: int
     decoder: dict[str, Any] | None
     scale: int | None
@@ -144,7 +148,7 @@ class FillReport(TypedDict):
     allow_hash: str
     hidden_cells: int
     passes_per_sample: float
-    log_prob_bits: float | list[float]
+    log_prob_bits: float | list[float] | None
     warnings: list[str]
     grids: NotRequired[int]
     files: dict[str, str]
@@ -165,12 +169,14 @@ class Request:
     hidden
         What is hidden, as `read_grid` takes it.
     allow
-        A file of what is allowed where, as `read_evidence` reads it.
+        What is allowed where, as `read_evidence` takes it; by default everything.
     scale
         Side of a cell in pixels; by default it is found.
     hide_unseen
         Whether a map may have any number of cells of classes that the model never saw; by default 1% of the visible
         ones. They count as hidden, and stay in the result as they are.
+    kind
+        What the fill is, as `answers.fill` takes it.
     pictures
         Whether to draw the samples and the probability of each symbol, and of a map to write them as files that show
         colours.
@@ -180,7 +186,7 @@ class Request:
     Raises
     ------
     InputError
-        If the number of samples or the seed is negative.
+        If the number of samples or the seed is negative, and if there are to be neither fill nor samples.
 
     Examples
     --------
@@ -192,20 +198,29 @@ class Request:
     seed: int = 0
     decoder: Decoder | None = None
     hidden: str = "auto"
-    allow: Path | None = None
+    allow: str | None = None
     scale: int | None = None
     hide_unseen: bool = False
+    kind: answers.Kind = "likely"
     pictures: bool = False
     dark: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
+        if self.kind == "none" and not self.samples:
+            raise InputError("--no-fill leaves nothing to write without samples: add --samples N")
+
+    @property
+    def arrays(self) -> list[str]:
+        """The names of the arrays that are written."""
+        return [name for name in ARRAYS_OF_RESULTS if self.kind != "none" or name not in OF_FILLS]
 
     @property
     def files(self) -> dict[str, Path]:
         """The files of hidden cells and of what is allowed, if they are given, by the name of the option."""
-        named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": self.allow}
+        allow = Path(self.allow) if self.allow is not None and names_file(self.allow) else None
+        named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": allow}
         return {option: path for option, path in named.items() if path is not None}
 
 
@@ -271,6 +286,7 @@ def _fill_files(
     todo = [one for one in inputs if reports[one.path] is None]
     sizes = {one.path: one.check(len(todo) > 1) for one in todo}
     done, total = 0, sum(sizes.values())
+    run.announce([one.work for one in todo], total)
     for part in _together([one for one in todo if isinstance(one, _Single)]):
         reports |= _fill_singles(run, part)
         watch(done := done + len(part), total)
@@ -347,7 +363,7 @@ class _Run:
     def at_once(self, size: Size) -> int:
         """How many grids of a size are filled together; InputError if the memory is too small for one."""
         height, width = size
-        draws, n_symbols = max(self.request.samples, answers.CANDIDATES), self.predictor.n_symbols
+        draws, n_symbols = max(self.request.samples, answers.CHOSEN_AMONG), self.predictor.n_symbols
         bytes_of_one = height * width * (BYTES_OF_A_SAMPLE * draws + BYTES_OF_A_PROBABILITY * n_symbols)
         refuse_beyond_memory(bytes_of_one, f"filling {height} by {width} cells with {self.request.samples} samples")
         if bytes_of_one > ANNOUNCED_BYTES and size not in self.announced:
@@ -357,17 +373,26 @@ class _Run:
 
     def likelihoods(self, hidden: np.ndarray) -> Likelihoods | None:
         """What is allowed where cells are hidden, checked; its file is read once for grids of a size."""
-        allow, size = self.request.allow, hidden.shape
-        if allow is None:
+        if self.request.allow is None:
             return None
+        return Likelihoods.checked(self.allowed(hidden.shape), hidden)
+
+    def allowed(self, size: tuple[int, ...]) -> np.ndarray:
+        """What is allowed in grids of a size, as it was read."""
         if size not in self.evidence_by_size:
-            self.evidence_by_size[size] = read_evidence(allow, self.predictor.header.palette, size)
-        return Likelihoods.checked(self.evidence_by_size[size], hidden)
+            self.evidence_by_size[size] = read_evidence(self.request.allow or "", self.predictor.header.palette, size)
+        return self.evidence_by_size[size]
+
+    def announce(self, works: Sequence[Work], grids: int) -> None:
+        """Say how long all that takes, if it is long."""
+        if works:
+            allowed = self.allowed if self.request.allow is not None else None
+            announce_fill(self.predictor, works, grids, self.request.samples, self.request.kind, allowed)
 
     def not_allowed(self, cells: OneGrid) -> str:
-        """A line on the visible cells that hold a symbol that is not allowed, or nothing."""
+        """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
         evidence = self.evidence_by_size.get(cells.shape)
-        if evidence is None:
+        if evidence is None or "allow" not in self.request.files:
             return ""
         of_symbol = np.take_along_axis(evidence, cells.clip(0)[..., None], axis=-1)[..., 0]
         places = answers.in_places((cells != HIDDEN) & (of_symbol == 0))
@@ -375,14 +400,11 @@ class _Run:
 
     def results(self, puzzles: Puzzles) -> tuple[Results, Answers]:
         request = self.request
-        found = answers.fill(self.predictor, puzzles, request.samples, request.seed, request.decoder)
-        return {
-            "samples": found.samples.astype(np.int16),
-            "fill": found.fill.astype(np.int16),
-            "marginals": found.marginals.astype(np.float32),
-            "log_prob_bits": found.log_prob_bits,
-            "passes": found.passes,
-        }, found
+        found = answers.fill(self.predictor, puzzles, request.samples, request.seed, request.decoder, request.kind)
+        results = {"samples": found.samples.astype(np.int16), "marginals": found.marginals.astype(np.float32)}
+        if request.kind != "none":
+            results |= {"fill": found.fill.astype(np.int16), "log_prob_bits": found.log_prob_bits}
+        return results | {"passes": found.passes}, found
 
 
 class _Input(ABC):
@@ -392,6 +414,7 @@ class _Input(ABC):
         self.run, self.path = run, path
         self.likelihoods: Likelihoods | None = None
         self.older: list[str] = []  # files of a result that is replaced
+        self.work = Work(0.0, np.zeros((1, 1), int), (1, 1), (slice(1), slice(1)))  # until it is checked
 
     @property
     @abstractmethod
@@ -452,22 +475,23 @@ class _Input(ABC):
     def check(self, one_of_many: bool) -> int:
         """Read the whole input and return the number of its grids; InputError for a bad one."""
 
-    def draw(self, stem: Path, puzzles: Cells, fills: np.ndarray, samples: np.ndarray, marginals: np.ndarray) -> None:
+    def draw(self, stem: Path, puzzles: Cells, results: Results) -> None:
         """Draw samples and probabilities, if pictures were asked for."""
         if self.run.request.pictures:
             from .. import pictures
 
             palette, dark = self.run.predictor.header.palette, self.run.request.dark
             samples_path, probabilities_path = (stem.with_name(f"{stem.name}{ending}") for ending in SHEETS)
-            pictures.write_samples(samples_path, puzzles, fills, samples[:, :SAMPLES_DRAWN], palette, dark)
-            pictures.write_probabilities(probabilities_path, puzzles, marginals, palette, dark)
+            samples = results.get("samples", np.empty((len(puzzles), 0, *puzzles.shape[1:]), int))[:, :SAMPLES_DRAWN]
+            pictures.write_samples(samples_path, puzzles, results.get("fill"), samples, palette, dark)
+            pictures.write_probabilities(probabilities_path, puzzles, results["marginals"], palette, dark)
 
     def report(self, scratch: Path, hidden_cells: int, passes: float, log_prob_bits: Any, **others: Any) -> FillReport:
         """Write the report next to the finished results."""
         identity = self.identity  # is hashed before it is known that nothing has changed
         if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.parts):
             raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
-        bits = np.round(log_prob_bits, 6).tolist()
+        bits = None if log_prob_bits is None else np.round(log_prob_bits, 6).tolist()
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
         report = identity | report | others
         kept.write_report(scratch, self.names, report)
@@ -492,9 +516,9 @@ class _Single(_Input):
     @property
     def endings(self) -> Sequence[str]:
         """The grid like the input and as a picture, the uncertainty of its cells, all arrays, and more pictures."""
-        like_input = [self.ending] if self.ending != ".npz" else []
         picture = [] if self.ending.lower() in PICTURES else [".png"]
-        return [*like_input, *picture, "-uncertainty.png", *SHEETS * self.run.request.pictures, ".npz"]
+        fill = [] if self.run.request.kind == "none" else [*([self.ending] if self.ending != ".npz" else []), *picture]
+        return [*fill, "-uncertainty.png", *SHEETS * self.run.request.pictures, ".npz"]
 
     @property
     def ending(self) -> str:
@@ -510,6 +534,7 @@ class _Single(_Input):
         self.at_once = self.run.at_once(self.size)
         self.likelihoods = self.run.likelihoods(cells == HIDDEN)
         filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods))
+        self.work = work_in(self.run.predictor, cells)
         return 1
 
     def read(self) -> Grid:
@@ -520,16 +545,18 @@ class _Single(_Input):
         size_warning = checkpoint.size_warning(self.run.predictor.header, self.size)
         warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning])
         stem = scratch / self.path.stem
-        if self.ending != ".npz":
+        if self.ending in self.endings and self.ending != ".npz":
             save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
-        if self.ending.lower() not in PICTURES:
+        if ".png" in self.endings and self.ending.lower() not in PICTURES:
             scale = max(1, LEAST_PIXELS // max(self.size))
             save_grid(Path(f"{stem}.png"), Grid.from_cells(results["fill"].astype(np.int64), grid.palette, scale))
         _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
-        self.draw(stem, grid.cells[None], *(results[name][None] for name in ("fill", "samples", "marginals")))
-        np.savez_compressed(f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in ARRAYS_OF_RESULTS})
+        self.draw(stem, grid.cells[None], {name: results[name][None] for name in self.run.request.arrays})
+        np.savez_compressed(
+            f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in self.run.request.arrays}
+        )
         hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
-        return self.report(scratch, hidden_cells, passes, results["log_prob_bits"], warnings=warnings)
+        return self.report(scratch, hidden_cells, passes, results.get("log_prob_bits"), warnings=warnings)
 
 
 def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:
@@ -602,7 +629,9 @@ class _Many(_Input):
         for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
         self.likelihoods = self.run.likelihoods(hidden_anywhere)
-        filling.check_fits(self.run.predictor, self.puzzles(self.stack.read(slice(0, 1))))
+        middle = self.stack.read(slice(length // 2, length // 2 + 1))
+        filling.check_fits(self.run.predictor, self.puzzles(middle))
+        self.work = work_in(self.run.predictor, middle[0].astype(np.int64), float(length))
         if one_of_many:
             del self.stack  # an .npz is in memory as a whole: one at a time
         return length
@@ -624,7 +653,7 @@ class _Many(_Input):
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
-        growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length})
+        growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length}, run.request.arrays)
         for part in _parts(length, self.at_once, growing.done):
             puzzles = self.puzzles(self.stack.read(part))
             results, found = run.results(puzzles)
@@ -636,8 +665,10 @@ class _Many(_Input):
         with scratch_folder(run.out) as scratch:
             growing.write(scratch / f"{self.path.stem}.npz")
             shown = slice(0, min(length, GRIDS_DRAWN))
-            self.draw(scratch / self.path.stem, self.stack.read(shown), *growing.first(shown.stop))
-            state, bits = growing.state, np.load(growing.array("log_prob_bits"))
+            self.draw(scratch / self.path.stem, self.stack.read(shown), growing.first(shown.stop))
+            state, bits = growing.state, None
+            if "log_prob_bits" in growing.names:
+                bits = np.load(growing.array("log_prob_bits"))
             passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
             report = self.report(scratch, state["hidden_cells"], passes, bits, **others)
             kept.put_results(scratch, run.out, self.older)
@@ -652,12 +683,12 @@ def _parts(length: int, at_once: int, start: int = 0) -> Iterator[slice]:
 class _GrowingStack:
     """Results of a stack that are not complete yet: one npy file each, and a note of how far all of them are."""
 
-    def __init__(self, folder: Path, length: int, identity: dict[str, Any]):
-        self.folder, self.length, self.note = folder, length, folder / "done.json"
+    def __init__(self, folder: Path, length: int, identity: dict[str, Any], names: Sequence[str]):
+        self.folder, self.length, self.names, self.note = folder, length, names, folder / "done.json"
         self.state = {**identity, "done": 0, "hidden_cells": 0, "passes": 0.0, "warnings": []}
         with suppress(Exception):  # none is there, or they are damaged, which NumPy reports by many types
             before = kept.note_in(self.note)
-            arrays = [self.array(name) for name in ARRAYS_OF_RESULTS]
+            arrays = [self.array(name) for name in names]
             whole = all(path.is_file() and len(np.load(path, mmap_mode="r")) == length for path in arrays)
             is_of_this = isinstance(before, dict) and identity.items() <= before.items()
             if whole and is_of_this and before["done"] in range(length + 1):
@@ -672,11 +703,11 @@ class _GrowingStack:
 
     def append(self, results: Results, warnings: Sequence[str], hidden_cells: int) -> None:
         """Write after the grids that are noted as done; what a stopped run wrote beyond them is overwritten."""
-        length = len(results["fill"])
+        length = len(results["marginals"])
         if self.done == 0:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(exist_ok=True)
-        for name in ARRAYS_OF_RESULTS:
+        for name in self.names:
             values, path = results[name], self.array(name)
             if self.done == 0:
                 array = np.lib.format.open_memmap(path, "w+", values.dtype, (self.length, *values.shape[1:]))
@@ -691,14 +722,14 @@ class _GrowingStack:
         self.state["done"] += length
         write_json(self.note, self.state)
 
-    def first(self, n: int) -> list[np.ndarray]:
-        """Fill, samples and marginals of the first grids."""
-        return [np.load(self.array(name), mmap_mode="r")[:n] for name in ARRAYS_OF_RESULTS[:3]]
+    def first(self, n: int) -> Results:
+        """The results of the first grids."""
+        return {name: np.load(self.array(name), mmap_mode="r")[:n] for name in self.names}
 
     def write(self, path: Path) -> None:
         """All arrays as one npz at `path`."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in ARRAYS_OF_RESULTS:
+            for name in self.names:
                 with self.array(name).open("rb") as array, archive.open(f"{name}.npy", "w", force_zip64=True) as copy:
                     shutil.copyfileobj(array, copy)  # without the time of the file, which would change the hash
 
@@ -724,15 +755,13 @@ class _Map(_Input):
     @property
     def endings(self) -> Sequence[str]:
         request = self.run.request
-        samples = ["-samples.tif"] if request.samples else []
-        files = [self.path.suffix, "-uncertainty.tif", *samples]
+        fill = [self.path.suffix] if request.kind != "none" else []
+        files = [*fill, "-uncertainty.tif", *(["-samples.tif"] if request.samples else [])]
         if request.pictures:
             files += [*self.each_sample, "-probabilities.tif"]
         return [*files, *(f"{file}.aux.xml" for file in files), *SHEETS * request.pictures]
 
     def check(self, one_of_many: bool) -> int:
-        if self.run.request.allow is not None:
-            raise InputError(f"{self.path}: --allow is for pictures and arrays, not for maps")
         _ = self.stamps, self.run.stamps  # before it is read
         with self.open() as source:
             window = self.run.predictor.window
@@ -741,7 +770,22 @@ class _Map(_Input):
             if window:
                 windows = BYTES_OF_A_TILE * source.height * source.width // (window[0] * window[1])
                 refuse_beyond_memory(windows, f"filling {source.height} by {source.width} cells")
+            if "allow" in self.run.request.files:
+                self._check_allowed(source)
+            elif self.run.request.allow is not None:
+                self.run.allowed((source.height, source.width))
+            top = (source.height - height) // 2
+            rows = source.read_rows(top, top + height).astype(np.int64)
+            self.work = work_in(self.run.predictor, rows, source.height / height, (source.height, source.width), top)
             return 1
+
+    def _check_allowed(self, source: maps.OpenMap) -> None:
+        """Read what is allowed and check it, by rows, where cells are hidden."""
+        allowed = self.run.allowed((source.height, source.width))
+        at_once = max(1, BYTES_AT_ONCE // (BYTES_OF_A_PROBABILITY * allowed[0].size))
+        for rows in _parts(source.height, at_once):
+            with about(f"{self.path} from row {rows.start} on"):
+                Likelihoods.checked(allowed[rows], source.read_rows(rows.start, rows.stop) == HIDDEN)
 
     def open(self) -> AbstractContextManager[maps.OpenMap]:
         request, palette = self.run.request, self.run.predictor.header.palette
@@ -753,25 +797,31 @@ class _Map(_Input):
         with ExitStack() as stack:
             scratch = stack.enter_context(scratch_folder(run.out))
             samples = scratch / f"{path.stem}-samples.tif" if request.samples else None
-            filled, uncertainty = scratch / path.name, scratch / f"{path.stem}-uncertainty.tif"
+            filled = scratch / path.name if request.kind != "none" else None
+            uncertainty = scratch / f"{path.stem}-uncertainty.tif"
             probabilities = scratch / f"{path.stem}-probabilities.tif" if request.pictures else None
             source = stack.enter_context(self.open())
             unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
-            size, decoder = (source.height, source.width), request.decoder
-            found = AnswersByRows(run.predictor, source.read_rows, size, request.samples, request.seed, decoder)
+            size, allowed = (source.height, source.width), None
+            if request.allow is not None:
+                values = run.allowed(size)
+                allowed = lambda window: Likelihoods.of_window(values, window)  # noqa: E731
+            options = request.samples, request.seed, request.decoder, request.kind
+            found = AnswersByRows(run.predictor, source.read_rows, size, *options, allowed)
             with maps.write_maps(source, filled, uncertainty, samples, request.samples, probabilities) as writer:
                 for rows in found:
                     marginals = rows.marginals if request.pictures else None
                     writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples, marginals)
-                    watch((rows.start + len(rows.fill)) / source.height)
+                    watch((rows.start + len(rows.entropy)) / source.height)
             if samples is not None and request.pictures:
                 maps.write_each_sample(source, samples, [scratch / f"{path.stem}{one}" for one in self.each_sample])
             if probabilities is not None:
-                stem = scratch / path.stem
-                self.draw(stem, *maps.read_thinned(source, filled, samples, probabilities, SAMPLES_DRAWN))
+                puzzles, results = maps.read_thinned(source, filled, samples, probabilities, SAMPLES_DRAWN)
+                self.draw(scratch / path.stem, puzzles, results)
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
             warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
-            report = self.report(scratch, writer.n_filled, found.passes, found.log_prob_bits, warnings=warnings)
+            bits = found.log_prob_bits if filled else None
+            report = self.report(scratch, writer.n_filled, found.passes, bits, warnings=warnings)
             kept.put_results(scratch, run.out, self.older)
             return report

@@ -363,9 +363,29 @@ def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) 
         predictor.marginals(grid.cells[None].repeat(n, axis=0), grid.hidden[None].repeat(n, axis=0))
         seconds = (time.monotonic() - began) * n_queries / n
         if seconds > ANNOUNCED_SECONDS:
-            minutes = seconds / 60
-            long = f"{minutes / 60:.0f} hours" if minutes > 90 else f"{math.ceil(minutes)} minutes"
-            tell(f"{path.name}: {height} by {width} cells take about {long}; Ctrl-C stops")
+            tell(f"{path.name}: {height} by {width} cells take about {in_words(seconds)}; Ctrl-C stops")
+
+
+def in_words(seconds: float) -> str:
+    """Write a long time for people.
+
+    Parameters
+    ----------
+    seconds
+        Of a minute or more.
+
+    Returns
+    -------
+    str
+        In minutes or hours.
+
+    Examples
+    --------
+    >>> in_words(100.0), in_words(10_000.0)
+    ('2 minutes', '3 hours')
+    """
+    minutes = seconds / 60
+    return f"{minutes / 60:.0f} hours" if minutes > 90 else f"{math.ceil(minutes)} minutes"
 
 
 def check_prior(prior: KnownPrior, path: AnyPath, size: tuple[int, ...], n_symbols: int) -> None:

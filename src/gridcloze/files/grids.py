@@ -19,6 +19,7 @@ from .arrays import is_stack, read_array, save_array
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import (
     ARRAYS,
+    MAPS,
     PICTURES,
     SUFFIXES,
     TEXTS,
@@ -322,14 +323,37 @@ def read_flags(path: Path) -> Any:
     return read_array(path, in_parts=True)
 
 
-def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
+def names_file(rule: str) -> bool:
+    """Tell whether a rule of what is allowed is the name of a file.
+
+    Parameters
+    ----------
+    rule
+        As `read_evidence` takes it.
+
+    Returns
+    -------
+    bool
+        Whether it ends like one; otherwise it names symbols.
+
+    Examples
+    --------
+    >>> names_file("allowed.png"), names_file("water, forest")
+    (True, False)
+    """
+    return Path(rule).suffix.lower() in SUFFIXES + MAPS
+
+
+def read_evidence(rule: AnyPath, palette: Palette, size: tuple[int, ...]) -> Shaped[np.ndarray, "height width symbol"]:
     """Read which symbols each cell may have, or how likely an observation is for each of them.
 
     Parameters
     ----------
-    path
-        An array file with bools or probabilities (height, width, symbol). Or a picture: each cell may have the colours
-        that its pixels show, and any symbol where a pixel is grey or transparent.
+    rule
+        Symbols for all cells, as `Palette.symbols_in` reads them. Or the name of a file: an array with bools or
+        probabilities (height, width, symbol); a picture, in which each cell may have the colours that its pixels show,
+        and any symbol where a pixel is grey or transparent; or a text with the characters that each cell may have, "?"
+        for any: one for each cell, or several with spaces between the cells.
     palette
         The symbols.
     size
@@ -338,12 +362,12 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     Returns
     -------
     array (height, width, symbol)
-        What an array file holds, as it is; of a picture bools.
+        What an array file holds, as it is; otherwise bools.
 
     Raises
     ------
     InputError
-        When the file cannot be read or has another size; names the file and, where it can, the pixel.
+        When the rule cannot be read or has another size; names the file and, where it can, the pixel.
 
     Examples
     --------
@@ -351,18 +375,39 @@ def read_evidence(path: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     >>> read_evidence("allowed.png", Palette.default(2), (1, 2))  # each cell is drawn with 2 by 2 pixels
     array([[[ True,  True],
             [ True,  True]]])
+    >>> read_evidence("not black", Palette.default(2), (1, 1))
+    array([[[False,  True]]])
     """
-    with readable(path, PICTURES + ARRAYS) as path:
-        is_array = kind_of(path) is ARRAYS
-        evidence = read_array(path, in_parts=True) if is_array else _allowed_by(_read_content(path), palette, size)
+    if not names_file(str(rule)):
+        with about("--allow"):
+            allowed = np.isin(np.arange(palette.n_symbols), palette.symbols_in(str(rule)))
+        return np.broadcast_to(allowed, (*size, palette.n_symbols))
+    with readable(rule) as path:
+        kind = kind_of(path)
+        if kind is ARRAYS:
+            evidence = read_array(path, in_parts=True)
+        else:
+            evidence = (_allowed_in_text if kind is TEXTS else _allowed_in_picture)(path, palette, size)
         if evidence.shape != (*size, palette.n_symbols):
             raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
         return evidence[...]
 
 
-def _allowed_by(
-    content: codes.Content, palette: Palette, size: tuple[int, ...]
-) -> Bool[np.ndarray, "row column symbol"]:
+def _allowed_in_text(path: Path, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
+    rows = [list(line.split() if " " in line.strip() else line.strip()) for line in _lines_of(path)]
+    if len({len(row) for row in rows}) > 1 or (len(rows), len(rows[0])) != size:
+        widths = " and ".join(map(str, sorted({len(row) for row in rows})[:2]))
+        raise InputError(f"it has {len(rows)} rows of {widths} cells and the grid {size[0]} by {size[1]}")
+    every = dict.fromkeys("?", np.ones(palette.n_symbols, dtype=bool))
+    every |= dict(zip(palette.characters, np.eye(palette.n_symbols, dtype=bool), strict=True))
+    unknown = sorted({one for row in rows for cell in row for one in cell} - every.keys())
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is the character of no symbol; they are {' '.join(palette.characters)}")
+    return np.array([[np.any([every[one] for one in cell], axis=0) for cell in row] for row in rows])
+
+
+def _allowed_in_picture(path: Path, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:
+    content = _read_content(path)
     scale = png.scale_for_size(content.codes, size)
     if not scale:
         sizes = f"{_size_of(content.codes.shape)} pixels and the grid {size[0]} by {size[1]} cells"
@@ -558,11 +603,7 @@ def _read_content(path: Path, axes: str = codes.GRID_AXES, palette: Palette | No
 
 
 def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
-    try:
-        text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("this is not text in UTF-8") from None
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    lines = _lines_of(path)
     _refuse_table(lines)
     width = len(lines[0])
     for number, line in enumerate(lines, start=1):
@@ -575,6 +616,14 @@ def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
         is_odd = np.isin(cells, unprintable)
         codes.refuse_first(is_odd, lambda cell: f"{chr(cells[cell])!r} is no symbol: a character must be printable")
     return cells
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        text = read_bytes(path, MAX_TEXT_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError("this is not text in UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
 def _refuse_table(lines: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
 from ..memory import refuse_beyond_memory
-from ..shapes import AnySizeGrid, Cells, Marginals, OneGrid, Samples
+from ..shapes import AnySizeGrid, Cells, OneGrid
 from ..words import HIDDEN, AnyPath, InputError, about
 from .codes import symbols_of
 from .grids import read_flags
@@ -802,7 +802,7 @@ class MapWriter:
     source
         The map that is filled.
     filled, uncertainty, samples, probabilities
-        The files that grow; no samples or no probabilities if None.
+        The files that grow; no fill, samples or probabilities if None.
 
     Attributes
     ----------
@@ -823,7 +823,7 @@ class MapWriter:
     """
 
     source: OpenMap
-    filled: _GrowingMap
+    filled: _GrowingMap | None
     uncertainty: _GrowingMap
     samples: _GrowingMap | None = None
     probabilities: _GrowingMap | None = None
@@ -832,7 +832,7 @@ class MapWriter:
     def write_rows(
         self,
         start: int,
-        cells: Int[np.ndarray, "rows width"],
+        cells: Int[np.ndarray, "rows width"] | None,
         probability: Float[np.ndarray, "rows width"],
         entropy: Float[np.ndarray, "rows width"],
         samples: Int[np.ndarray, "sample rows width"],
@@ -847,7 +847,7 @@ class MapWriter:
         start
             The number of the first row.
         cells
-            The symbol of each cell.
+            The symbol of each cell; not used if no fill is written.
         probability
             The probability of that symbol.
         entropy
@@ -857,7 +857,7 @@ class MapWriter:
         marginals
             The probability of each symbol; needed only if probabilities are written.
         """
-        raster, stop = self.source.raster, start + len(cells)
+        raster, stop = self.source.raster, start + len(probability)
         values, empty = raster.read_values(start, stop)
         to_fill = raster.to_fill(start, stop, empty)
         self.n_filled += int(to_fill.sum())
@@ -873,7 +873,8 @@ class MapWriter:
             uncertainty = np.where(unknown, np.nan, uncertainty)
             percent = None if percent is None else np.where(unknown, NO_PERCENT, percent)
             mask = unknown if raster.is_masked else None
-        self.filled.write(start, np.where(to_fill, symbols[cells], values)[None], mask)
+        if self.filled is not None and cells is not None:
+            self.filled.write(start, np.where(to_fill, symbols[cells], values)[None], mask)
         self.uncertainty.write(start, uncertainty)
         if self.samples is not None:
             self.samples.write(start, np.where(to_fill, symbols[samples], values), mask)
@@ -884,7 +885,7 @@ class MapWriter:
 @contextmanager
 def write_maps(
     source: OpenMap,
-    filled: Path,
+    filled: Path | None,
     uncertainty: Path,
     samples: Path | None = None,
     n_samples: int = 0,
@@ -898,7 +899,8 @@ def write_maps(
         The map that is filled.
     filled
         A file like the source: coordinate system, control points, type, colours, class names, scale, unit, compression,
-        tiles, nodata and tags are the same. There is no alpha band, and a mask only where cells stay unknown.
+        tiles, nodata and tags are the same. There is no alpha band, and a mask only where cells stay unknown. None for
+        no such file.
     uncertainty
         A file with two bands: the probability of the class, and the entropy in bits. Both are NaN where a cell stays
         unknown.
@@ -939,33 +941,36 @@ def write_maps(
     floats = {"dtype": "float32", "compress": "deflate", "predictor": 3, "tiled": True}
     if source.raster.flags is not None:
         floats["nodata"] = np.nan  # what is unknown, and not to be filled
+    profiles = {
+        filled: like_source | {"count": 1},
+        uncertainty: position | floats | {"count": len(UNCERTAINTY)},
+        samples: like_source | {"count": n_samples, "photometric": "minisblack"},
+        probabilities: position | PERCENT | {"count": source.palette.n_symbols},
+    }
     with ExitStack() as stack:
-        paths = [path for path in (filled, uncertainty, samples, probabilities) if path is not None]
-        partials = [stack.enter_context(_with_notes(path)) for path in paths]
-        profiles = [like_source | {"count": 1}, position | floats | {"count": len(UNCERTAINTY)}]
-        if samples is not None:
-            profiles.append(like_source | {"count": n_samples, "photometric": "minisblack"})
-        if probabilities is not None:
-            profiles.append(position | PERCENT | {"count": source.palette.n_symbols})
-        stack.callback(_name_classes, source.raster.path, partials[0])  # when the files are closed
-        files = [
-            stack.enter_context(_growing(path, partial, **profile))
-            for path, partial, profile in zip(paths, partials, profiles, strict=True)
-        ]
-        with about(filled), _reported("cannot be written"):
-            _describe_like(dataset, files[0].dataset)
-            files[1].dataset.descriptions = UNCERTAINTY
+        partials = {path: stack.enter_context(_with_notes(path)) for path in profiles if path is not None}
+        if filled is not None:
+            stack.callback(_name_classes, source.raster.path, partials[filled])  # when the files are closed
+        files = {
+            path: stack.enter_context(_growing(path, partial, **profiles[path])) for path, partial in partials.items()
+        }
+        with about(filled or uncertainty), _reported("cannot be written"):
+            if filled is not None:
+                _describe_like(dataset, files[filled].dataset)
+            files[uncertainty].dataset.descriptions = UNCERTAINTY
             if probabilities is not None:
-                files[-1].dataset.descriptions = _classes_of(source.palette)
-                files[-1].dataset.units = ("%",) * source.palette.n_symbols
-        of_path = dict(zip(paths, files, strict=True))
-        more = (of_path[path] if path is not None else None for path in (samples, probabilities))
-        yield MapWriter(source, *files[:2], *more)
+                files[probabilities].dataset.descriptions = _classes_of(source.palette)
+                files[probabilities].dataset.units = ("%",) * source.palette.n_symbols
+        writer = MapWriter(source, None, files[uncertainty])
+        writer.filled, writer.samples, writer.probabilities = (
+            files[path] if path is not None else None for path in (filled, samples, probabilities)
+        )
+        yield writer
 
 
 def read_thinned(
-    source: OpenMap, filled: Path, samples: Path | None, probabilities: Path, most_samples: int
-) -> tuple[Cells, Cells, Samples, Marginals]:
+    source: OpenMap, filled: Path | None, samples: Path | None, probabilities: Path, most_samples: int
+) -> tuple[Cells, dict[str, np.ndarray]]:
     """Read a map and its results as small grids for a picture: every nth row and column of a large one.
 
     Parameters
@@ -979,12 +984,11 @@ def read_thinned(
 
     Returns
     -------
-    puzzle, fill : Cells
+    puzzle : Cells
         With a leading axis of one grid; HIDDEN also where a cell has no class of the palette.
-    samples : Samples
-        None of them if there is no such file.
-    marginals : Marginals
-        As far as whole percents tell them; NaN where a cell stays unknown.
+    results : dict
+        Of such a grid: "fill" and "samples" if there are such files, and "marginals" as far as whole percents tell
+        them, NaN where a cell stays unknown.
 
     Raises
     ------
@@ -1001,22 +1005,21 @@ def read_thinned(
     ...     with write_maps(source, *paths, probabilities=Path("probabilities.tif")) as writer:
     ...         cells, certain = np.array([[1, 1, 1]]), np.ones((1, 3))
     ...         writer.write_rows(0, cells, certain, 0 * certain, cells[:0, None], np.full((1, 3, 2), 0.5))
-    ...     puzzle, fill, _, marginals = read_thinned(source, paths[0], None, Path("probabilities.tif"), 0)
-    >>> puzzle, fill, marginals[0, 0, 2]
+    ...     puzzle, results = read_thinned(source, paths[0], None, Path("probabilities.tif"), 0)
+    >>> puzzle, results["fill"], results["marginals"][0, 0, 2]
     (array([[[ 0,  1, -1]]]), array([[[0, 1, 1]]]), array([0.5, 0.5]))
     """
     rows, columns = (np.arange(0, length, -(-length // THINNED)) for length in (source.height, source.width))
     puzzle = np.stack([source.read_rows(row, row + 1)[0, columns] for row in rows.tolist()])
     values = source.palette.raster_values
-    fill = symbols_of(_thinned(filled, [1], rows, columns), values)
-    drawn = fill[:0]
+    results = {} if filled is None else {"fill": symbols_of(_thinned(filled, [1], rows, columns), values)}
     if samples is not None:
         with _opened_raster(samples) as raster:
             bands = list(range(1, min(raster.dataset.count, most_samples) + 1))
-        drawn = symbols_of(_thinned(samples, bands, rows, columns), values)
+        results["samples"] = symbols_of(_thinned(samples, bands, rows, columns), values)[None]
     percent = _thinned(probabilities, list(range(1, source.palette.n_symbols + 1)), rows, columns)
     marginals = np.where(percent == NO_PERCENT, np.nan, percent / 100)
-    return puzzle[None], fill, drawn[None], np.moveaxis(marginals, 0, -1)[None]
+    return puzzle[None], results | {"marginals": np.moveaxis(marginals, 0, -1)[None]}
 
 
 def _thinned(

@@ -116,6 +116,67 @@ class Palette:
             return self.names[symbol]
         return COLOUR_NAMES.get(self.packed_colours[symbol], f"symbol {self.characters[symbol]}")
 
+    def symbols_in(self, rule: str) -> list[int]:
+        """Read a rule of which symbols are allowed.
+
+        Parameters
+        ----------
+        rule
+            Symbols with commas between them, each by its name, its character or its value, such as "water, forest"; or
+            characters without commas, such as "WF". After "not " all others are meant.
+
+        Returns
+        -------
+        list of int
+            The allowed symbols, in order.
+
+        Raises
+        ------
+        InputError
+            For what is no symbol, for what could be several, and if nothing is allowed.
+
+        Examples
+        --------
+        >>> cover = Palette.default(3)
+        >>> cover.symbols_in("black, 2"), cover.symbols_in("not orange"), cover.symbols_in("01")
+        ([0, 2], [0, 2], [0, 1])
+        """
+        whole = self._meant_by(rule.strip())
+        excludes = rule.strip().lower().startswith("not ") and not whole
+        listed = rule.strip()[4 * excludes :].split(",")
+        named = whole or set[int]().union(*(self._one_meaning_of(text.strip()) for text in listed))
+        allowed = set(range(self.n_symbols)) - named if excludes else named
+        if not allowed:
+            raise InputError(f"{shortened(rule)!r} allows no symbol: leave at least one")
+        return sorted(allowed)
+
+    def _one_meaning_of(self, text: str) -> set[int]:
+        symbols = self._meant_by(text)
+        if not symbols:
+            known = ", ".join(map(self.label, range(min(self.n_symbols, 20))))
+            raise InputError(f"{shortened(text)!r} is no symbol of this model: they are {known}")
+        return symbols
+
+    def _meant_by(self, text: str) -> set[int]:
+        """The symbols that a name, character or value stands for, or several characters; none if it is nothing."""
+        of_symbols = {
+            "name": [self.label(symbol).casefold() for symbol in range(self.n_symbols)],
+            "character": list(self.characters),
+            "value": list(map(str, self.values)),
+        }
+        keys = {"name": text.casefold(), "character": text, "value": text}
+        meant = {what: {every.index(keys[what])} for what, every in of_symbols.items() if keys[what] in every}
+        if not self.values and not meant and text in map(str, range(self.n_symbols)):
+            meant["number"] = {int(text)}
+        if len(text) > 1 and "name" not in meant and set(text) <= set(self.characters):
+            meant["characters"] = set(map(self.characters.index, text))
+        if len(set(map(frozenset, meant.values()))) > 1:
+            readings = " or ".join(f"the {what} of {', '.join(map(self.label, sorted(meant[what])))}" for what in meant)
+            raise InputError(
+                f"{shortened(text)!r} could be {readings}: name symbols otherwise, with commas between them"
+            )
+        return next(iter(meant.values()), set())
+
     @classmethod
     @cache
     def default(cls, n_symbols: int) -> "Palette":
