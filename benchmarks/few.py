@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def small_digits(n: int) -> Grids:
     """Digits of 8×8 cells from scikit-learn, black and white."""
     from sklearn.datasets import load_digits
 
-    cells = (np.asarray(load_digits()["images"]) >= 8).astype(np.int64)
+    cells = (cast(Any, load_digits()).images >= 8).astype(np.int64)
     cells = cells[np.random.default_rng(SEED).permutation(len(cells))]
     return of_grids(cells[:n], cells[-TESTED:], 2)
 
@@ -77,9 +78,8 @@ def small_digits(n: int) -> Grids:
 def digits(n: int) -> Grids:
     """Digits of MNIST, black and white."""
     arrays = data.digits()
-    return of_grids(
-        *((arrays[f"x_{part}"][:m] >= 128).astype(np.int64) for part, m in (("train", n), ("test", TESTED))), 2
-    )
+    learned, tested = ((arrays[name] >= 128).astype(np.int64) for name in ("x_train", "x_test"))
+    return of_grids(learned[:n], tested[:TESTED], 2)
 
 
 def channels(n: int) -> Grids:
@@ -91,18 +91,13 @@ def channels(n: int) -> Grids:
 
 def land_cover(n: int) -> Grids:
     """Separate grids of 15 classes, some of which are rare."""
-    cells, generator, (height, width) = (
-        data.landcover()["cells"].astype(np.int64),
-        np.random.default_rng(SEED),
-        LAND_COVER,
-    )
+    cells, generator = data.landcover()["cells"].astype(np.int64), np.random.default_rng(SEED)
 
     def cut(columns: slice, count: int) -> Cells:
-        part = cells[:, columns]
-        places = (
-            generator.integers(0, length - side, count) for length, side in zip(part.shape, LAND_COVER, strict=True)
-        )
-        return np.stack([part[row : row + height, left : left + width] for row, left in zip(*places, strict=True)])
+        part, (height, width) = cells[:, columns], LAND_COVER
+        rows = generator.integers(0, part.shape[0] - height, count)
+        lefts = generator.integers(0, part.shape[1] - width, count)
+        return np.stack([part[row : row + height, left : left + width] for row, left in zip(rows, lefts, strict=True)])
 
     tested = cut(TEST, TESTED)
     return of_grids(cut(TRAIN, n), tested, 15)
