@@ -138,7 +138,7 @@ def test_from_toy_to_score(gridcloze, monkeypatch):
         "score", "model.safetensors", "grids", "--examples", "grids", "--sampled-grids", 2, "--json"
     )
     scores = json.loads(out)["scores"]
-    assert list(scores) == ["model", "uncalibrated", "exact", "lookup"]
+    assert list(scores) == ["model", "uncalibrated", "exact", "lookup", "nearest cell", "neighbour table"]
     assert scores["exact"]["brier"] < scores["model"]["brier"]
     assert scores["exact"]["excess_bits"] == 0 < scores["model"]["excess_bits"]
     assert scores["exact"]["legal_samples"] == 1

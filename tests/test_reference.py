@@ -192,4 +192,11 @@ def test_keys_that_may_be_missing_are_there_when_they_should_be(real_reports):
     assert all("exact" in influence for influence in real_reports["explain"]["influences"])
     of_scores = get_type_hints(get_args(get_type_hints(REPORTS["score"])["scores"])[1])
     assert real_reports["score"]["scores"]["model"].keys() == of_scores.keys()
-    assert list(real_reports["score"]["scores"]) == ["model", "uncalibrated", "exact", "lookup"]
+    assert list(real_reports["score"]["scores"]) == [
+        "model",
+        "uncalibrated",
+        "exact",
+        "lookup",
+        "nearest cell",
+        "neighbour table",
+    ]

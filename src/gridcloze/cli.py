@@ -615,7 +615,7 @@ def explain(
 
 @_command(
     {
-        "Compare a model with a lookup in its training set": (
+        "Compare a model with baselines that learn from its training set": (
             "gridcloze score squares.safetensors held-out --examples examples"
         ),
         "Draw reliability curves": "gridcloze score squares.safetensors held-out.npy -o reliability.png",
@@ -631,7 +631,7 @@ def score(
             "HELD_OUT",
         ),
     ],
-    examples: Annotated[Path | None, _option("Training set for a lookup to compare with.", "PATH")] = None,
+    examples: Annotated[Path | None, _option("Training set, for baselines to compare with.", "PATH")] = None,
     prior: Annotated[
         Path | None, _option("The prior.json of the grids, if it does not lie next to them.", "FILE")
     ] = None,
@@ -649,7 +649,10 @@ def score(
 
     Cells of each grid are hidden at random, and the predicted distributions of these cells are scored and checked for
     calibration. If the prior of the grids is known, the exact posterior gets the same scores, and samples are compared
-    with it. The picture shows reliability curves.
+    with it. With examples, three baselines do: a lookup, the nearest visible cell, and a table of neighbours. Bits per
+    hidden cell and errors also come by condition: single cells, holes, few visible cells, hidden halves.
+
+    The picture shows reliability curves: of the most likely symbol (top symbol), and of all symbols of the model.
     """
     tune_process()
     from .commands import score as command

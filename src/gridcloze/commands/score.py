@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import NotRequired, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from .. import checkpoint, filling, scoring
+from ..baselines import NeighbourTable
 from ..checkpoint import TrainedPredictor
 from ..decoding import ONE_AT_A_TIME
 from ..files import maps
@@ -18,30 +20,38 @@ from ..files.grids import read_examples, read_images
 from ..files.paths import is_folder, refuse_replacing
 from ..lookup import Lookup
 from ..predictor import Predictor, entropy_bits
-from ..priors.hiding import evaluation_hiding
+from ..priors.hiding import conditions, evaluation_hiding
 from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import AnySizeGrid, Cells, Hidden, Marginals, Samples
-from ..words import InputError, finite_or_none
+from ..words import HIDDEN, InputError, finite_or_none
 from .shared import (
     TrainingRecord,
     check_pictures,
     check_prior,
     files_in,
     read_any,
+    tell,
 )
 from .toy import prior_file, read_prior
 
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is sampled many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
 MOST_WINDOWS = 512  # of larger grids
-LABELS = {
-    "error": "share of cells wrong",
-    "determined_error": "share of determined cells wrong",
-    "grids_all_determined_right": "grids with all determined cells correct",
+MOST_GRIDS, MOST_CELLS = 200, 2**18  # of a condition
+MOST_LEARNED = 2**21  # cells of the examples that baselines learn from
+SAMPLED = ("model", "exact", "lookup")
+CALIBRATION_KEYS = ("expected_calibration_error", "top_label_calibration_error", "brier")
+LABELS = {  # short enough for six predictors in 80 columns
+    "bits_per_hidden_cell": "bits per cell",
+    "error": "cells wrong",
+    "determined_error": "determined wrong",
+    "grids_all_determined_right": "grids all correct",
+    "expected_calibration_error": "calibration, all",
+    "top_label_calibration_error": "calibration, top",
     "brier": "Brier score",
-    "legal_one_at_a_time": "legal samples, one cell at a time",
+    "legal_one_at_a_time": "legal, one by one",
 }
 
 
@@ -64,7 +74,11 @@ class _Scores(TypedDict):
         Share of grids in which every determined cell is predicted correctly, 0 to 1, null if there are none; needs the
         prior.
     expected_calibration_error
-        Mean distance between predicted probabilities and observed frequencies, 0 to 1.
+        Mean distance between predicted probabilities of all symbols and observed frequencies, 0 to 1; small if there
+        are many symbols, since most probabilities are then near 0.
+    top_label_calibration_error
+        The same of the most likely symbol of each cell: how far confidence is from the share that is right (Guo et al.
+        2017), 0 to 1.
     brier
         Mean squared distance of the predicted distribution from the true symbol, 0 to 2.
     legal_samples
@@ -81,6 +95,7 @@ class _Scores(TypedDict):
     determined_error: NotRequired[float | None]
     grids_all_determined_right: NotRequired[float | None]
     expected_calibration_error: float
+    top_label_calibration_error: float
     brier: float
     legal_samples: NotRequired[float]
     legal_one_at_a_time: NotRequired[float]
@@ -92,7 +107,7 @@ class _Calibration(TypedDict):
 
     Attributes
     ----------
-    expected_calibration_error
+    expected_calibration_error, top_label_calibration_error
         As in `scores`.
     brier
         As in `scores`.
@@ -104,9 +119,65 @@ class _Calibration(TypedDict):
     """
 
     expected_calibration_error: float
+    top_label_calibration_error: float
     brier: float
     by_symbol: list[float | None]
     by_hidden_fraction: dict[str, float]
+
+
+class _ConditionScores(TypedDict):
+    """Scores of one predictor under one condition.
+
+    Attributes
+    ----------
+    bits_per_hidden_cell, error
+        As in `scores`; null if no hidden cell is known.
+    """
+
+    bits_per_hidden_cell: float | None
+    error: float | None
+
+
+class _Condition(TypedDict):
+    """What was hidden under one condition, and how well it was predicted.
+
+    Attributes
+    ----------
+    grids
+        Number of grids.
+    hidden_cells
+        Number of hidden cells that were scored, in all grids together.
+    scores
+        Scores by predictor: model, exact, lookup, nearest cell and neighbour table, as in `scores`.
+    """
+
+    grids: int
+    hidden_cells: int
+    scores: dict[str, _ConditionScores]
+
+
+class _Symbol(TypedDict):
+    """How well one symbol is predicted by the model.
+
+    Attributes
+    ----------
+    name
+        Its name in the palette, or its character or number.
+    share
+        Its share among the hidden cells, 0 to 1.
+    recall
+        Share of its hidden cells that are predicted to have it (producer's accuracy), 0 to 1; null if it has none.
+    precision
+        Share of the hidden cells predicted to have it that do (user's accuracy), 0 to 1; null if there are none.
+    expected_calibration_error
+        Expected calibration error of its probabilities, 0 to 1.
+    """
+
+    name: str
+    share: float
+    recall: float | None
+    precision: float | None
+    expected_calibration_error: float
 
 
 class ScoreReport(TypedDict):
@@ -125,15 +196,20 @@ class ScoreReport(TypedDict):
     hidden_fraction
         Share of all cells that were hidden, 0 to 1.
     scores
-        Scores by predictor: model, uncalibrated (the model without its temperatures), exact (if the prior is known)
-        and lookup (if examples are given).
+        Scores by predictor, with the usual mix of hidden cells: model, uncalibrated (the model without its
+        temperatures), exact (if the prior is known) and, if examples are given, lookup, nearest cell and neighbour
+        table.
     calibration
         Calibration by predictor.
+    conditions
+        Scores by what is hidden: single cells, squares, all but a share of the cells, halves, and the usual mix.
+    symbols
+        How well the model predicts each symbol, with the usual mix of hidden cells.
 
     Examples
     --------
     >>> sorted(ScoreReport.__required_keys__)
-    ['calibration', 'grids', 'hidden_fraction', 'model', 'scores', 'seed', 'training']
+    ['calibration', 'conditions', 'grids', 'hidden_fraction', 'model', 'scores', 'seed', 'symbols', 'training']
     """
 
     model: str
@@ -143,6 +219,8 @@ class ScoreReport(TypedDict):
     hidden_fraction: float
     scores: dict[str, _Scores]
     calibration: dict[str, _Calibration]
+    conditions: dict[str, _Condition]
+    symbols: list[_Symbol]
 
 
 @runtime_checkable
@@ -175,7 +253,8 @@ def score(
         windows also maps, and other grids of any sizes: they are cut into windows side by side, of which those with a
         known cell count, 512 of them at most.
     examples
-        Grids for a lookup to compare with, usually those that the model was trained on; None for no lookup.
+        Grids for baselines to learn from, usually those that the model was trained on; for a model of windows of any
+        sizes. None for no baselines.
     prior_path
         The prior.json of the held-out grids; None for the one next to them, if there is one.
     sampled_grids
@@ -224,12 +303,12 @@ def score(
     prior = read_prior(prior_path or prior_file(held_out), required=prior_path is not None)
     if prior is not None:
         check_prior(prior, prior_path or prior_file(held_out), cells.shape[1:], model.n_symbols)
-    predictors = _predictors(model, prior, _lookup(examples, model, held_out, cells))
+    predictors = _predictors(model, prior) | _baselines(examples, model, held_out, cells, hide_unseen)
     marginals = {name: predictor.marginals(cells, hidden) for name, predictor in predictors.items()}
     calibration = {name: scoring.calibration(of_one, cells, hidden) for name, of_one in marginals.items()}
     scores = {
         name: scoring.score(of_one, cells, hidden, marginals.get("exact"))
-        | {key: calibration[name][key] for key in ("expected_calibration_error", "brier")}
+        | {key: calibration[name][key] for key in CALIBRATION_KEYS}
         for name, of_one in marginals.items()
     }
     if picture is not None:
@@ -244,25 +323,66 @@ def score(
         "hidden_fraction": float(hidden.mean()),
         "scores": cast(dict[str, _Scores], finite_or_none(scores)),
         "calibration": cast(dict[str, _Calibration], finite_or_none(calibration)),
+        "conditions": _by_condition(predictors, cells, seed) | {"usual mix": _condition(marginals, cells, hidden)},
+        "symbols": _by_symbol(model, marginals["model"], cells, hidden),
     }
+
+
+def _by_condition(predictors: dict[str, Predictor], cells: Cells, seed: int) -> dict[str, _Condition]:
+    """Scores of some of the grids with named parts of them hidden."""
+    some = cells[_evenly(len(cells), min(MOST_GRIDS, max(1, MOST_CELLS // cells[0].size)))]
+    result = {}
+    for number, (name, hide) in enumerate(conditions(*cells.shape[1:]).items()):
+        hidden = hide(some.shape, np.random.default_rng([seed, number])) | (some < 0)
+        marginals = {name: one.marginals(some, hidden) for name, one in predictors.items() if name != "uncalibrated"}
+        result[name] = _condition(marginals, some, hidden)
+    return result
+
+
+def _condition(marginals: dict[str, Marginals], cells: Cells, hidden: Hidden) -> _Condition:
+    scores = {
+        name: {
+            "bits_per_hidden_cell": scoring.bits_per_hidden_cell(one, cells, hidden),
+            "error": scoring.error(one, cells, hidden),
+        }
+        for name, one in marginals.items()
+        if name != "uncalibrated"
+    }
+    n_hidden = int((hidden & (cells >= 0)).sum())
+    return {"grids": len(cells), "hidden_cells": n_hidden, "scores": finite_or_none(scores)}
+
+
+def _by_symbol(model: TrainedPredictor, marginals: Marginals, cells: Cells, hidden: Hidden) -> list[_Symbol]:
+    scores = finite_or_none(scoring.by_symbol(marginals, cells, hidden))
+    label = model.header.palette.label
+    return [cast(_Symbol, {"name": label(symbol), **one}) for symbol, one in enumerate(scores)]
+
+
+def _evenly(n: int, most: int) -> Int[np.ndarray, " chosen"]:
+    """The indices of at most so many of n, spread evenly."""
+    return np.unique(np.linspace(0, n - 1, most).round().astype(int))
 
 
 def _grids_of_one_size(path: Path, model: TrainedPredictor, hide_unseen: bool = False) -> Cells:
     """Grids as they are or, for a model with windows, windows of maps and of grids that are large or differ in size."""
-    tiles = maps.map_files(path) if is_folder(path) else [path] if maps.is_map(path) else []
-    is_set = not tiles and (is_folder(path) or is_stack(path))
-    if is_set and model.window is None:
-        return read_examples(path, model.header.palette, model.size)[0]
-    if is_set:
-        images = read_images(path, model.header.palette)[0]
-    else:
-        images = [read_any(one, model, "auto", hide_unseen=hide_unseen).cells for one in tiles or [path]]
+    images, is_set = _images(path, model, hide_unseen)
     is_one_size = len({image.shape for image in images}) == 1
     if model.window is not None and not (is_set and is_one_size):
         return _windows_of(images, model.size)
     if not is_one_size:
         raise InputError(f"{path}: the maps differ in size; only a model that learned from windows can score them")
     return np.stack(images)
+
+
+def _images(path: Path, model: TrainedPredictor, hide_unseen: bool) -> tuple[list[AnySizeGrid], bool]:
+    """The grids of a folder or stack, or one or several maps or single grids; and whether they are a set of grids."""
+    tiles = maps.map_files(path) if is_folder(path) else [path] if maps.is_map(path) else []
+    is_set = not tiles and (is_folder(path) or is_stack(path))
+    if is_set and model.window is None:
+        return list(read_examples(path, model.header.palette, model.size)[0]), True
+    if is_set:
+        return read_images(path, model.header.palette)[0], True
+    return [read_any(one, model, "auto", hide_unseen=hide_unseen).cells for one in tiles or [path]], False
 
 
 def _windows_of(images: Sequence[AnySizeGrid], size: tuple[int, int]) -> Cells:
@@ -276,29 +396,55 @@ def _windows_of(images: Sequence[AnySizeGrid], size: tuple[int, int]) -> Cells:
     every = np.concatenate(windows)
     if not len(every):
         raise InputError(f"no window of {height} by {width} cells has a known cell; give larger grids")
-    return every[np.unique(np.linspace(0, len(every) - 1, MOST_WINDOWS).round().astype(int))]
+    return every[_evenly(len(every), MOST_WINDOWS)]
 
 
-def _lookup(examples: Path | None, model: TrainedPredictor, held_out: Path, cells: Cells) -> Lookup | None:
-    if examples is None:
-        return None
-    remembered = _grids_of_one_size(examples, model)
-    if remembered.shape[1:] != cells.shape[1:]:
-        raise InputError(f"{examples} has grids of another size than {held_out}: a lookup cannot compare them")
-    return Lookup(remembered, model.n_symbols)
+def _baselines(
+    path: Path | None, model: TrainedPredictor, held_out: Path, cells: Cells, hide_unseen: bool
+) -> dict[str, Predictor]:
+    """What is learned from the examples: a memory of whole grids, and tables from grids of any size."""
+    if path is None:
+        return {}
+    images, _ = _images(path, model, hide_unseen)
+    table = NeighbourTable(_padded(images), model.n_symbols)
+    tables: dict[str, Predictor] = {"nearest cell": table.nearest, "neighbour table": table}
+    if any(image.shape != cells.shape[1:] for image in images):
+        if model.window is None:
+            raise InputError(f"{path} has grids of another size than {held_out}: a lookup cannot compare them")
+        images = list(_windows_of(images, cells.shape[1:]))
+    whole = [grid for grid in images if (grid >= 0).all()]
+    if not whole:
+        tell(f"{path}: every grid has unknown cells, so there is no lookup to compare with")
+        return tables
+    return {"lookup": Lookup(np.stack(whole), model.n_symbols), **tables}
 
 
-def _predictors(model: TrainedPredictor, prior: KnownPrior | None, lookup: Lookup | None) -> dict[str, Predictor]:
-    exact = None if prior is None else posterior(prior)
-    every = {"model": model, "uncalibrated": model.uncalibrated(), "exact": exact, "lookup": lookup}
-    return {name: predictor for name, predictor in every.items() if predictor is not None}
+def _padded(images: Sequence[AnySizeGrid]) -> Cells:
+    """Some of the images in one stack, with unknown cells below and to the right of smaller ones."""
+    height, width = map(max, zip(*(image.shape for image in images), strict=True))
+    some = _evenly(len(images), max(1, MOST_LEARNED // (height * width)))
+    stack = np.full((len(some), min(height, max(1, MOST_LEARNED // width)), width), HIDDEN)
+    for place, number in zip(stack, some, strict=True):
+        image = images[number][: len(place)]
+        place[: image.shape[0], : image.shape[1]] = image
+    return stack
+
+
+def _predictors(model: TrainedPredictor, prior: KnownPrior | None) -> dict[str, Predictor]:
+    exact = {} if prior is None else {"exact": posterior(prior)}
+    return {"model": model, "uncalibrated": model.uncalibrated(), **exact}
 
 
 def _draw_reliability(path: Path, marginals: dict[str, Marginals], cells: Cells, hidden: Hidden, dark: bool) -> None:
     from ..pictures import write_reliability
 
-    curves = {name: scoring.reliability(of_one, cells, hidden) for name, of_one in marginals.items()}
-    write_reliability(path, curves, dark)
+    curves = {
+        f"{name}, top symbol": scoring.top_label_reliability(one, cells, hidden)
+        for name, one in marginals.items()
+        if name in ("model", "uncalibrated", "exact")
+    }
+    of_all = {"model, all symbols": scoring.reliability(marginals["model"], cells, hidden)}
+    write_reliability(path, curves | of_all, dark)
 
 
 def _score_samples(
@@ -314,7 +460,7 @@ def _score_samples(
     entropies = entropy_bits(exact.marginals(cells, hidden)).sum(axis=(1, 2))
     one = int(np.abs(entropies - OPEN_PUZZLE_BITS).argmin())
     for name, predictor in predictors.items():
-        if name == "uncalibrated":
+        if name not in SAMPLED:
             continue
         samples = _sample(predictor, cells, hidden, 1, seed)
         scores[name]["legal_samples"] = scoring.legal_fraction(samples, cells, hidden, prior)
@@ -333,7 +479,7 @@ def _sample(predictor: Predictor, cells: Cells, hidden: Hidden, n: int, seed: in
 
 
 def print_scores(report: ScoreReport) -> None:
-    """Print a table: a line for each score, a column for each predictor.
+    """Print tables: scores by predictor, bits and errors by condition, and how well each symbol is predicted.
 
     Parameters
     ----------
@@ -343,21 +489,51 @@ def print_scores(report: ScoreReport) -> None:
     Examples
     --------
     >>> scores = {"model": {"error": 0.25}, "exact": {"error": 0.125}}
-    >>> print_scores({"grids": 8, "hidden_fraction": 0.5, "scores": scores})
-            8 grids, 50% of the cells hidden
+    >>> single = {"hidden_cells": 9, "scores": {"model": {"bits_per_hidden_cell": 0.5, "error": 0.25}}}
+    >>> water = {"name": "water", "share": 1.0, "recall": 0.75, "precision": 1.0, "expected_calibration_error": 0.0625}
+    >>> report = {"grids": 8, "hidden_fraction": 0.5, "scores": scores}
+    >>> print_scores(report | {"conditions": {"single cells": single}, "symbols": [water]})
+       8 grids, usual mix: 50% of the cells hidden
     ...
-      share of cells wrong   0.2500   0.1250
+      cells wrong   0.2500   0.1250
+    ...
+      single cells        9   0.5000
+    ...
+      single cells        9   0.2500
+    ...
+      water    1.0000   0.7500      1.0000        0.0625
     """
     scores = cast(dict[str, dict[str, float | None]], report["scores"])
-    table = Table(title=f"{report['grids']} grids, {report['hidden_fraction']:.0%} of the cells hidden", box=box.SIMPLE)
-    table.add_column("")
-    for name in scores:
-        table.add_column(name, justify="right")
-    for key in dict.fromkeys(key for of_one in scores.values() for key in of_one):
-        figures = (_figure(of_one.get(key, "")) for of_one in scores.values())
-        table.add_row(LABELS.get(key, key.replace("_", " ")), *figures)
+    keys = dict.fromkeys(key for of_one in scores.values() for key in of_one)
+    title = f"{report['grids']} grids, usual mix: {report['hidden_fraction']:.0%} of the cells hidden"
+    rows = [
+        [LABELS.get(key, key.replace("_", " ")), *(of_one.get(key, "") for of_one in scores.values())] for key in keys
+    ]
+    _print_table(title, ["", *scores], rows)
+    of_conditions = report["conditions"].items()
+    names = list(next(iter(report["conditions"].values()))["scores"])
+    for key, title in (("bits_per_hidden_cell", "bits per hidden cell"), ("error", "share of hidden cells wrong")):
+        rows = [
+            [name, str(one["hidden_cells"]), *(one["scores"][predictor][key] for predictor in names)]
+            for name, one in of_conditions
+        ]
+        _print_table(title, ["what is hidden", "cells", *names], rows)
+    rows = [cast(list[float | str | None], list(one.values())) for one in report["symbols"]]
+    _print_table(
+        "symbols predicted by the model, usual mix", ["symbol", "share", "recall", "precision", "calibration"], rows
+    )
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[float | str | None]]) -> None:
+    """A table of at most 80 columns: the first holds words, the others figures."""
+    table = Table(title=title, box=box.SIMPLE, collapse_padding=True)
+    table.add_column(columns[0])
+    for name in columns[1:]:
+        table.add_column(name.replace(" ", "\n"), justify="right")
+    for row in rows:
+        table.add_row(*map(_figure, row))
     Console().print(table)
 
 
 def _figure(number: float | str | None) -> str:
-    return "–" if number is None else format(number, ".4f" if number != "" else "")
+    return "–" if number is None else number if isinstance(number, str) else f"{number:.4f}"
