@@ -93,9 +93,9 @@ WORDS = {
     },
     "panels": {"a", "b", "c", "probability", "hidden"},
     "explanation": {"Why the framed cell is water", "probability of water", "total variation", "share of attention"},
-    "samples": {"puzzle", "most likely fill", "sample 1", "sample 7", "hidden"},
+    "samples": {"puzzle", "fill", "sample 1", "sample 7", "hidden"},
     "probabilities": {"puzzle", "probability", "hidden"},
-    "samples of a stack": {"puzzle", "grid 0", "grid 2", "most likely fill", "sample 2"},
+    "samples of a stack": {"puzzle", "grid 0", "grid 2", "fill", "sample 2"},
     "probabilities of a stack": {"puzzle", "grid 2", "probability"},
     "heads": {"layer 1", "head 1: 0.50", "attention, as a share of the head's largest", "hidden"},
 }
