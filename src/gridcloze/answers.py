@@ -26,7 +26,8 @@ CHOSEN_AMONG = 8  # samples, for the most typical one, if none were asked for
 NOTHING_HIDDEN = "no cell is hidden: nothing to fill, returned as it came"
 EVERYTHING_HIDDEN = "every cell is hidden: the fill is a sample of the prior"
 NOT_TYPICAL = (
-    "the most likely grid is not typical, {:.0f} bits above samples: look at these, or fill with a typical one"
+    "the most likely grid is not typical ({:.0f} bits more probable than samples): look at samples, or fill with the "
+    "most typical one (--typical)"
 )
 
 Kind = Literal["likely", "typical", "none"]
