@@ -14,6 +14,7 @@ GROWTH = 1.15  # of the steps from score to score
 RISE = 0.003  # of held-out bits above the best, as a share, that is no chance
 EARLIER = 0.6  # the share of the steps with whose best score the best of all is compared
 GAIN = 0.01  # of held-out bits since then, as a share: less is not worth as many steps again
+GAIN_AT_END = 0.03  # the same while the learning rate falls, which alone is worth some
 LEAST_STEPS = 300  # before a training may be found to be done
 MOST_SCORES = 1000  # in a file
 CURVE: Form = {
@@ -163,7 +164,7 @@ def is_due(steps: int) -> bool:
     return steps >= FIRST_SCORE and (steps == FIRST_SCORE or number(steps) > number(steps - 1))
 
 
-def verdict(curve: Curve, cooled_from: int | None) -> str:
+def verdict(curve: Curve, cooled_from: int | None, is_cut_short: bool = False) -> str:
     """Say in one line what a training came to, and what would make the model better.
 
     Parameters
@@ -171,8 +172,10 @@ def verdict(curve: Curve, cooled_from: int | None) -> str:
     curve
         Its scores.
     cooled_from
-        The step from which the learning rate fell: what was gained before tells what longer training would bring. None
-        if the training was stopped before.
+        The step from which the learning rate fell, if it was constant before: what was gained before tells what longer
+        training would bring. None if it fell from the start.
+    is_cut_short
+        Whether the training was stopped.
 
     Returns
     -------
@@ -194,9 +197,10 @@ def verdict(curve: Curve, cooled_from: int | None) -> str:
             f"{100 * last.dropout:.0f} % of each layer was dropped to stop that; more examples would help most, or "
             "--symmetries if the grids have any"
         )
-    gain = Curve([score for score in curve.scores if cooled_from and score.steps <= cooled_from]).gain
-    if gain == math.inf:
+    last = cooled_from or math.inf
+    gain = Curve([score for score in curve.scores if score.steps <= last]).gain
+    if is_cut_short or gain == math.inf:
         return "longer would help: it ended too early to tell more"
-    if gain > GAIN:
+    if gain > (GAIN if cooled_from else GAIN_AT_END):
         return f"longer would help: held-out bits fell by {100 * gain:.0f} % in the last two fifths before the end"
     return "learned well: held-out bits had stopped falling"

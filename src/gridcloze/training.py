@@ -44,7 +44,7 @@ LARGEST_GRADIENT_NORM = 1.0
 LEAST_IN_POOL = 1024  # examples; fewer rarely agree with any grid
 MOST_IN_POOL, POOL_VALUES = 8192, 2**22  # one-hot values; comparing grids with them costs a few percent of a step
 STEPS_OF_A_POOL = 50  # then other examples are drawn
-COOLING = 0.3  # the share of a training in which the learning rate falls; before, it is constant
+COOLING = 0.3  # the share of a training without a length in which the learning rate falls; before, it is constant
 AVERAGE = 12  # the mean of the weights reaches back over about a twelfth of the steps
 MOST_MINUTES_UNASKED = 60.0
 DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.4
@@ -149,7 +149,7 @@ class Progress:
     interrupted
         Whether Ctrl-C ended the training early.
     cooled_from
-        The step from which the learning rate falls; None before.
+        Of a training without a length, the step from which the learning rate falls; None before.
     dropout
         The share that is dropped from each half of a layer.
     curve
@@ -176,15 +176,15 @@ class Progress:
     @property
     def verdict(self) -> str:
         """What the training came to, in a line."""
-        return verdict(self.curve, self.cooled_from)
+        return verdict(self.curve, self.cooled_from, self.interrupted)
 
 
 @dataclass
 class Training:
     """The training of one model, which keeps the weights that do best on held-out grids.
 
-    Weights are averaged over the last steps, and those averages are scored, ever more seldom. The learning rate is
-    constant, then falls linearly. When held-out bits rise, the training goes back to its best weights and drops more of
+    Weights are averaged over the last steps, and those averages are scored, ever more seldom. The learning rate falls
+    linearly; in a training without a length it is constant until held-out bits stop falling. When held-out bits rise, the training goes back to its best weights and drops more of
     each layer, with weight decay in proportion: as much regularisation as the data ask for.
 
     With a budget in steps, the same seed gives the same weights. A killed run that is resumed ends with the weights of
@@ -304,9 +304,9 @@ class Training:
         """How much of the training is done, and from when on its learning rate falls."""
         progress = self.progress
         share = self.budget.share_used(progress.steps, progress.seconds)
-        if progress.cooled_from is None and share >= 1 - COOLING:
+        if self.budget.is_open and progress.cooled_from is None and share >= 1 - COOLING:
             progress.cooled_from = progress.steps
-        if self.budget.is_open and progress.cooled_from is not None:
+        if progress.cooled_from is not None:
             share = max(share, (1 - COOLING) * progress.steps / progress.cooled_from)
         return min(1.0, share)
 
@@ -327,7 +327,7 @@ class Training:
     def _react(self) -> None:
         """Drop more where held-out bits rise, from the best weights on; begin to end an open training that is done."""
         progress = self.progress
-        if progress.cooled_from is not None:
+        if progress.share >= 1 - COOLING:
             return
         if progress.curve.rises and progress.dropout < MOST_DROPOUT and hasattr(self.model, "set_dropout"):
             self._regularise(round(progress.dropout + DROPOUT_STEP, 2))
@@ -374,12 +374,9 @@ class Training:
             average.lerp_(weights, new)
 
     def _learning_rate_share(self) -> float:
-        """The learning rate as a share of its largest: up over the first steps, constant, then down to the end."""
-        progress = self.progress
-        up, down = min(1.0, (progress.steps + 1) / WARM_UP_STEPS), 1.0
-        if progress.cooled_from is not None:
-            down = (1 - progress.share) / COOLING
-        return up * max(LAST_RATE, down)
+        """The learning rate as a share of its largest: up over the first steps, and down to the end."""
+        down = (1 - self.progress.share) / (COOLING if self.budget.is_open else 1)
+        return min(1.0, (self.progress.steps + 1) / WARM_UP_STEPS) * max(LAST_RATE, min(1.0, down))
 
     def _new_pool(self, device: torch.device) -> "Pool | None":
         """A pool that follows from seed and step, so that a resumed run has the same; None for grids of many cells."""
