@@ -184,8 +184,9 @@ class Training:
     """The training of one model, which keeps the weights that do best on held-out grids.
 
     Weights are averaged over the last steps, and those averages are scored, ever more seldom. The learning rate falls
-    linearly; in a training without a length it is constant until held-out bits stop falling. When held-out bits rise, the training goes back to its best weights and drops more of
-    each layer, with weight decay in proportion: as much regularisation as the data ask for.
+    linearly; in a training without a length it is constant until held-out bits stop falling. When held-out bits rise,
+    the training goes back to its best weights and drops more of each layer, with weight decay in proportion: as much
+    regularisation as the data ask for.
 
     With a budget in steps, the same seed gives the same weights. A killed run that is resumed ends with the weights of
     a run that was never killed.
