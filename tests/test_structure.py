@@ -93,8 +93,8 @@ def test_the_tree_in_the_readme_is_the_package():
 def test_a_plain_install_has_all_that_filling_needs():
     """What `fill` runs, and filling, scoring and exact answers from Python, can be imported without the extras."""
     script = (
-        "import sys, gridcloze.commands.fill, gridcloze.filling, gridcloze.scoring, gridcloze.baselines;"
-        "import gridcloze.priors;"
+        "import sys, gridcloze.commands.fill, gridcloze.filling, gridcloze.scoring, gridcloze.lookup, gridcloze.priors;"
+        "import gridcloze.baselines;"
         "sys.exit(bool({'torch', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -287,7 +287,7 @@ def unswept(shape: Shape, generator: np.random.Generator) -> Hidden:
 def conditions(height: int, width: int) -> dict[str, Hide]:
     """Name the conditions under which models are compared, and what each of them hides.
 
-    The benchmarks have the same ones, and those of `evaluation_hiding`.
+    The benchmarks on textures use some of them.
 
     Parameters
     ----------
