@@ -239,6 +239,7 @@ def test_random_states_are_those_of_scikit_learn(puzzle):
         {"grid_shape": (4, 64), "random_state": 2**40},
     ],
 )
+@pytest.mark.filterwarnings("ignore:the examples look different")  # which they do
 @pytest.mark.slow
 def test_a_loaded_model_has_the_parameters_of_fit(parameters, tmp_path):
     """All parameters come back from the file, and with them the samples; a clone learns the same."""
