@@ -152,7 +152,7 @@ def run(kind: str, n: int, folder: Path, budget: Budget, tested: int) -> Figures
     grids = KINDS[kind](n)
     model = trained(lambda: grids.examples, folder / "runs" / f"few-{kind}-{n}.safetensors", budget)
     rivals = {"gridcloze": model, **others(grids, model.n_symbols)}
-    figures, cells = Figures(seed=SEED, n=n, **model.header.training), grids.tested[:tested]
+    figures, cells = Figures(model.header.training | {"seed": SEED, "n": n}), grids.tested[:tested]
     kinds_of_hiding = {"mixture": evaluation_hiding, **conditions(*cells.shape[1:])}
     figures["conditions"] = {}
     for number, (name, hide) in enumerate(kinds_of_hiding.items()):
