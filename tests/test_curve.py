@@ -98,6 +98,11 @@ def test_the_best_weights_are_kept_and_more_is_dropped_where_held_out_bits_rise(
     assert progress.verdict.startswith("too few examples")
 
 
+def test_large_seeds_drop_too(often):
+    """A seed may have 64 bits, of which torch is given what it takes."""
+    assert trained(Budget(steps=60), Few(), seed=2**64 - 1)[1].dropout > 0
+
+
 def test_nothing_is_dropped_where_there_are_examples_enough(often):
     """The negative control: with grids without end held-out bits fall."""
     _, progress = trained(Budget(steps=60), PRIOR)

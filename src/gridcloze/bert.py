@@ -342,6 +342,14 @@ def _fused_pays(query: Float[Tensor, "head patch of_head"]) -> bool:
     return query.device.type != "cpu" or query.shape[1] > MOST_WRITTEN_OUT[query.dtype == torch.bfloat16]
 
 
+def _to_cells(
+    linear: nn.Linear, embedding: Float[Tensor, "row column batch embedding"], patch: int, size: tuple[int, ...]
+) -> Float[Tensor, "batch height width channel"]:
+    """What a layer says of each cell of the patches, without the cells that `cut` added."""
+    by_cell = linear(embedding).unflatten(-1, (patch**2, linear.out_features // patch**2))
+    return join(by_cell, patch)[:, : size[0], : size[1]]
+
+
 class CellPath(nn.Module):
     """A path at full resolution: what its patch says of a cell, joined with the tokens around it.
 
@@ -393,10 +401,8 @@ class CellPath(nn.Module):
         Tensor
             A number for each symbol of each cell.
         """
-        height, width = one_hot.shape[1:3]
-        by_cell = self.embedding_to_cells(embedding).unflatten(-1, (self.patch**2, -1))
-        of_patches = join(by_cell, self.patch)[:, :height, :width].movedim(-1, 1)
-        cells = F.relu(self.tokens_to_cell(one_hot.movedim(-1, 1)) + of_patches)
+        of_patches = _to_cells(self.embedding_to_cells, embedding, self.patch, one_hot.shape[1:3])
+        cells = F.relu(self.tokens_to_cell(one_hot.movedim(-1, 1)) + of_patches.movedim(-1, 1))
         return self.cell_to_symbols(F.relu(self.cells_to_cell(cells))).movedim(1, -1)
 
 
@@ -496,8 +502,10 @@ class Bert(nn.Module):
             A logit for each symbol of each cell.
         """
         patches = cut(tokens, self.config.patch, outside=self.n_symbols + 1)
-        by_cell, by_patch = (F.one_hot(tokens, self.n_symbols + 1), F.one_hot(patches, self.n_symbols + 2))
-        return self._from_patches(by_patch.to(self.position.dtype), by_cell.to(self.position.dtype), attention)
+        by_patch = F.one_hot(patches, self.n_symbols + 2).to(self.position.dtype)
+        embedding = self._embedding(by_patch, attention)
+        by_cell = F.one_hot(tokens, self.n_symbols + 1).to(self.position.dtype) if self.cell_path else None
+        return self._logits(embedding, tokens.shape[1:], by_cell)
 
     def from_one_hot(
         self, one_hot: Float[Tensor, "batch height width token"]
@@ -514,28 +522,31 @@ class Bert(nn.Module):
         Tensor
             The logits that `Bert.forward` returns.
         """
-        batch, _, _, n_tokens = one_hot.shape
+        batch, height, width, n_tokens = one_hot.shape
         by_token = cut(one_hot.movedim(-1, 0).flatten(0, 1), self.config.patch, outside=0)
         patches = by_token.unflatten(2, (n_tokens, batch)).movedim(2, -1)
         outside = 1 - patches.detach().sum(-1, keepdim=True)
-        return self._from_patches(torch.cat((patches, outside), dim=-1), one_hot)
+        return self._logits(self._embedding(torch.cat((patches, outside), dim=-1)), (height, width), one_hot)
 
-    def _from_patches(
-        self,
-        patches: Float[Tensor, "row column batch cell patch_token"],
-        one_hot: Float[Tensor, "batch height width token"],
-        attention: list[Tensor] | None = None,
-    ) -> Float[Tensor, "batch height width symbol"]:
+    def _embedding(
+        self, patches: Float[Tensor, "row column batch cell token"], attention: list[Tensor] | None = None
+    ) -> Float[Tensor, "row column batch embedding"]:
+        """The embedding of each patch after the last layer."""
         rows, columns = patches.shape[:2]
-        height, width = one_hot.shape[1:3]
         x = self.patch_to_embedding(patches.flatten(-2)).flatten(0, 1)
         x = x + self._learned_positions(rows, columns)[:, None]
         rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x)
         for layer in self.layers:
             x = layer(x, rotation, attention)
-        embedding = self.before_output(x).unflatten(0, (rows, columns))
-        by_cell = self.embedding_to_patch(embedding).unflatten(-1, (self.config.patch**2, self.n_symbols))
-        logits = join(by_cell, self.config.patch)[:, :height, :width]
+        return self.before_output(x).unflatten(0, (rows, columns))
+
+    def _logits(
+        self,
+        embedding: Float[Tensor, "row column batch embedding"],
+        size: tuple[int, ...],
+        one_hot: Float[Tensor, "batch height width token"] | None,
+    ) -> Float[Tensor, "batch height width symbol"]:
+        logits = _to_cells(self.embedding_to_patch, embedding, self.config.patch, size)
         return logits if self.cell_path is None else logits + self.cell_path(embedding, one_hot)
 
     def _learned_positions(self, rows: int, columns: int) -> Float[Tensor, "patch embedding"]:

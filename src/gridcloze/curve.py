@@ -16,7 +16,6 @@ EARLIER = 0.6  # the share of the steps with whose best score the best of all is
 GAIN = 0.01  # of held-out bits since then, as a share: less is not worth as many steps again
 GAIN_AT_END = 0.03  # the same while the learning rate falls, which alone is worth some
 LEAST_STEPS = 300  # before a training may be found to be done
-MOST_SCORES = 1000  # in a file
 CURVE: Form = {
     "steps": listed(whole(0, 10**9)),
     "training": listed(one_of(None, number(0, 1e300))),

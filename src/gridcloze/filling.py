@@ -20,7 +20,7 @@ from .decoding import (
 from .evidence import WAYS_OF_MARGINALS, Ways, reveal_evidence
 from .predictor import Predictor, exceeds_window, given_evidence
 from .puzzles import Puzzles, Stream
-from .shapes import Cells, Marginals
+from .shapes import Marginals
 from .sweeping import Sweep
 from .words import InputError
 
@@ -72,7 +72,7 @@ def sample(
     array([4, 9, 4, 4, 9, 4])
     """
     streams = puzzles.streams(n, seed, first)
-    return _decoded(predictor, puzzles, puzzles.cells, streams, n, decoder, pick_sample)
+    return _decoded(predictor, puzzles, streams, n, decoder, pick_sample)
 
 
 def greedy(predictor: Predictor, puzzles: Puzzles, seed: int = 0, decoder: Decoder | None = None) -> Fills:
@@ -100,7 +100,7 @@ def greedy(predictor: Predictor, puzzles: Puzzles, seed: int = 0, decoder: Decod
     >>> greedy(posterior(squares(3, 3, 2, 3)), puzzles).cells.shape
     (1, 1, 3, 3)
     """
-    return _decoded(predictor, puzzles, puzzles.cells, puzzles.streams(1, seed), 1, decoder, pick_most_likely)
+    return _decoded(predictor, puzzles, puzzles.streams(1, seed), 1, decoder, pick_most_likely)
 
 
 def most_likely(predictor: Predictor, puzzles: Puzzles, seed: int = 0, decoder: Decoder | None = None) -> Fills:
@@ -244,7 +244,7 @@ def log_prob_bits(predictor: Predictor, puzzles: Puzzles, orders: int = 4, seed:
     if orders < 1:
         raise InputError("a log-probability needs 1 order or more")
     streams = puzzles.streams(orders, seed)
-    fills = _decoded(predictor, puzzles, puzzles.cells, streams, orders, ONE_AT_A_TIME, pick_before)
+    fills = _decoded(predictor, puzzles, streams, orders, ONE_AT_A_TIME, pick_before)
     bits = fills.log_prob_bits
     if orders == 1:
         nothing = np.full(len(puzzles), np.nan)
@@ -257,24 +257,19 @@ def log_prob_bits(predictor: Predictor, puzzles: Puzzles, orders: int = 4, seed:
 def _decoded(
     predictor: Predictor,
     puzzles: Puzzles,
-    cells: Cells,
     streams: Sequence[Stream],
     n: int,
     decoder: Decoder | None,
     pick: Pick,
 ) -> Fills:
-    """`n` fills of every puzzle in its own size: in one window, or window after window.
-
-    `cells` are those of the puzzles or, with other values at hidden cells, of each fill.
-    """
+    """`n` fills of every puzzle in its own size: in one window, or window after window."""
     decoder = decoder or default_decoder(predictor)
     check_fits(predictor, puzzles)
     if pick is not pick_before:
         puzzles = puzzles.settled()
-        cells = puzzles.cells
     evidence = None if pick is pick_before else puzzles.evidence
-    every = cells if len(cells) == n * len(puzzles) else np.repeat(cells, n, axis=0)
-    hidden, shape = np.repeat(puzzles.hidden, n, axis=0), (len(puzzles), n)
+    every, hidden = (np.repeat(array, n, axis=0) for array in (puzzles.cells, puzzles.hidden))
+    shape = len(puzzles), n
     if exceeds_window(predictor, puzzles.cells.shape):
         of_window = None if evidence is None else lambda lane, window: evidence[lane // n][window]
         sweep = Sweep(predictor, every, hidden, streams, decoder, pick, of_window)

@@ -142,8 +142,6 @@ class Progress:
         The share of the budget that is used.
     bits_per_hidden_cell
         A running mean of the score of training batches.
-    held_out_bits_per_hidden_cell
-        The best score of the held-out grids, whose hidden cells are those of `evaluation_hiding`.
     grids_per_second
         A running mean of the speed.
     interrupted
@@ -166,12 +164,16 @@ class Progress:
     seconds: float = 0.0
     share: float = 0.0
     bits_per_hidden_cell: float = float("nan")
-    held_out_bits_per_hidden_cell: float = float("nan")
     grids_per_second: float = float("nan")
     interrupted: bool = False
     cooled_from: int | None = None
     dropout: float = 0.0
     curve: Curve = field(default_factory=Curve)
+
+    @property
+    def held_out_bits_per_hidden_cell(self) -> float:
+        """The best score of the held-out grids, whose hidden cells are those of `evaluation_hiding`; NaN before it."""
+        return self.curve.best.held_out if self.curve.best else float("nan")
 
     @property
     def verdict(self) -> str:
@@ -277,7 +279,9 @@ class Training:
             accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
             self._save()
         self.progress.interrupted = self.progress.share < 1
-        self._score()
+        scores = self.progress.curve.scores
+        if not scores or scores[-1].steps < self.progress.steps:
+            self._score()
         self.model.load_state_dict(self.best)
         return self.progress
 
@@ -323,7 +327,6 @@ class Training:
         )
         if is_best:
             self.best = copy.deepcopy(self.averaged.state_dict())
-            progress.held_out_bits_per_hidden_cell = held_out
 
     def _react(self) -> None:
         """Drop more where held-out bits rise, from the best weights on; begin to end an open training that is done."""
@@ -349,9 +352,10 @@ class Training:
         if self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
             self.pool = self._new_pool(accelerator.device)
         targets = self.pool.targets(cells, hidden) if self.pool else None
-        if self.progress.dropout:
-            torch.manual_seed(self.seed * MOST_STEPS + self.progress.steps)  # so that a resumed run drops the same
-        loss = cross_entropy(model, cells, hidden, targets)
+        with torch.random.fork_rng(enabled=self.progress.dropout > 0):
+            if self.progress.dropout:  # a resumed run drops the same
+                torch.manual_seed((self.seed * MOST_STEPS + self.progress.steps) % 2**64)
+            loss = cross_entropy(model, cells, hidden, targets)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
         rate = self._learning_rate_share()
@@ -453,8 +457,6 @@ class Training:
         self.progress.steps, self.progress.seconds = notes["steps"], float(notes["seconds"])
         self.progress.bits_per_hidden_cell = np.nan if notes["training"] is None else notes["training"]
         self.progress.cooled_from, self.progress.curve = notes["cooled_from"], Curve.from_json(notes["curve"])
-        if self.progress.curve.best is not None:
-            self.progress.held_out_bits_per_hidden_cell = self.progress.curve.best.held_out
         if notes["dropout"]:
             self._regularise(notes["dropout"])
         self.progress.share = self._share()

@@ -516,8 +516,9 @@ class _Single(_Input):
     @property
     def endings(self) -> Sequence[str]:
         """The grid like the input and as a picture, the uncertainty of its cells, all arrays, and more pictures."""
+        like_input = [self.ending] if self.ending != ".npz" else []
         picture = [] if self.ending.lower() in PICTURES else [".png"]
-        fill = [] if self.run.request.kind == "none" else [*([self.ending] if self.ending != ".npz" else []), *picture]
+        fill = [*like_input, *picture] if self.run.request.kind != "none" else []
         return [*fill, "-uncertainty.png", *SHEETS * self.run.request.pictures, ".npz"]
 
     @property
@@ -540,16 +541,21 @@ class _Single(_Input):
     def read(self) -> Grid:
         return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
 
+    def save_fill(self, stem: Path, grid: Grid, cells: OneGrid) -> None:
+        """Write a fill like the input and, of what is no picture, as a picture."""
+        if self.ending != ".npz":
+            save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(cells))
+        if self.ending.lower() not in PICTURES:
+            scale = max(1, LEAST_PIXELS // max(self.size))
+            save_grid(Path(f"{stem}.png"), Grid.from_cells(cells, grid.palette, scale))
+
     def write(self, scratch: Path, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
         size_warning = checkpoint.size_warning(self.run.predictor.header, self.size)
         warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning])
         stem = scratch / self.path.stem
-        if self.ending in self.endings and self.ending != ".npz":
-            save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(results["fill"].astype(np.int64)))
-        if ".png" in self.endings and self.ending.lower() not in PICTURES:
-            scale = max(1, LEAST_PIXELS // max(self.size))
-            save_grid(Path(f"{stem}.png"), Grid.from_cells(results["fill"].astype(np.int64), grid.palette, scale))
+        if "fill" in results:
+            self.save_fill(stem, grid, results["fill"].astype(np.int64))
         _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
         self.draw(stem, grid.cells[None], {name: results[name][None] for name in self.run.request.arrays})
         np.savez_compressed(

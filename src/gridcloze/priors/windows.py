@@ -120,10 +120,8 @@ class Windows:
         else:
             blocks = [self._blocks(image) for image in self.images]
             learned = self._of(self.images, blocks)
-            apart = [[image[block] for block in of_image] for image, of_image in zip(self.images, blocks, strict=True)]
-            held_out = self._of(
-                [part for parts, image in zip(apart, self.images, strict=True) for part in parts or [image]]
-            )
+            by_image = zip(self.images, blocks, strict=True)
+            held_out = self._of([part for image, of_one in by_image for part in [image[b] for b in of_one] or [image]])
         n = max(1, min(MOST_HELD_OUT, HELD_OUT_CELLS // (self.height * self.width)))
         return learned, Examples(held_out.sample(n, np.random.default_rng(0)), self.palette)
 
@@ -191,7 +189,7 @@ def _known_in(image: AnySizeGrid, height: int, width: int) -> Int[np.ndarray, "r
     """The number of known cells in the block of this size at each position."""
     rows, columns = image.shape[0] - height + 1, image.shape[1] - width + 1
     if (image >= 0).all():
-        return np.full((rows, columns), height * width)
+        return np.broadcast_to(np.int64(height * width), (rows, columns))
     return _counted(image >= 0, height, width)
 
 
