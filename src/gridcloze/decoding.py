@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
@@ -16,6 +17,7 @@ from .shapes import Cells, Hidden, Marginals
 from .words import InputError
 
 FILLS_AT_ONCE = 256  # in flight
+NUMBERS = ("log_prob_bits", "passes", "excess_bits", "variance")  # of each fill, in the order of `Fills`
 TYPICAL = 3  # standard deviations
 TYPICAL_BITS = 10  # a factor of a thousand
 
@@ -59,6 +61,27 @@ class Fills:
     passes: Num[np.ndarray, "batch sample"]
     excess_bits: Float[np.ndarray, "batch sample"]
     variance: Float[np.ndarray, "batch sample"]
+
+    @classmethod
+    def of_shape(cls, shape: tuple[int, int], cells: Cells, made: Any) -> "Fills":
+        """Give fills that were made in one row after the other two axes.
+
+        Parameters
+        ----------
+        shape
+            Puzzles, and samples of each.
+        cells
+            The filled grids.
+        made
+            What made them, which has the other numbers as attributes of these names.
+
+        Returns
+        -------
+        Fills
+            With these first axes.
+        """
+        numbers = (getattr(made, name).reshape(shape) for name in NUMBERS)
+        return cls(cells.reshape(*shape, *cells.shape[1:]), *numbers)
 
     @property
     def is_typical(self) -> Bool[np.ndarray, "batch sample"]:
@@ -372,8 +395,7 @@ class Rows:
         Fills
             With these first axes.
         """
-        numbers = (self.log_prob_bits, self.passes, self.excess_bits, self.variance)
-        return Fills(self.cells.reshape(*shape, *self.size), *(each.reshape(shape) for each in numbers))
+        return Fills.of_shape(shape, self.cells.reshape(-1, *self.size), self)
 
     def run(self, decoder: Decoder, pick: Pick) -> None:
         """Reveal all wanted cells, in two batches: while the predictor reads one, the other is decoded.

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from . import tiling
-from .decoding import Decoder, Fills, Pick, Rows, pick_sample
+from .decoding import NUMBERS, Decoder, Fills, Pick, Rows, pick_sample
 from .evidence import reveal_evidence
 from .predictor import Predictor, Size
 from .puzzles import Stream
@@ -84,9 +84,7 @@ class Sweep:
         Fills
             With these first axes.
         """
-        cells = self.cells.reshape(*shape, *self.cells.shape[1:])
-        numbers = (self.log_prob_bits, self.passes, self.excess_bits, self.variance)
-        return Fills(cells, *(each.reshape(shape) for each in numbers))
+        return Fills.of_shape(shape, self.cells, self)
 
     def go_on(self, top: int, below: OneGrid) -> None:
         """Forget the rows above, and add some below.
@@ -133,7 +131,7 @@ class Sweep:
         for number, (lane, tile, here) in enumerate(open_tiles):
             self.cells[lane][here.core] = decided[number][tile.core_in_window]
             self.hidden[lane][here.core] = False
-            for name in ("log_prob_bits", "passes", "excess_bits", "variance"):
+            for name in NUMBERS:
                 getattr(self, name)[lane] += getattr(rows, name)[number]
 
     def _evidence_on(self, open_tiles: list[tuple[int, Tile, Tile]], size: Size) -> Marginals | None:

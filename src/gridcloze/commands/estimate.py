@@ -13,7 +13,7 @@ from ..puzzles import Likelihoods, Puzzles
 from ..shapes import OneGrid
 from ..tiling import Tiling
 from ..words import HIDDEN
-from .shared import ANNOUNCED_SECONDS, QUICK, in_words, tell
+from .shared import ANNOUNCED_SECONDS, QUICK, tell, time_in_words
 
 FIXED = 4  # samples that the rest of a fill costs, at most
 Window = tuple[slice, slice]
@@ -128,4 +128,4 @@ def announce_fill(
     if seconds * windows > ANNOUNCED_SECONDS:
         many = f"{grids} grid{'s' * (grids != 1)}" + (f" in {windows:.0f} windows" if windows > grids else "")
         goes_on = "Ctrl-C stops, and the same command goes on with what is not finished"
-        tell(f"filling {many} takes about {in_words(seconds * windows)}; {goes_on}")
+        tell(f"filling {many} takes about {time_in_words(seconds * windows)}; {goes_on}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NotRequired, Protocol, TypedDict, cast, runtime_checkable
+from typing import NotRequired, Protocol, TypedDict, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -39,6 +39,7 @@ from .toy import prior_file, read_prior
 OPEN_PUZZLE_BITS = 8.0  # the marginal entropies of the puzzle that is sampled many times add up to about this
 OPEN_PUZZLE_SAMPLES = 1000
 MOST_WINDOWS = 512  # of larger grids
+Each = TypeVar("Each")
 MOST_GRIDS, MOST_CELLS = 200, 2**18  # of a condition
 MOST_LEARNED = 2**21  # cells of the examples that baselines learn from
 SAMPLED = ("model", "exact", "lookup")
@@ -323,9 +324,15 @@ def score(
         "hidden_fraction": float(hidden.mean()),
         "scores": cast(dict[str, _Scores], finite_or_none(scores)),
         "calibration": cast(dict[str, _Calibration], finite_or_none(calibration)),
-        "conditions": _by_condition(predictors, cells, seed) | {"usual mix": _condition(marginals, cells, hidden)},
+        "conditions": _by_condition(_compared(predictors), cells, seed)
+        | {"usual mix": _condition(_compared(marginals), cells, hidden)},
         "symbols": _by_symbol(model, marginals["model"], cells, hidden),
     }
+
+
+def _compared(every: dict[str, Each]) -> dict[str, Each]:
+    """Those that are compared by condition."""
+    return {name: one for name, one in every.items() if name != "uncalibrated"}
 
 
 def _by_condition(predictors: dict[str, Predictor], cells: Cells, seed: int) -> dict[str, _Condition]:
@@ -334,7 +341,7 @@ def _by_condition(predictors: dict[str, Predictor], cells: Cells, seed: int) -> 
     result = {}
     for number, (name, hide) in enumerate(conditions(*cells.shape[1:]).items()):
         hidden = hide(some.shape, np.random.default_rng([seed, number])) | (some < 0)
-        marginals = {name: one.marginals(some, hidden) for name, one in predictors.items() if name != "uncalibrated"}
+        marginals = {name: one.marginals(some, hidden) for name, one in predictors.items()}
         result[name] = _condition(marginals, some, hidden)
     return result
 
@@ -346,7 +353,6 @@ def _condition(marginals: dict[str, Marginals], cells: Cells, hidden: Hidden) ->
             "error": scoring.error(one, cells, hidden),
         }
         for name, one in marginals.items()
-        if name != "uncalibrated"
     }
     n_hidden = int((hidden & (cells >= 0)).sum())
     return {"grids": len(cells), "hidden_cells": n_hidden, "scores": finite_or_none(scores)}

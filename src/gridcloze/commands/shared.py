@@ -363,10 +363,10 @@ def announce_work(path: Path, predictor: Predictor, grid: Grid, n_queries: int) 
         predictor.marginals(grid.cells[None].repeat(n, axis=0), grid.hidden[None].repeat(n, axis=0))
         seconds = (time.monotonic() - began) * n_queries / n
         if seconds > ANNOUNCED_SECONDS:
-            tell(f"{path.name}: {height} by {width} cells take about {in_words(seconds)}; Ctrl-C stops")
+            tell(f"{path.name}: {height} by {width} cells take about {time_in_words(seconds)}; Ctrl-C stops")
 
 
-def in_words(seconds: float) -> str:
+def time_in_words(seconds: float) -> str:
     """Write a long time for people.
 
     Parameters
@@ -381,7 +381,7 @@ def in_words(seconds: float) -> str:
 
     Examples
     --------
-    >>> in_words(100.0), in_words(10_000.0)
+    >>> time_in_words(100.0), time_in_words(10_000.0)
     ('2 minutes', '3 hours')
     """
     minutes = seconds / 60

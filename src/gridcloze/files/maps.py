@@ -951,7 +951,7 @@ def write_maps(
         partials = {path: stack.enter_context(_with_notes(path)) for path in profiles if path is not None}
         if filled is not None:
             stack.callback(_name_classes, source.raster.path, partials[filled])  # when the files are closed
-        files = {
+        files: dict[Path | None, _GrowingMap] = {
             path: stack.enter_context(_growing(path, partial, **profiles[path])) for path, partial in partials.items()
         }
         with about(filled or uncertainty), _reported("cannot be written"):
@@ -961,11 +961,7 @@ def write_maps(
             if probabilities is not None:
                 files[probabilities].dataset.descriptions = _classes_of(source.palette)
                 files[probabilities].dataset.units = ("%",) * source.palette.n_symbols
-        writer = MapWriter(source, None, files[uncertainty])
-        writer.filled, writer.samples, writer.probabilities = (
-            files[path] if path is not None else None for path in (filled, samples, probabilities)
-        )
-        yield writer
+        yield MapWriter(source, files.get(filled), files[uncertainty], files.get(samples), files.get(probabilities))
 
 
 def read_thinned(
