@@ -207,8 +207,9 @@ def write_curve(path: Path, curve: Curve, dark: bool = False) -> None:
         for before, after in pairwise(curve.scores):
             if after.dropout > before.dropout:
                 axes.axvline(before.steps, color=theme.guide, linewidth=1, linestyle="dashed")
-                label = f" {after.dropout:.0%} dropped"
-                axes.text(before.steps, axes.get_ylim()[1], label, fontsize=7, rotation=90, va="top", color=theme.guide)
+                style = {"fontsize": 7, "rotation": 90, "va": "bottom", "ha": "right", "color": theme.guide}
+                label, in_steps = f"{after.dropout:.0%} dropped", axes.get_xaxis_transform()
+                axes.text(before.steps, 0.02, label, transform=in_steps, **style)
         axes.set(xlabel="steps", ylabel="bits per hidden cell", xscale="log", ylim=(0, None))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
