@@ -30,7 +30,7 @@ from gridcloze.priors.hiding import conditions, evaluation_hiding
 from gridcloze.priors.windows import Windows
 from gridcloze.shapes import Cells, Hidden, Marginals
 from gridcloze.training import Budget
-from peers import N_WINDOWS, nearest_windows
+from peers import N_WINDOWS, nearest_examples
 from textures import windows_of
 
 SEED = 9000
@@ -120,23 +120,26 @@ KINDS: dict[str, Callable[[int], Grids]] = {
 class NearestGrids:
     """KNNImputer as a Predictor."""
 
-    images: Cells
+    examples: Cells
     n_symbols: int
     window: tuple[int, int] | None = None
 
     def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        return nearest_windows(self.images, cells, hidden, 0).marginals
+        return nearest_examples(self.examples, cells, hidden, self.n_symbols)
 
 
 def others(grids: Grids, n_symbols: int) -> dict[str, Predictor]:
     """Those who count or remember."""
     size = (grids.examples.height, grids.examples.width)
-    shown = Windows(list(grids.images), Palette.default(n_symbols), size)
+    windows = Windows(list(grids.images), Palette.default(n_symbols), size).sample(
+        N_WINDOWS, np.random.default_rng(SEED)
+    )
+    examples = grids.images if grids.images.shape[1:] == size else windows
     return {
         "nearest cell": Nearest(grids.images, n_symbols),
         "neighbour table": NeighbourTable(grids.images, n_symbols),
-        "lookup": Lookup(shown.sample(N_WINDOWS, np.random.default_rng(SEED)), n_symbols),
-        "KNNImputer": NearestGrids(grids.images, n_symbols),
+        "lookup": Lookup(windows, n_symbols),
+        "KNNImputer": NearestGrids(examples, n_symbols),
     }
 
 

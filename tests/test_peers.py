@@ -36,6 +36,17 @@ def test_a_peer_says_more_of_hidden_cells_than_a_coin(name):
         assert patterns.honoured_share(answer.samples, CELLS, HIDDEN) == 1.0
 
 
+def test_the_nearest_examples_are_those_of_knnimputer():
+    """The same marginals, also of a grid that is among the examples, and of one without visible cells."""
+    examples = np.lib.stride_tricks.sliding_window_view(IMAGE[0], (8, 8))[::5, ::4].reshape(-1, 8, 8)
+    cells = np.concatenate([CELLS, examples[:1], CELLS[:1]])
+    hidden = np.concatenate([HIDDEN, HIDDEN[:1], np.ones_like(HIDDEN[:1])])
+    imputed = peers.nearest_windows(examples, cells, hidden, 0)
+    assert len(examples) > 2 * peers.N_NEIGHBOURS
+    one = peers.nearest_examples(peers.windows(examples, cells, np.random.default_rng(0)), cells, hidden, 2)
+    assert one == pytest.approx(imputed.marginals, abs=1e-4)
+
+
 def test_a_lookup_among_other_examples_predicts_less():
     """Windows of another image are worse examples than those of the image in question."""
     other = np.random.default_rng(2).integers(0, 2, IMAGE.shape)

@@ -555,6 +555,33 @@ def test_a_batch_follows_from_its_generator():
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1, 0.4])
+def test_what_is_dropped_more_sees_more_parts_and_more_other_symbols(dropout):
+    """Batches show whole grids, or parts from any place and of at least half of each side; symbols change places."""
+    grid = np.arange(48).reshape(1, 6, 8)
+    grid[0, 0, 0] = -1
+    batches = [
+        training_batch(Examples(grid, Palette.default(48)), np.random.default_rng(n), dropout) for n in range(60)
+    ]
+    sizes = np.array([cells.shape[1:] for cells, _ in batches])
+    assert (sizes >= (3, 4)).all()
+    assert (sizes < (6, 8)).any(axis=1).mean() == pytest.approx(min(0.8, 4 * dropout) * (1 - 1 / 20), abs=0.13)
+    parts = [part for cells, _ in batches for part in cells]
+    assert all(len(np.unique(part)) == part.size for part in parts)  # each symbol is still another one
+    shifted = np.array([(np.diff(part[:, 1:]) == 1).all() and (np.diff(part[1:], axis=0) == 8).all() for part in parts])
+    assert 1 - shifted.mean() == pytest.approx(min(0.6, 2 * dropout), abs=0.03)
+    assert {part[0, 0] % 8 for part in parts if part.shape[1] == 4} >= ({0, 1, 2, 3} if dropout else set())
+    assert (np.array([(part == -1).sum() for part in parts]) <= 1).all()
+    assert any((part == -1).any() for part in parts)
+
+
+def test_of_two_symbols_none_becomes_the_other():
+    """Ink is never paper, however much is dropped; parts are cut all the same."""
+    cells = np.zeros((1, 6, 8), dtype=int)
+    for n in range(20):
+        assert not training_batch(Examples(cells, Palette.default(2)), np.random.default_rng(n), 0.4)[0].any()
+
+
 def test_muon_steps_are_nearly_orthogonal():
     """The singular values of an orthogonalised matrix are near 1, for wide and for tall ones."""
     matrices = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(0))

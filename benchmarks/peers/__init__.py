@@ -86,18 +86,36 @@ def nearest_windows(train: Cells, cells: Cells, hidden: Hidden, n_samples: int, 
     from sklearn.impute import KNNImputer
 
     n_symbols = n_symbols_of(train)
-
-    def columns(grids: np.ndarray) -> np.ndarray:
-        return (grids[..., None] == np.arange(n_symbols)).reshape(len(grids), -1).astype(np.float32)
-
     began = time.perf_counter()
     examples = windows(train, cells, np.random.default_rng(seed))
-    imputer = KNNImputer(n_neighbors=N_NEIGHBOURS, weights="distance").fit(columns(examples))
+    imputer = KNNImputer(n_neighbors=N_NEIGHBOURS, weights="distance").fit(_columns(examples, n_symbols))
     fitted = time.perf_counter()
-    asked = np.where(hidden.reshape(len(hidden), -1).repeat(n_symbols, axis=1), np.nan, columns(cells))
-    shares = np.asarray(imputer.transform(asked)).reshape(*cells.shape, n_symbols)
+    shares = np.asarray(imputer.transform(_asked(cells, hidden, n_symbols))).reshape(*cells.shape, n_symbols)
     marginals = known_or(smoothed(N_NEIGHBOURS * shares), cells, hidden)
     return Answer(marginals, None, fitted - began, time.perf_counter() - fitted)
+
+
+def nearest_examples(examples: Cells, cells: Cells, hidden: Hidden, n_symbols: int) -> Marginals:
+    """What KNNImputer says, minutes faster: the neighbours of a grid are the same in all of its columns."""
+    from sklearn.metrics.pairwise import nan_euclidean_distances
+
+    columns = _columns(examples, n_symbols)
+    distances = np.asarray(nan_euclidean_distances(_asked(cells, hidden, n_symbols), columns), dtype=np.float64)
+    n = min(N_NEIGHBOURS, len(examples))
+    chosen = np.argpartition(distances, n - 1, axis=1)[:, :n]
+    near = np.take_along_axis(distances, chosen, axis=1)
+    weights = np.where((near == 0).any(axis=1, keepdims=True), near == 0, 1 / np.maximum(near, 1e-300))
+    shares = np.einsum("gn,gnc->gc", weights / weights.sum(axis=1, keepdims=True), columns[chosen])
+    shares[hidden.all(axis=(1, 2))] = columns.mean(axis=0)
+    return known_or(smoothed(N_NEIGHBOURS * shares.reshape(*cells.shape, n_symbols)), cells, hidden)
+
+
+def _columns(grids: Cells, n_symbols: int) -> np.ndarray:
+    return (grids[..., None] == np.arange(n_symbols)).reshape(len(grids), -1).astype(np.float32)
+
+
+def _asked(cells: Cells, hidden: Hidden, n_symbols: int) -> np.ndarray:
+    return np.where(hidden.reshape(len(hidden), -1).repeat(n_symbols, axis=1), np.nan, _columns(cells, n_symbols))
 
 
 class Simulation:

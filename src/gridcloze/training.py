@@ -4,6 +4,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import math
 import signal
 import threading
 import time
@@ -16,7 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -49,6 +51,9 @@ AVERAGE = 12  # the mean of the weights reaches back over about a twelfth of the
 MOST_MINUTES_UNASKED = 60.0
 DROPOUT_STEP, MOST_DROPOUT = 0.1, 0.4
 DECAY_OF_DROPOUT = 2.5  # weight decay of matrices for each unit of dropout
+CROPS_OF_DROPOUT, MOST_CROPPED = 4.0, 0.8  # the share of batches that show a part of each grid, for a unit of dropout
+SMALLEST_CROP = 0.5  # of the height and of the width
+PERMUTED_OF_DROPOUT, MOST_PERMUTED = 2.0, 0.6  # the share of grids whose symbols change their parts, for a unit
 LEAST_SCORED, SCORED_CELLS = 64, 2**18  # grids at least, and cells about, that a score is the mean of
 SECONDS_BETWEEN_SAVES = 30.0
 MOST_MINUTES, MOST_STEPS = 366 * 24 * 60, 10**9
@@ -62,6 +67,7 @@ NOTES_OF_A_STATE: forms.Form = {
     "dropout": forms.number(0, MOST_DROPOUT),
     "curve": CURVE,
 }
+Parts = Int[np.ndarray, "batch part_height part_width"]
 STOPPING = "stopping: the model is being finished; Ctrl-C again stops at once"
 
 
@@ -188,7 +194,7 @@ class Training:
     Weights are averaged over the last steps, and those averages are scored, ever more seldom. The learning rate falls
     linearly; in a training without a length it is constant until held-out bits stop falling. When held-out bits rise,
     the training goes back to its best weights and drops more of each layer, with weight decay in proportion: as much
-    regularisation as the data ask for.
+    regularisation as the data ask for. With it, grids are cut and their symbols exchanged; see `training_batch`.
 
     With a budget in steps, the same seed gives the same weights. A killed run that is resumed ends with the weights of
     a run that was never killed.
@@ -348,10 +354,12 @@ class Training:
 
     def _step(self, accelerator: Accelerator, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
         began = time.monotonic()
-        cells, hidden = training_batch(self.examples, np.random.default_rng([self.seed, self.progress.steps]))
+        generator = np.random.default_rng([self.seed, self.progress.steps])
+        cells, hidden = training_batch(self.examples, generator, self.progress.dropout)
         if self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
             self.pool = self._new_pool(accelerator.device)
-        targets = self.pool.targets(cells, hidden) if self.pool else None
+        pool = None if self.progress.dropout else self.pool  # it would bring back what is known by heart
+        targets = pool.targets(cells, hidden) if pool else None
         with torch.random.fork_rng(enabled=self.progress.dropout > 0):
             if self.progress.dropout:  # a resumed run drops the same
                 torch.manual_seed((self.seed * MOST_STEPS + self.progress.steps) % 2**64)
@@ -496,7 +504,7 @@ class Training:
             restore()
 
 
-def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cells, Hidden]:
+def training_batch(examples: Prior, generator: np.random.Generator, dropout: float = 0.0) -> tuple[Cells, Hidden]:
     """Draw the grids of one step, and which of their cells are hidden.
 
     Parameters
@@ -505,6 +513,10 @@ def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cel
         Where the grids come from.
     generator
         The source of all random numbers.
+    dropout
+        What is dropped of the model while it learns. In proportion, batches show a part of each grid only, and grids
+        of three or more symbols have these exchanged at random: what can be learned there holds at any place and for
+        any symbol, and is not the grids themselves.
 
     Returns
     -------
@@ -523,8 +535,31 @@ def training_batch(examples: Prior, generator: np.random.Generator) -> tuple[Cel
     """
     n = max(1, min(BATCH_SIZE, BATCH_CELLS // (examples.height * examples.width)))
     cells = examples.sample(n, generator)
+    if dropout:
+        cells = _augmented(cells, examples.n_symbols, dropout, generator)
     hide = window_hiding if isinstance(examples, Windows) else training_hiding
     return cells, hide(cells.shape, generator)
+
+
+def _augmented(cells: Cells, n_symbols: int, dropout: float, generator: np.random.Generator) -> Parts:
+    """Grids cut down to parts or with other symbols, the more often the more is dropped."""
+    if generator.random() < min(MOST_CROPPED, CROPS_OF_DROPOUT * dropout):
+        cells = _parts(cells, generator)
+    if n_symbols == 2:  # one is not like the other, such as ink and paper
+        return cells
+    symbols = np.tile(np.append(np.arange(n_symbols), -1), (len(cells), 1))
+    permuted = generator.random(len(cells)) < min(MOST_PERMUTED, PERMUTED_OF_DROPOUT * dropout)
+    symbols[permuted, :-1] = generator.permuted(symbols[permuted, :-1], axis=1)
+    return symbols[np.arange(len(cells))[:, None, None], cells]
+
+
+def _parts(cells: Cells, generator: np.random.Generator) -> Parts:
+    """A part of each grid, all of one size and each from another place."""
+    n, *size = cells.shape
+    height, width = (int(generator.integers(math.ceil(SMALLEST_CROP * whole), whole + 1)) for whole in size)
+    places = sliding_window_view(cells, (height, width), axis=(1, 2))
+    rows, columns = (generator.integers(0, of_side, n) for of_side in places.shape[1:3])
+    return places[np.arange(n), rows, columns].copy()
 
 
 class Pool:

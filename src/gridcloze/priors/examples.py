@@ -10,6 +10,7 @@ from ..files.palettes import Palette
 from ..words import InputError
 
 HELD_OUT_FRACTION = 0.1
+FEW_HELD_OUT = 4  # of few examples a third, up to so many: a tenth of ten grids cannot tell what was learned by heart
 LEAST_KNOWN = 0.5  # of what is held out, as a share of how much is known on average
 MOST_HELD_OUT = 512
 Symmetries = Literal["none", "across", "along", "mirrors", "turns", "all"]  # under which grids are equally likely
@@ -68,10 +69,10 @@ class Examples:
         Returns
         -------
         tuple of Examples
-            The examples to learn from, and the last tenth, at most 512, held out; if these have few known cells, the
-            last tenth of those that have enough. A single example is both.
+            The examples to learn from, and the last tenth, at most 512, held out, of fewer than 40 the last third, at
+            most four; if these have few known cells, the last of those that have enough. A single example is both.
         """
-        held_out = held_out_last((self.cells >= 0).mean(axis=(1, 2)), MOST_HELD_OUT)
+        held_out = held_out_last((self.cells >= 0).mean(axis=(1, 2)), FEW_HELD_OUT, MOST_HELD_OUT)
         first = int(held_out.argmax())
         if held_out[first:].all():  # as slices, which are no copies
             learned, scored = self.cells[: max(first, 1)], self.cells[first:]
@@ -88,13 +89,17 @@ class Examples:
         return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries}
 
 
-def held_out_last(known: Float[np.ndarray, " example"], most: int | None = None) -> Bool[np.ndarray, " example"]:
+def held_out_last(
+    known: Float[np.ndarray, " example"], few: int = 1, most: int | None = None
+) -> Bool[np.ndarray, " example"]:
     """Choose which examples are held out: the last tenth, of which enough must be known.
 
     Parameters
     ----------
     known
         The share of known cells of each example.
+    few
+        Up to how many may be more than a tenth, but no more than a third.
     most
         How many are held out at most.
 
@@ -110,12 +115,13 @@ def held_out_last(known: Float[np.ndarray, " example"], most: int | None = None)
     array([False, False,  True, False])
     """
     enough = known >= LEAST_KNOWN * known.mean()
-    held_out = _last_tenth(np.ones(len(known), bool), most)
-    return held_out if known[held_out].mean() >= LEAST_KNOWN * known.mean() else _last_tenth(enough, most)
+    held_out = _last(np.ones(len(known), bool), few, most)
+    return held_out if known[held_out].mean() >= LEAST_KNOWN * known.mean() else _last(enough, few, most)
 
 
-def _last_tenth(among: Bool[np.ndarray, " example"], most: int | None) -> Bool[np.ndarray, " example"]:
-    n = max(int(HELD_OUT_FRACTION * among.sum()), 1)
+def _last(among: Bool[np.ndarray, " example"], few: int, most: int | None) -> Bool[np.ndarray, " example"]:
+    n = int(among.sum())
+    n = max(int(HELD_OUT_FRACTION * n), min(n // 3, few), 1)
     held_out = np.zeros(len(among), dtype=bool)
     held_out[np.flatnonzero(among)[-min(n, most or n) :]] = True
     return held_out
