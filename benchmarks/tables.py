@@ -278,6 +278,9 @@ def of_digits() -> dict[str, str]:
         "gridcloze, one cell after the other, 100 digits": _with_error(in_turn["nats"]),
         "how much higher the any-order estimate is on these": _with_error(in_turn["estimate_above"]),
     }
+    if "mixture_nats" in in_turn:  # results of version 0.2 have one order only
+        nats[f"gridcloze, mixture of {in_turn['orders']} orders, 100 digits"] = _with_error(in_turn["mixture_nats"])
+        nats["how much lower the mixture is than the mean over orders"] = _with_error(in_turn["mixture_below"])
     halves = {f"black and white, {half} half visible": plain[half] for half in ("top", "left")}
     every = {"grey": grey["test_law"], "black and white": plain["test_law"], **halves}
     return {

@@ -273,6 +273,27 @@ def test_log_probabilities_of_exact_conditionals_are_exact_in_every_order():
     assert said.standard_error == pytest.approx(np.zeros(12), abs=1e-9)
 
 
+def test_a_mixture_of_orders_has_the_mean_of_their_probabilities():
+    """Two cells have two orders; a mixture of many has the mean of the probabilities of both, by brute force."""
+    predictor, cells = Inconsistent(), np.array([[[0, 1]], [[1, 0]], [[1, 1]]])
+    hidden = np.ones(cells.shape, dtype=bool)
+
+    def likelihood(first):
+        shown = hidden & (np.arange(2) != first)
+        of_first, of_second = predictor.marginals(cells, hidden), predictor.marginals(cells, shown)
+        own = [np.take_along_axis(one, cells[..., None], -1)[:, 0, :, 0] for one in (of_first, of_second)]
+        return own[0][:, first] * own[1][:, 1 - first]
+
+    both = np.array([likelihood(0), likelihood(1)])
+    said = filling.log_prob_bits(predictor, Puzzles(cells, hidden), orders=400)
+    assert np.abs(both[0] - both[1]).max() > 0.02
+    assert 2**said.mixture_bits == pytest.approx(both.mean(axis=0), abs=0.1 * np.abs(both[0] - both[1]).max())
+    assert (said.mixture_bits > said.bits).all()
+    assert filling.log_prob_bits(EXACT, Puzzles(*puzzles(3, 6))).mixture_bits == pytest.approx(
+        EXACT.log_prob_bits(*puzzles(3, 6)), abs=1e-9
+    )
+
+
 def test_the_order_gap_shows_conditionals_of_no_joint_law():
     """Orders disagree about conditionals that belong together in no joint law; one order alone cannot tell."""
     cells = np.random.default_rng(0).integers(0, 2, (5, 3, 3))

@@ -195,16 +195,20 @@ class LogProb:
     order_gap
         How far two orders disagree: the mean absolute difference, in bits per hidden cell. 0 for an exact predictor,
         NaN for a single order.
+    mixture_bits
+        Of the mixture of the orders, the distribution of samples for which one of them is drawn: the logarithm of the
+        mean of their probabilities, at least `bits`.
 
     Examples
     --------
-    >>> LogProb(np.array([-3.0]), np.array([0.0]), np.array([0.0])).bits
+    >>> LogProb(np.array([-3.0]), np.array([0.0]), np.array([0.0]), np.array([-3.0])).bits
     array([-3.])
     """
 
     bits: Float[np.ndarray, "batch"]
     standard_error: Float[np.ndarray, "batch"]
     order_gap: Float[np.ndarray, "batch"]
+    mixture_bits: Float[np.ndarray, "batch"]
 
 
 def log_prob_bits(predictor: Predictor, puzzles: Puzzles, orders: int = 4, seed: int = 0) -> LogProb:
@@ -246,12 +250,13 @@ def log_prob_bits(predictor: Predictor, puzzles: Puzzles, orders: int = 4, seed:
     streams = puzzles.streams(orders, seed)
     fills = _decoded(predictor, puzzles, streams, orders, ONE_AT_A_TIME, pick_before)
     bits = fills.log_prob_bits
+    mixture = np.logaddexp2.reduce(bits, axis=1) - np.log2(orders)
     if orders == 1:
         nothing = np.full(len(puzzles), np.nan)
-        return LogProb(bits[:, 0], nothing, nothing)
+        return LogProb(bits[:, 0], nothing, nothing, mixture)
     one, other = np.triu_indices(orders, 1)
     gap = np.abs(bits[:, one] - bits[:, other]).mean(axis=1) / np.maximum(puzzles.hidden.sum(axis=(1, 2)), 1)
-    return LogProb(bits.mean(axis=1), bits.std(axis=1, ddof=1) / orders**0.5, gap)
+    return LogProb(bits.mean(axis=1), bits.std(axis=1, ddof=1) / orders**0.5, gap, mixture)
 
 
 def _decoded(
