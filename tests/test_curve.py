@@ -88,14 +88,26 @@ def trained(budget, examples, **options):
     return model, run.progress
 
 
-def test_the_best_weights_are_kept_and_more_is_dropped_where_held_out_bits_rise(often):
-    """The model that comes out has the best of all scores, which is not the last; dropout rose on the way."""
+def test_the_best_weights_are_kept(often, monkeypatch):
+    """The model that comes out has the best of all scores; of a network that cannot drop that is not the last."""
+    monkeypatch.delattr(Bert, "set_dropout")
     model, progress = trained(Budget(steps=120), Few())
     scores = [score.held_out for score in progress.curve.scores]
     assert scores.index(min(scores)) < len(scores) - 1
     assert training._held_out_bits(model, HELD_OUT) == min(scores) == progress.held_out_bits_per_hidden_cell
+
+
+def test_where_held_out_bits_rise_it_goes_back_and_drops_more(often, monkeypatch):
+    """It ends far below where it ends when nothing is dropped, and below the best of that, too."""
+    _, progress = trained(Budget(steps=120), Few())
     assert progress.dropout > 0
     assert progress.verdict.startswith("too few examples")
+    monkeypatch.delattr(Bert, "set_dropout")
+    _, without = trained(Budget(steps=120), Few())
+    assert without.dropout == 0
+    ends = [one.curve.scores[-1].held_out for one in (progress, without)]
+    assert ends[0] < 0.85 * ends[1]
+    assert progress.curve.best.held_out < without.curve.best.held_out
 
 
 def test_large_seeds_drop_too(often):

@@ -335,14 +335,16 @@ class Training:
             self.best = copy.deepcopy(self.averaged.state_dict())
 
     def _react(self) -> None:
-        """Drop more where held-out bits rise, from the best weights on; begin to end an open training that is done."""
+        """Go back to the best weights where held-out bits rise, and drop more; begin to end an open training."""
         progress = self.progress
-        if progress.share >= 1 - COOLING:
-            return
-        if progress.curve.rises and progress.dropout < MOST_DROPOUT and hasattr(self.model, "set_dropout"):
-            self._regularise(round(progress.dropout + DROPOUT_STEP, 2))
+        rises = progress.curve.rises and hasattr(self.model, "set_dropout")
+        if rises:
             for model in (self.model, self.averaged):
                 model.load_state_dict(self.best)
+        if progress.share >= 1 - COOLING:
+            return
+        if rises and progress.dropout < MOST_DROPOUT:
+            self._regularise(round(progress.dropout + DROPOUT_STEP, 2))
         elif self.budget.is_open and progress.curve.gain < GAIN:
             progress.cooled_from = progress.steps
 
