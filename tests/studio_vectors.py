@@ -1,4 +1,4 @@
-"""Golden vectors that bind the decoder of the studio's page to this one; `python tests/studio_vectors.py` writes them."""
+"""Golden vectors for the decoder of the studio's page; `python tests/studio_vectors.py` writes them."""
 
 import json
 from collections import defaultdict
@@ -7,7 +7,6 @@ from unittest import mock
 
 import numpy as np
 
-import gridcloze
 from gridcloze import explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.decoding import Rows
@@ -18,7 +17,8 @@ from gridcloze.puzzles import Puzzles
 from gridcloze.study.windows import WindowLimited
 from gridcloze.tiling import Tiling
 
-VECTORS = Path(gridcloze.__file__).parent / "studio" / "page" / "tests" / "vectors.json"
+ROOT = Path(__file__).parent.parent
+VECTORS = ROOT / "src" / "gridcloze" / "studio" / "page" / "tests" / "vectors.json"
 CALIBRATION = Calibration((0.1, 0.5, 0.8), (0.7, 1.2, 1.5))
 CASES = {  # height and width, those of the window or None, symbols, share of hidden cells, seed
     "weighted": ((5, 6), None, 2, 0.6, 0),
@@ -52,7 +52,7 @@ def predictor_of(size, window, n_symbols):
 
 
 def passes_of(make, size, window):
-    """What `make` returns, and for each of its streams the passes: cells of the grid, symbols and bits, tile by tile."""
+    """What `make` returns, and the passes of each sample, tile by tile: cells of the grid, symbols and bits."""
     passes = defaultdict(list)
     starts = {(0, 0): (0, 0)}
     if window:
@@ -134,13 +134,21 @@ def windows():
             for radius in (0, 1, 3)
         }
         whole = exact.marginals(grid[None], grid_hidden[None]).ravel().tolist()
-        yield {"prior": "squares 8x8 3..5", "size": (8, 8), "cells": grid.ravel().tolist(), "exact": whole, "radii": radii}
+        yield {
+            "prior": "squares 8x8 3..5",
+            "size": (8, 8),
+            "cells": grid.ravel().tolist(),
+            "exact": whole,
+            "radii": radii,
+        }
 
 
 def randomness():
     """Random numbers of streams, and the names of grids."""
     streams = [(0,), (0, 4294967295, 0, 7, 0, 2), (2**40 + 5, 1, 2, 3, 4, 0, 1, 8, 56), (1, 0)]
-    generators = [(stream, np.random.default_rng(stream).random(1001)[[0, 1, 2, 63, 1000]].tolist()) for stream in streams]
+    generators = [
+        (stream, np.random.default_rng(stream).random(1001)[[0, 1, 2, 63, 1000]].tolist()) for stream in streams
+    ]
     grids = [np.arange(n, dtype=np.int64)[None, None] % 7 - 1 for n in (1, 63, 64, 65, 4096)]
     names = [(grid.size, Puzzles(grid).names[0]) for grid in grids]
     return {"uniforms": generators, "names": names}

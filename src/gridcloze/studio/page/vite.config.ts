@@ -49,7 +49,7 @@ function studio(): Plugin {
 
 export default defineConfig({
   base: './',
-  plugins: [svelte(), studio()],
+  plugins: [svelte({ configFile: false }), studio()],
   build: {
     outDir: BUILT,
     emptyOutDir: true,
