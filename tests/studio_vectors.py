@@ -18,7 +18,7 @@ from gridcloze.study.windows import WindowLimited
 from gridcloze.tiling import Tiling
 
 ROOT = Path(__file__).parent.parent
-VECTORS = ROOT / "src" / "gridcloze" / "studio" / "page" / "tests" / "vectors.json"
+VECTORS = ROOT / "src" / "gridcloze" / "studio" / "page" / "test" / "vectors.json"
 CALIBRATION = Calibration((0.1, 0.5, 0.8), (0.7, 1.2, 1.5))
 CASES = {  # height and width, those of the window or None, symbols, share of hidden cells, seed
     "weighted": ((5, 6), None, 2, 0.6, 0),
@@ -129,9 +129,9 @@ def windows():
     hidden[2] = True
     exact = posterior(prior)
     for grid, grid_hidden in zip(np.where(hidden, -1, cells), hidden, strict=True):
-        radii = {
-            radius: WindowLimited(exact, radius).marginals(grid[None], grid_hidden[None]).ravel().tolist()
-            for radius in (0, 1, 3)
+        sides = {
+            side: WindowLimited(exact, side // 2).marginals(grid[None], grid_hidden[None]).ravel().tolist()
+            for side in (1, 3, 7)
         }
         whole = exact.marginals(grid[None], grid_hidden[None]).ravel().tolist()
         yield {
@@ -139,7 +139,7 @@ def windows():
             "size": (8, 8),
             "cells": grid.ravel().tolist(),
             "exact": whole,
-            "radii": radii,
+            "sides": sides,
         }
 
 

@@ -28,7 +28,7 @@ from gridcloze.words import InputError
 
 HIDDEN_SHARES = (0.3, 0.6, 0.9, 1.0)
 ANSWERS = """async ({puzzles, seed, samples}) => {
-  const backend = new gridcloze.BrowserBackend();
+  const backend = new gridclozeEngine.BrowserBackend();
   const [model] = await backend.models();
   const plain = fill => ({cells: [...fill.cells], bits: fill.logProbBits, passes: fill.passes.length});
   const found = [];
@@ -48,7 +48,7 @@ ANSWERS = """async ({puzzles, seed, samples}) => {
   return {model: {...model, training: null}, found};
 }"""
 REFUSED = """async ({bytes, name}) => {
-  const backend = new gridcloze.BrowserBackend();
+  const backend = new gridclozeEngine.BrowserBackend();
   return backend.open(new File([Uint8Array.from(bytes)], name)).then(() => "opened", error => error.message);
 }"""
 

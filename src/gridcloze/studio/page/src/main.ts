@@ -1,1 +1,1 @@
-import './engine/browser';
+import './engine/browser'

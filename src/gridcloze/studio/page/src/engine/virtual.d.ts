@@ -1,4 +1,4 @@
 declare module 'virtual:worker' {
-  const script: string;
-  export default script;
+  const script: string
+  export default script
 }
