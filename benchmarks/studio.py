@@ -150,6 +150,7 @@ def parity() -> Figures:
     with chromium() as browser:
         page = browser.new_page()
         page.goto(onnx.with_suffix(".html").as_uri())
+        page.wait_for_function("globalThis.gridclozeEngine")
         asked = asked_of(cells, hidden)
         parts = [asked[start : start + AT_ONCE] for start in range(0, PUZZLES, AT_ONCE)]
         found = [one for part in parts for one in page.evaluate(FILLS, {"puzzles": part, "seed": SEED})]
@@ -189,6 +190,7 @@ def budgets_of(page: Page, onnx: Path, n: int) -> Figures:
     hidden[:, height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = True
     (puzzle,) = asked_of(cells, hidden)
     page.goto(onnx.with_suffix(".html").as_uri())
+    page.wait_for_function("globalThis.gridclozeEngine")
     first = page.evaluate(FIRST, puzzle)
     passes = page.evaluate(PASSES, {"puzzle": puzzle, "n": n})
     rest, work = (page.evaluate(SAMPLES, {"puzzle": puzzle, "n": samples}) for samples in (0, 16))

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import asdict
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import jaxtyping
 import numpy as np
@@ -51,6 +53,31 @@ REFUSED = """async ({bytes, name}) => {
   const backend = new gridclozeEngine.BrowserBackend();
   return backend.open(new File([Uint8Array.from(bytes)], name)).then(() => "opened", error => error.message);
 }"""
+
+OPENED = """async ({bytes, name}) => {
+  const backend = new gridclozeEngine.BrowserBackend();
+  const model = await backend.open(new File([Uint8Array.from(bytes)], name));
+  const puzzle = {height: 5, width: 5, cells: new Int16Array(25).fill(-1)};
+  return [...await backend.marginals(model, puzzle, {seed: 0})];
+}"""
+CANCELLED = """async () => {
+  const backend = new gridclozeEngine.BrowserBackend(), order = [], shares = [], stop = new AbortController();
+  const [model] = await backend.models();
+  const puzzle = {height: 60, width: 60, cells: new Int16Array(3600).fill(-1)};
+  const options = {seed: 0, signal: stop.signal, onProgress: share => shares.push(share)};
+  const samples = backend.sample(model, puzzle, 64, options).then(() => "samples", error => error.name);
+  const marginals = () => backend.marginals(model, puzzle, {seed: 0}).then(() => order.push("marginals"));
+  await marginals();
+  while (!shares.length) await new Promise(done => setTimeout(done, 10));
+  stop.abort();
+  order.push(await samples);
+  await marginals();
+  return {order, shares};
+}"""
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; "
+    "img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
+)
 
 
 def close(found, expected):
@@ -142,6 +169,7 @@ def page(browser, folder):
     page.on("request", lambda request: request.url.startswith(("file:", "blob:")) or faults.append(request.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto((folder / "model.html").as_uri())
+    page.wait_for_function("globalThis.gridclozeEngine")
     yield page
     page.close()
     assert faults == []
@@ -163,8 +191,8 @@ def test_the_exported_page_answers_as_python_does(page, folder):
         "height": 5,
         "width": 5,
         "symbols": [
-            {"name": "symbol 0", "character": ".", "colour": "#000000"},
-            {"name": "symbol 1", "character": "#", "colour": "#ffffff"},
+            {"name": "black", "character": ".", "colour": "#000000"},
+            {"name": "white", "character": "#", "colour": "#ffffff"},
         ],
         "window": None,
         "prior": "squares 5x5 2..4",
@@ -184,6 +212,48 @@ def test_the_exported_page_answers_as_python_does(page, folder):
         assert np.allclose(np.array(found["influence"], dtype=float), influence, atol=1e-5, equal_nan=True)
         attention = predictor.base.attention(tokens_of(cells[[number]], hidden[[number]], 2))
         assert np.allclose(found["attention"], attention.ravel(), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_work_stops_when_it_is_cancelled_and_others_are_answered_meanwhile(page):
+    """Probabilities are there before samples that were asked for first; cancelled samples never come."""
+    said = page.evaluate(CANCELLED)
+    assert said["order"] == ["marginals", "AbortError", "marginals"]
+    assert said["shares"] == sorted(said["shares"])
+    assert all(0 < share < 1 for share in said["shares"])
+
+
+class Guarded(SimpleHTTPRequestHandler):
+    """Serves the built page under the policy of the studio's server."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, directory=str(single.BUILT))
+
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", POLICY)
+        super().end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.slow
+def test_the_served_page_runs_a_dropped_model_under_its_policy(browser, folder):
+    """No inline script or style, no eval; the runtime comes from the same server when it is first needed."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page, faults = browser.new_page(), []
+    page.on("console", lambda message: message.type == "error" and faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+    page.wait_for_function("globalThis.gridclozeEngine")
+    said = page.evaluate(OPENED, {"bytes": list((folder / "model.onnx").read_bytes()), "name": "model.onnx"})
+    server.shutdown()
+    server.server_close()
+    page.close()
+    expected = checkpoint.load(folder / "model.onnx").marginals(np.full((1, 5, 5), -1), np.ones((1, 5, 5), bool))
+    assert np.allclose(said, expected.ravel(), atol=1e-6)
+    assert faults == []
 
 
 @pytest.mark.slow

@@ -91,7 +91,10 @@ export class BrowserBackend implements Backend {
   }
 
   private async send<Result>(request: Request, { onProgress, signal }: Options): Promise<Result> {
-    const worker = await (this.worker ??= this.startWorker())
+    const worker = await (this.worker ??= this.startWorker().catch((error: unknown) => {
+      this.worker = null // who asks again tries again
+      throw error
+    }))
     signal?.throwIfAborted()
     const id = this.nextId++
     return new Promise<Result>((resolve, reject) => {
@@ -110,6 +113,10 @@ export class BrowserBackend implements Backend {
     const { script, wasm } = globalThis.gridclozeRuntime ?? (await loadRuntime())
     const worker = new Worker(URL.createObjectURL(new Blob([script, '\n', workerScript], { type: 'text/javascript' })))
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data)
+    worker.onerror = ({ message }) => {
+      this.waiting.forEach(({ reject }) => reject(new InputError(`the page fails (${message})`)))
+      this.waiting.clear()
+    }
     const buffer = fromBase64(wasm).buffer
     worker.postMessage({ id: this.nextId++, request: { call: 'start', wasm: buffer } } satisfies ToWorker, [buffer])
     return worker

@@ -19,6 +19,11 @@ const REFUSED: Record<string, string> = {
   'model 20': 'functions', 'model 25': 'functions', 'attribute 6': 'loops or branches', 'attribute 11': 'loops or branches',
 }
 
+const COLOUR_NAMES: Record<string, string> = { // with alpha
+  '#ffffffff': 'white', '#000000ff': 'black', '#e69f00ff': 'orange', '#56b4e9ff': 'sky blue', '#009e73ff': 'bluish green',
+  '#f0e442ff': 'yellow', '#0072b2ff': 'blue', '#d55e00ff': 'vermilion', '#cc79a7ff': 'reddish purple',
+}
+
 /** What the note says that answers depend on. */
 export interface Note {
   config: { height: number; width: number; n_symbols: number; patch: number; heads: number; depth: number }
@@ -72,8 +77,9 @@ function modelOf(note: Note, hash: string, name: string, prior: string | null): 
   const { height, width, n_symbols } = note.config
   const { colours, characters, names } = note.palette
   const symbols = [...characters].map((character, symbol) => {
-    const colour = `#${colours[symbol]!.slice(0, 3).map((part) => part.toString(16).padStart(2, '0')).join('')}`
-    return { name: names?.[symbol] ?? `symbol ${symbol}`, character, colour }
+    const colour = `#${colours[symbol]!.map((part) => part.toString(16).padStart(2, '0')).join('')}`
+    const name = names?.[symbol] ?? COLOUR_NAMES[colour] ?? `symbol ${character}`
+    return { name, character, colour: colour.slice(0, 7) }
   })
   if (symbols.length !== n_symbols) throw new InputError('the palette in its note does not fit its config; use the original file')
   return { id: hash, name, height, width, symbols, window: note.windows ? [height, width] : null, prior, training: note.training }
