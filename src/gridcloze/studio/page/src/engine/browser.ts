@@ -1,7 +1,7 @@
 /** The back end in the browser alone: models from the page or a file, answered by a worker. */
 
 import workerScript from 'virtual:worker'
-import type { Backend, Model, Options, Puzzle, Sample } from '../backend'
+import type { Backend, Model, Options, Puzzle } from '../backend'
 import { readExported, type Exported } from './note'
 import { InputError } from './predictor'
 import { exactMarginals, windowMarginals } from './windows'
@@ -22,7 +22,7 @@ interface Waiting {
 
 export class BrowserBackend implements Backend {
   readonly kind = 'browser'
-  private readonly opened = new Map<string, { name: string; loaded: Promise<unknown> }>()
+  private readonly opened = new Map<string, Promise<unknown>>() // by the model's id: when it is loaded
   private readonly waiting = new Map<number, Waiting>()
   private embedded: Promise<Model[]> | null = null
   private worker: Promise<Worker> | null = null
@@ -39,29 +39,13 @@ export class BrowserBackend implements Backend {
     return exported.model
   }
 
-  async marginals(model: Model, puzzle: Puzzle, options: Options): Promise<Float32Array> {
-    return this.ask(model, puzzle, options, { call: 'marginals' })
-  }
-
-  async sample(model: Model, puzzle: Puzzle, n: number, options: Options): Promise<Sample[]> {
-    return this.ask(model, puzzle, options, { call: 'sample', n })
-  }
-
-  async mostLikely(model: Model, puzzle: Puzzle, options: Options): Promise<Sample> {
-    return this.ask(model, puzzle, options, { call: 'mostLikely' })
-  }
-
-  async influence(model: Model, puzzle: Puzzle, cell: number, options: Options): Promise<Float32Array> {
-    return this.ask(model, puzzle, options, { call: 'influence', cell })
-  }
-
-  async attention(model: Model, puzzle: Puzzle, options: Options): ReturnType<Backend['attention']> {
-    return this.ask(model, puzzle, options, { call: 'attention' })
-  }
-
-  async exact(model: Model, puzzle: Puzzle): Promise<Float32Array | null> {
-    return exactMarginals(model.prior, puzzle)
-  }
+  marginals: Backend['marginals'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'marginals' })
+  sample: Backend['sample'] = (model, puzzle, n, options) => this.ask(model, puzzle, options, { call: 'sample', n })
+  mostLikely: Backend['mostLikely'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'mostLikely' })
+  influence: Backend['influence'] = (model, puzzle, cell, options) =>
+    this.ask(model, puzzle, options, { call: 'influence', cell })
+  attention: Backend['attention'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'attention' })
+  exact: Backend['exact'] = async (model, puzzle) => exactMarginals(model.prior, puzzle)
 
   private async readEmbedded(): Promise<Model[]> {
     const text = document.getElementById('gridcloze-models')?.textContent ?? '[]'
@@ -76,7 +60,7 @@ export class BrowserBackend implements Backend {
 
   private load({ model, note, graph }: Exported, name: string): Promise<unknown> {
     const loaded = this.send({ call: 'load', model: model.id, graph, note }, { seed: 0 })
-    this.opened.set(model.id, { name, loaded })
+    this.opened.set(model.id, loaded)
     return loaded.catch((error: Error) => Promise.reject(new InputError(`${name}: ${error.message}`)))
   }
 
@@ -84,7 +68,7 @@ export class BrowserBackend implements Backend {
     checkPuzzle(puzzle)
     const opened = this.opened.get(model.id)
     if (!opened) throw new InputError(`the page has no model ${model.name}: drop its .onnx file on it`)
-    await opened.loaded
+    await opened
     const { cells, height, width } = puzzle
     const copy = { height, width, cells: Int16Array.from(cells) }
     return this.send({ ...what, model: model.id, puzzle: copy, seed: options.seed } as Request, options)

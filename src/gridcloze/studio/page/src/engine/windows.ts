@@ -47,12 +47,21 @@ export function windowMarginals(prior: string, puzzle: Puzzle, size: number): Fl
   const { height, width, cells } = puzzle
   const weights = new Float64Array(2 * cells.length)
   const fewest = new Int32Array(cells.length).fill(cells.length)
+  const sums = new Int32Array((height + 1) * (width + 1)) // of cells that differ, above and left of a corner
   for (const member of squaresOf(prior)?.members ?? []) {
-    const differs = Int32Array.from(cells, (symbol, cell) => Number(symbol !== HIDDEN && symbol !== member[cell]))
-    boxSums(differs, height, width, radius).forEach((count, cell) => {
-      fewest[cell] = Math.min(fewest[cell]!, count)
+    for (let cell = 0, corner = width + 2, line = 0; cell < cells.length; cell++, corner++) {
+      if (cells[cell] !== HIDDEN && cells[cell] !== member[cell]) line++
+      sums[corner] = sums[corner - width - 1]! + line
+      if ((cell + 1) % width === 0) [corner, line] = [corner + 1, 0]
+    }
+    for (let cell = 0, row = 0, column = 0; cell < cells.length; cell++) {
+      const [top, left] = [Math.max(0, row - radius) * (width + 1), Math.max(0, column - radius)]
+      const [bottom, right] = [Math.min(height, row + radius + 1) * (width + 1), Math.min(width, column + radius + 1)]
+      const count = sums[bottom + right]! - sums[top + right]! - sums[bottom + left]! + sums[top + left]!
+      if (count < fewest[cell]!) fewest[cell] = count
       if (count === 0) weights[2 * cell + member[cell]!]!++
-    })
+      if (++column === width) [row, column] = [row + 1, 0]
+    }
   }
   const contradicted = cells.findIndex((symbol, cell) => symbol === HIDDEN && fewest[cell]! > 0)
   if (contradicted >= 0) {
@@ -62,23 +71,5 @@ export function windowMarginals(prior: string, puzzle: Puzzle, size: number): Fl
   return Float32Array.from(weights, (weight, place) => {
     const symbol = cells[place >> 1]
     return symbol === HIDDEN ? weight / (weights[place]! + weights[place ^ 1]!) : Number(symbol === (place & 1))
-  })
-}
-
-/** Sums over the square that reaches `radius` cells from each cell to every side. */
-function boxSums(values: Int32Array, height: number, width: number, radius: number): Int32Array {
-  const sums = new Int32Array((height + 1) * (width + 1))
-  const at = (row: number, column: number) => sums[row * (width + 1) + column]!
-  for (let row = 0; row < height; row++) {
-    for (let column = 0, line = 0; column < width; column++) {
-      line += values[row * width + column]!
-      sums[(row + 1) * (width + 1) + column + 1] = at(row, column + 1) + line
-    }
-  }
-  return values.map((_, cell) => {
-    const [row, column] = [Math.floor(cell / width), cell % width]
-    const [top, left] = [Math.max(0, row - radius), Math.max(0, column - radius)]
-    const [bottom, right] = [Math.min(height, row + radius + 1), Math.min(width, column + radius + 1)]
-    return at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
   })
 }
