@@ -46,11 +46,12 @@ bench: .venv/bench  ## a short form of the benchmarks: ten minutes, writes no re
 	$(BIN)/gridcloze compare --quick -o build/comparison
 	for task in channels landcover digits sudoku; do $(BIN)/python benchmarks/$$task.py --quick || exit; done
 
-bench-full: .venv/bench  ## measure every figure of README and docs again, resumable: ten hours
+bench-full: .venv/bench $(BUILT)  ## measure every figure of README and docs again, resumable: ten hours
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
 	for task in trust speed fills why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
 	$(BIN)/python benchmarks/any_grid.py
+	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/pages.py
 
 docs: .venv/installed  ## write README.md, docs and models/README.md from templates, results and the program

@@ -19,14 +19,15 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from common import RUNS, Figures, main, trained
-from gridcloze import checkpoint, filling, priors
+from gridcloze import answers, checking, checkpoint, filling, priors
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.commands.export import export
 from gridcloze.files.palettes import Palette
+from gridcloze.predictor import Predictor
 from gridcloze.priors.examples import Examples
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.puzzles import Puzzles
-from gridcloze.shapes import Cells, Hidden, Marginals
+from gridcloze.shapes import Bits, Cells, Hidden, Marginals
 from gridcloze.studio.single import built_file
 from gridcloze.training import Budget
 
@@ -136,9 +137,17 @@ def asked_of(cells: Cells, hidden: Hidden) -> list[Figures]:
 
 def is_near_tie(predictor: TrainedPredictor, puzzles: Puzzles, kind: str) -> bool:
     """Whether noise of the size of rounding changes what Python fills in."""
-    fill = {"sample": filling.sample, "likely": filling.most_likely}[kind]
-    plain = fill(predictor, puzzles, seed=SEED).cells
-    return any(not np.array_equal(fill(Noisy(predictor, t), puzzles, seed=SEED).cells, plain) for t in range(TRIES))
+    fills = [fills_of(each, puzzles)[kind][0] for each in (predictor, *(Noisy(predictor, t) for t in range(TRIES)))]
+    return not all(np.array_equal(fill, fills[0]) for fill in fills)
+
+
+def fills_of(predictor: Predictor, puzzles: Puzzles) -> dict[str, tuple[Cells, Bits]]:
+    """Samples and the most likely fills as `gridcloze fill` gives them, with their log-probabilities."""
+    samples, answer = filling.sample(predictor, puzzles, 1, SEED), answers.fill(predictor, puzzles, seed=SEED)
+    return {
+        "sample": (samples.cells[:, 0], samples.log_prob_bits[:, 0]),
+        "likely": (answer.fill, answer.log_prob_bits),
+    }
 
 
 def parity() -> Figures:
@@ -155,13 +164,11 @@ def parity() -> Figures:
         parts = [asked[start : start + AT_ONCE] for start in range(0, PUZZLES, AT_ONCE)]
         found = [one for part in parts for one in page.evaluate(FILLS, {"puzzles": part, "seed": SEED})]
     puzzles = Puzzles(np.where(hidden, -1, cells))
-    figures: Figures = {"puzzles": PUZZLES}
-    for kind, fills in {
-        "sample": filling.sample(predictor, puzzles, 1, SEED),
-        "likely": filling.most_likely(predictor, puzzles, SEED),
-    }.items():
-        same = [one[kind]["cells"] == fill.ravel().tolist() for one, fill in zip(found, fills.cells[:, 0], strict=True)]
-        bits = np.array([one[kind]["bits"] for one in found]) - fills.log_prob_bits[:, 0]
+    doubted = checking.contradicting(predictor, puzzles).any(axis=(1, 2))
+    figures: Figures = {"puzzles": PUZZLES, "with_doubted_cells": int(doubted.sum())}
+    for kind, (fills, log_prob_bits) in fills_of(predictor, puzzles).items():
+        same = [one[kind]["cells"] == fill.ravel().tolist() for one, fill in zip(found, fills, strict=True)]
+        bits = np.array([one[kind]["bits"] for one in found]) - log_prob_bits
         different = [number for number, is_same in enumerate(same) if not is_same]
         figures[kind] = {
             "same": sum(same),
