@@ -4,10 +4,12 @@ BIN := .venv/bin
 PLAIN := .venv/plain
 KATEX_VERSION := 0.19.1
 KATEX := .venv/katex/$(KATEX_VERSION)
+PAGE := src/gridcloze/studio/page
+BUILT := src/gridcloze/studio/built/index.html
 
 FAULTS := OMP_NUM_THREADS=1 $(BIN)/python tests
 
-.PHONY: demo test test-all fuzz kills plain lint bench bench-full docs article katex clean
+.PHONY: demo test test-all fuzz kills plain lint bench bench-full docs article page studio katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact posterior
 	$(BIN)/gridcloze demo -o demo
@@ -44,11 +46,12 @@ bench: .venv/bench  ## a short form of the benchmarks: ten minutes, writes no re
 	$(BIN)/gridcloze compare --quick -o build/comparison
 	for task in channels landcover digits sudoku; do $(BIN)/python benchmarks/$$task.py --quick || exit; done
 
-bench-full: .venv/bench  ## measure every figure of README and docs again, resumable: ten hours
+bench-full: .venv/bench $(BUILT)  ## measure every figure of README and docs again, resumable: ten hours
 	$(BIN)/python benchmarks/toys.py
 	$(BIN)/python benchmarks/decoders.py benchmarks/results/runs/squares-0/model.safetensors
 	for task in trust speed fills why channels landcover digits sudoku scale; do $(BIN)/python benchmarks/$$task.py || exit; done
 	$(BIN)/python benchmarks/any_grid.py
+	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/pages.py
 
 docs: .venv/installed  ## write README.md, docs and models/README.md from templates, results and the program
@@ -58,10 +61,24 @@ docs: .venv/installed  ## write README.md, docs and models/README.md from templa
 article: .venv/installed katex  ## draw the pictures of docs/article, and write build/article/index.html
 	$(BIN)/python benchmarks/article.py
 
+page: $(BUILT)  ## build the page of the studio; needs npm
+
+studio: .venv/installed $(BUILT)  ## serve the page with the models of this repository, and open it
+	$(BIN)/gridcloze studio models/*.safetensors
+
 katex: $(KATEX)  ## install KaTeX, which sets the formulas of the article; needs npm
 
 clean:
-	rm -rf .venv build demo
+	rm -rf .venv build demo $(PAGE)/node_modules src/gridcloze/studio/built
+
+$(PAGE)/node_modules: $(PAGE)/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix $(PAGE)
+	touch $@
+
+$(BUILT): $(PAGE)/node_modules $(PAGE)/index.html $(wildcard $(PAGE)/*.ts) $(shell find $(PAGE)/src -type f)
+	npm run --silent --prefix $(PAGE) check
+	npm run --silent --prefix $(PAGE) test
+	npm run --silent --prefix $(PAGE) build
 
 $(KATEX):
 	npm install --silent --no-audit --no-fund --no-save --prefix .venv/katex katex@$(KATEX_VERSION)

@@ -305,12 +305,40 @@ def export(path: Path | str, predictor: TrainedPredictor) -> None:
     if Path(path).suffix != EXPORTED:
         raise InputError(f"{path}: the name of an exported model ends in {EXPORTED}")
     check_writable(path)  # before the work is done
+    data = exported(predictor)
+    with atomic_write(Path(path)) as temporary:
+        temporary.write_bytes(data)
+
+
+def exported(predictor: TrainedPredictor) -> bytes:
+    """Write a model as ONNX, with what its file says about it.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+
+    Returns
+    -------
+    bytes
+        What `export` writes.
+
+    Raises
+    ------
+    InputError
+        If the model is exported already.
+
+    Examples
+    --------
+    It takes about ten seconds, so this example is not run as a test:
+
+    >>> data = exported(load("model.safetensors"))  # doctest: +SKIP
+    """
     graph = to_onnx(_torch_model(predictor))
     known_hash = {"hash": predictor.header.hash} if predictor.header.hash else {}
     note = json.dumps(_header_to_json(predictor.header) | known_hash, sort_keys=True)
     metadata = json.dumps([note, _hash(note, {"": np.frombuffer(graph, np.uint8)}), len(graph)])
-    with atomic_write(Path(path)) as temporary:
-        temporary.write_bytes(with_metadata(graph, METADATA, metadata))
+    return with_metadata(graph, METADATA, metadata)
 
 
 def load(path: Path | str) -> TrainedPredictor:

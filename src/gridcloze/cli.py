@@ -506,17 +506,29 @@ def fill(
         _print_report(reports, as_json, f"results of {len(reports)} file{'s' * (len(reports) != 1)} in {out}")
 
 
-@_command({"Write squares.onnx": "gridcloze export squares.safetensors -o squares.onnx"})
+@_command(
+    {
+        "Write squares.onnx": "gridcloze export squares.safetensors -o squares.onnx",
+        "A page that fills grids": "gridcloze export squares.safetensors -o squares.html --prior examples/prior.json",
+    }
+)
 def export(
     model: Model,
-    out: Annotated[Path, _option("The .onnx file to write.", "FILE", "-o", "--out")],
+    out: Annotated[Path, _option("The .onnx file to write, or .html for a page.", "FILE", "-o", "--out")],
+    prior: Annotated[
+        Path | None, _option("The prior.json of squares: the page shows the exact posterior as well.", "FILE")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX file, which `fill`, `check`, `explain` and `score` read without torch."""
+    """Write a model as an ONNX file, which `fill`, `check`, `explain` and `score` read without torch, or as a page.
+
+    The page is one file that needs no network: open it from disk, mail it, or put it on any web server. On it you
+    paint a grid, and see probabilities, samples and what decided them.
+    """
     from .commands import export as command
 
-    report = command.export(model, out, overwrite)
+    report = command.export(model, out, overwrite, prior)
     _print_report(report, as_json, f"wrote {out}, {report['bytes'] / 2**20:.1f} MiB")
 
 

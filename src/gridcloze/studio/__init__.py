@@ -1,0 +1,1 @@
+"""A page to paint, fill and understand grids: its parts in Python."""

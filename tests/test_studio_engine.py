@@ -1,0 +1,302 @@
+"""The page of the studio answers as Python does: golden vectors, and the exported page in Chromium."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from dataclasses import asdict
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import jaxtyping
+import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+
+import studio_vectors
+from gridcloze import answers, checkpoint, explaining, priors
+from gridcloze.checkpoint import Header, TrainedPredictor
+from gridcloze.commands.export import export
+from gridcloze.files.palettes import Palette
+from gridcloze.logits import Calibration
+from gridcloze.networks import NetworkPredictor
+from gridcloze.predictor import tokens_of
+from gridcloze.puzzles import Puzzles
+from gridcloze.studio import single
+from gridcloze.words import InputError
+
+HIDDEN_SHARES = (0.3, 0.6, 0.9, 1.0)
+ANSWERS = """async ({puzzles, seed, samples}) => {
+  const backend = new gridclozeEngine.BrowserBackend();
+  const [model] = await backend.models();
+  const plain = fill => ({cells: [...fill.cells], bits: fill.logProbBits, passes: fill.passes.length});
+  const found = [];
+  for (const {height, width, cells} of puzzles) {
+    const puzzle = {height, width, cells: Int16Array.from(cells)};
+    const target = puzzle.cells.indexOf(-1);
+    const attention = await backend.attention(model, puzzle, {seed});
+    found.push({
+      marginals: [...await backend.marginals(model, puzzle, {seed})],
+      samples: (await backend.sample(model, puzzle, samples, {seed})).map(plain),
+      likely: plain(await backend.mostLikely(model, puzzle, {seed})),
+      influence: [...await backend.influence(model, puzzle, target, {seed})],
+      attention: [...attention.weights],
+      exact: [...await backend.exact(model, puzzle) ?? []],
+    });
+  }
+  return {model: {...model, training: null}, found};
+}"""
+REFUSED = """async ({bytes, name}) => {
+  const backend = new gridclozeEngine.BrowserBackend();
+  return backend.open(new File([Uint8Array.from(bytes)], name)).then(() => "opened", error => error.message);
+}"""
+
+OPENED = """async ({bytes, name}) => {
+  const backend = new gridclozeEngine.BrowserBackend();
+  const model = await backend.open(new File([Uint8Array.from(bytes)], name));
+  const puzzle = {height: 5, width: 5, cells: new Int16Array(25).fill(-1)};
+  return [...await backend.marginals(model, puzzle, {seed: 0})];
+}"""
+CANCELLED = """async () => {
+  const backend = new gridclozeEngine.BrowserBackend(), order = [], shares = [], stop = new AbortController();
+  const [model] = await backend.models();
+  const puzzle = {height: 60, width: 60, cells: new Int16Array(3600).fill(-1)};
+  const options = {seed: 0, signal: stop.signal, onProgress: share => shares.push(share)};
+  const samples = backend.sample(model, puzzle, 64, options).then(() => "samples", error => error.name);
+  const marginals = () => backend.marginals(model, puzzle, {seed: 0}).then(() => order.push("marginals"));
+  await marginals();
+  while (!shares.length) await new Promise(done => setTimeout(done, 10));
+  stop.abort();
+  order.push(await samples);
+  await marginals();
+  return {order, shares};
+}"""
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; "
+    "img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
+)
+
+
+def close(found, expected):
+    """Whether two vectors are equal, but for the last digits of numbers that are not whole."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(close(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(close, found, expected))
+    return abs(found - expected) < 1e-9 if isinstance(expected, float) else found == expected
+
+
+def test_the_vectors_of_the_page_are_current():
+    """What the TypeScript is compared with is what Python answers today."""
+    written = json.loads(studio_vectors.VECTORS.read_text())
+    current = json.loads(json.dumps(studio_vectors.vectors()))
+    assert close(current, written), "write them again: python tests/studio_vectors.py"
+    written["cases"]["weighted"]["samples"][0]["passes"][0]["bits"] += 1e-6
+    assert not close(current, written)
+
+
+def trained(network):
+    calibration = Calibration((0.25, 0.75), (0.8, 1.1))
+    header = Header(asdict(network.config), Palette.default(2), 3, {"seed": 5}, calibration)
+    return TrainedPredictor(NetworkPredictor(network, calibration), header)
+
+
+def test_a_page_that_cannot_be_made_is_refused_before_the_work(tmp_path, monkeypatch, small_bert):
+    """Not built, or with a prior of other grids or one whose posterior the page does not know."""
+    checkpoint.save(tmp_path / "model.safetensors", trained(small_bert))
+    grids = {"mirror": priors.Mirror(5, 5), "other": priors.squares(6, 6, 2, 4), "squares": priors.squares(5, 5, 2, 4)}
+    for name, prior in grids.items():
+        (tmp_path / name).write_text(json.dumps(prior.spec))
+    before = sorted(tmp_path.iterdir())
+
+    def refused(out, prior):
+        with pytest.raises(InputError) as error:
+            export(tmp_path / "model.safetensors", tmp_path / out, prior_path=prior and tmp_path / prior)
+        assert sorted(tmp_path.iterdir()) == before
+        return str(error.value)
+
+    assert "a prior is shown by a page alone" in refused("model.onnx", "squares")
+    if (single.BUILT / "single.html").is_file():
+        assert "plain squares only, not of mirror" in refused("model.html", "mirror")
+        assert "is of grids of 6 by 6 cells" in refused("model.html", "other")
+    monkeypatch.setattr(single, "BUILT", tmp_path / "built")
+    assert "not built: run `make page`" in refused("model.html", None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, small_bert):
+    """A model of 5×5 cells, its export, and its page with the exact posterior of squares."""
+    folder = tmp_path_factory.mktemp("page")
+    checkpoint.save(folder / "model.safetensors", trained(small_bert))
+    (folder / "prior.json").write_text(json.dumps(priors.squares(5, 5, 2, 4).spec))
+    jaxtyping.config.update("jaxtyping_disable", True)  # the sizes of an export are symbols, which type checks refuse
+    logging.disable()  # pytest would keep thousands of records
+    try:
+        export(folder / "model.safetensors", folder / "model.onnx")
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+        logging.disable(logging.NOTSET)
+    needed((single.BUILT / "single.html").is_file(), "the page, which `make page` builds,")
+    export(folder / "model.onnx", folder / "model.html", prior_path=folder / "prior.json")
+    return folder
+
+
+def needed(found, what):
+    """Skips where something is missing, but fails where all must be there."""
+    if not found:
+        stop = pytest.fail if os.environ.get("GRIDCLOZE_REQUIRE_CHROMIUM") else pytest.skip
+        stop(f"{what} is missing")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    needed(chromium, "chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The exported page, opened from disk; any request to a network fails the test, and any error in it."""
+    faults = []
+    page = browser.new_page()
+    page.on("request", lambda request: request.url.startswith(("file:", "blob:")) or faults.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto((folder / "model.html").as_uri())
+    page.wait_for_function("globalThis.gridclozeEngine")
+    yield page
+    page.close()
+    assert faults == []
+
+
+@pytest.mark.slow
+def test_the_exported_page_answers_as_python_does(page, folder):
+    """Marginals, samples, the most likely fill, influence, attention and the exact posterior, with the same seed."""
+    generator = np.random.default_rng(0)
+    cells = priors.squares(5, 5, 2, 4).sample(len(HIDDEN_SHARES), generator).astype(np.int64)
+    hidden = generator.random(cells.shape) < np.reshape(HIDDEN_SHARES, (-1, 1, 1))
+    cells = np.where(hidden, -1, cells)
+    predictor, puzzles = checkpoint.load(folder / "model.onnx"), Puzzles(cells)
+    asked = [{"height": 5, "width": 5, "cells": grid.ravel().tolist()} for grid in cells]
+    said = page.evaluate(ANSWERS, {"puzzles": asked, "seed": 3, "samples": 4})
+    assert said["model"] == {
+        "id": predictor.header.hash,
+        "name": "model",
+        "height": 5,
+        "width": 5,
+        "symbols": [
+            {"name": "black", "character": ".", "colour": "#000000"},
+            {"name": "white", "character": "#", "colour": "#ffffff"},
+        ],
+        "window": None,
+        "prior": "squares 5x5 2..4",
+        "training": None,
+    }
+    expected = answers.Answers(predictor, puzzles.with_hidden(np.zeros_like(hidden)), samples=4, seed=3)
+    expected.contradicting = np.zeros_like(hidden)  # `check` is not in the page: it believes what is visible
+    exact = priors.posterior(priors.squares(5, 5, 2, 4)).marginals(cells, hidden)
+    for number, found in enumerate(said["found"]):
+        assert np.allclose(np.reshape(found["marginals"], (5, 5, 2)), expected.marginals[number], atol=1e-6)
+        assert np.array_equal([one["cells"] for one in found["samples"]], expected.samples[number].reshape(4, -1))
+        assert found["likely"]["cells"] == expected.fill[number].ravel().tolist()
+        assert abs(found["likely"]["bits"] - expected.log_prob_bits[number]) < 1e-5
+        assert np.allclose(np.reshape(found["exact"], (5, 5, 2)), exact[number], atol=1e-6)
+        target = np.argwhere(hidden[number])[:1]
+        influence = explaining.influence(predictor, cells[number], hidden[number], target)[0].ravel()
+        assert np.allclose(np.array(found["influence"], dtype=float), influence, atol=1e-5, equal_nan=True)
+        attention = predictor.base.attention(tokens_of(cells[[number]], hidden[[number]], 2))
+        assert np.allclose(found["attention"], attention.ravel(), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_work_stops_when_it_is_cancelled_and_others_are_answered_meanwhile(page):
+    """Probabilities are there before samples that were asked for first; cancelled samples never come."""
+    said = page.evaluate(CANCELLED)
+    assert said["order"] == ["marginals", "AbortError", "marginals"]
+    assert said["shares"] == sorted(said["shares"])
+    assert all(0 < share < 1 for share in said["shares"])
+
+
+class Guarded(SimpleHTTPRequestHandler):
+    """Serves the built page under the policy of the studio's server."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, directory=str(single.BUILT))
+
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", POLICY)
+        super().end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.mark.slow
+def test_the_served_page_runs_a_dropped_model_under_its_policy(browser, folder):
+    """No inline script or style, no eval; the runtime comes from the same server when it is first needed."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page, faults = browser.new_page(), []
+    page.on("console", lambda message: message.type == "error" and faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+    page.wait_for_function("globalThis.gridclozeEngine")
+    said = page.evaluate(OPENED, {"bytes": list((folder / "model.onnx").read_bytes()), "name": "model.onnx"})
+    server.shutdown()
+    server.server_close()
+    page.close()
+    expected = checkpoint.load(folder / "model.onnx").marginals(np.full((1, 5, 5), -1), np.ones((1, 5, 5), bool))
+    assert np.allclose(said, expected.ravel(), atol=1e-6)
+    assert faults == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda data: data[:-40], "it is truncated"),
+        (lambda data: b"", "not an exported model of gridcloze, or it is truncated"),
+        (lambda data: b"\x89PNG\r\n\x1a\n" + bytes(100), "it is truncated"),
+        (lambda data: data.replace(b'"seed', b'"SEED').replace(b'seed\\"', b'SEED\\"'), "the file was altered"),
+        (lambda data: data[:999] + bytes([data[999] ^ 1]) + data[1000:], "altered"),
+        (lambda data: data, "opened"),
+    ],
+)
+def test_files_that_are_no_models_are_refused_in_the_words_of_python(page, folder, damage, line):
+    """Truncated, empty, foreign and altered ones."""
+    data = damage((folder / "model.onnx").read_bytes())
+    said = page.evaluate(REFUSED, {"bytes": list(data), "name": "mine.onnx"})
+    assert line in said
+    (folder / "mine.onnx").write_bytes(data)
+    try:
+        checkpoint.load(folder / "mine.onnx")
+        python = "opened"
+    except InputError as error:
+        python = str(error).replace(f"{folder}/", "")
+    assert said == python
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_the_page_and_exports_it_without_node(folder, tmp_path):
+    """It has the built page, nothing of its sources, at most 10 MB; and exports a page where no program is found."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    command = [*pip, "-w", str(tmp_path), str(studio_vectors.ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size <= 10e6
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    assert "gridcloze/studio/built/index.html" in names
+    assert not [name for name in names if "studio/page/" in name]
+    arguments = ["export", str(folder / "model.onnx"), "-o", "page.html", "--prior", str(folder / "prior.json")]
+    command = [sys.executable, "-c", "from gridcloze.cli import main; main()", *arguments]
+    environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": "", "HOME": str(tmp_path)}
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    assert (tmp_path / "page.html").read_bytes() == (folder / "model.html").read_bytes()
