@@ -1,7 +1,6 @@
 // Grids from files, with the words that Python uses for what is wrong with them.
-import { decode } from 'fast-png'
-import { unzipSync } from 'fflate'
 import type { Model, Puzzle, Symbol } from './backend'
+import { type Chunk, chunksOf, isPng, pixelsOf, text, unzip } from './bytes'
 import { HIDDEN } from './grid'
 
 /** A picture as it came: pixels are indices into `table` or channels, so that it can be written back in its own mode. */
@@ -9,7 +8,7 @@ export interface Drawing {
   width: number; height: number; scale: number; channels: number
   pixels: Uint8Array
   table: number[] | null // colours 0xrrggbbaa of an indexed picture
-  chunks: Uint8Array[]   // what else it says: texts, resolution, colour profile
+  chunks: Chunk[]        // what else it says: texts, resolution, colour profile
 }
 export interface Opened extends Puzzle { drawing: Drawing | null; note: string }
 
@@ -17,7 +16,6 @@ const MOST_PIXELS = 64_000_000, MOST_CELLS = 2 ** 20, MOST_BYTES = 2 ** 28
 const GREY = 0x808080ff
 const SCALE_NOTE = 'gridcloze:scale'
 const ENDINGS = '.png, .npy, .npz or .txt'
-const text = (bytes: Uint8Array): string => String.fromCharCode(...bytes)
 
 export async function readGrid(file: File, model: Pick<Model, 'height' | 'width'>, symbols: Symbol[]): Promise<Opened> {
   return about(file, (bytes, ending) => {
@@ -34,16 +32,16 @@ export async function readMask(file: File, { height, width }: Puzzle): Promise<U
       throw new Error(`${tall} by ${wide} do not cover a puzzle of ${height} by ${width} cells; use a mask of its size`)
     return tall / height
   }
-  return about(file, (bytes, ending) => {
+  return about(file, async (bytes, ending) => {
     const mask = new Uint8Array(height * width)
     if (ending === 'png') {
-      const { drawing, colours } = decoded(bytes), scale = size(drawing.height, drawing.width)
+      const { drawing, colours } = await decoded(bytes), scale = size(drawing.height, drawing.width)
       colours.forEach((colour, at) => {
         if (colour & 0xff && colour >>> 8) mask[cellAt(at, drawing.width, scale)] = 1
       })
     } else if (ending === 'txt') throw new Error('a mask is a picture or an array: what is not black, or not zero, is hidden')
     else {
-      const { shape, numbers } = arraysIn(bytes, ending).get('') ?? [...arraysIn(bytes, ending).values()][0]!
+      const { shape, numbers } = [...(await arraysIn(bytes, ending)).values()][0]!
       if (shape.length !== 2 || size(shape[0]!, shape[1]!) !== 1) throw new Error(`shape (${shape}) is not (${height},${width}), the size of the puzzle`)
       numbers.forEach((number, cell) => { mask[cell] = Number(number !== 0) })
     }
@@ -51,12 +49,12 @@ export async function readMask(file: File, { height, width }: Puzzle): Promise<U
   })
 }
 
-async function about<T>(file: File, read: (bytes: Uint8Array, ending: string) => T): Promise<T> {
+async function about<T>(file: File, read: (bytes: Uint8Array, ending: string) => T | Promise<T>): Promise<T> {
   const ending = file.name.split('.').pop()!.toLowerCase()
   try {
     if (!['png', 'npy', 'npz', 'txt'].includes(ending)) throw new Error(`a grid is a file that ends in ${ENDINGS}`)
     if (file.size > MOST_BYTES) throw new Error('this file is too large for the page; use `gridcloze fill`')
-    return read(new Uint8Array(await file.arrayBuffer()), ending)
+    return await read(new Uint8Array(await file.arrayBuffer()), ending)
   } catch (error) {
     throw new Error(`${file.name}: ${(error as Error).message}`, { cause: error })
   }
@@ -70,55 +68,38 @@ function checked(height: number, width: number): void {
 
 // Pictures
 
-function* chunksOf(bytes: Uint8Array): Generator<[string, Uint8Array, Uint8Array]> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset)
-  for (let at = 8; at + 12 <= bytes.length;) {
-    const length = view.getUint32(at)
-    yield [text(bytes.subarray(at + 4, at + 8)), bytes.subarray(at + 8, at + 8 + length), bytes.subarray(at, at + 12 + length)]
-    at += 12 + length
-  }
+async function decoded(bytes: Uint8Array): Promise<{ drawing: Drawing; colours: Uint32Array }> {
+  if (!isPng(bytes)) throw new Error('this is not a PNG picture, whatever its suffix says')
+  const chunks = chunksOf(bytes), header = chunks?.[0]?.content, view = header && new DataView(header.buffer, header.byteOffset)
+  if (!chunks || chunks[0]!.name !== 'IHDR' || header!.length !== 13) throw new Error('this PNG is damaged or truncated')
+  const [width, height] = [view!.getUint32(0), view!.getUint32(4)]
+  if (width * height > MOST_PIXELS) throw new Error(`${height} by ${width} pixels are more than ${MOST_PIXELS}; cut the picture into smaller ones`)
+  if (header![8] === 16) throw new Error('16 bits per channel are not supported; save the picture with 8')
+  const named = (name: string) => chunks.find((chunk) => chunk.name === name)?.content
+  if (named('acTL')) throw new Error('this PNG is animated; save the frame to read as a picture of its own')
+  const plte = header![9] === 3 ? named('PLTE') : null, trns = named('tRNS')
+  const image = await pixelsOf(chunks).catch(() => { throw new Error('this PNG is damaged or truncated') })
+  const table = plte ? Array.from({ length: plte.length / 3 }, (_, one) => packed(plte[3 * one]!, plte[3 * one + 1]!, plte[3 * one + 2]!, trns?.[one] ?? 255)) : null
+  const { channels, depth } = image, factor = table ? 1 : 255 / (2 ** depth - 1), pixels = image.pixels.map((value) => value * factor)
+  const key = !table && trns ? [1, 3, 5].slice(0, channels).map((place) => trns[place]! * factor) : null // the colour that is transparent
+  const colours = Uint32Array.from({ length: width * height }, (_, at) => {
+    const [one, two, three, four] = pixels.subarray(at * channels, (at + 1) * channels) as unknown as [number, number, number, number]
+    if (table) return table[one] ?? refuseIndex(one, table.length)
+    const alpha = key?.every((value, channel) => pixels[at * channels + channel] === value) ? 0 : 255
+    return channels < 3 ? packed(one, one, one, two ?? alpha) : packed(one, two, three, four ?? alpha)
+  })
+  const scale = chunks.map(({ content }) => text(content.subarray(0, 24)).split(`${SCALE_NOTE}\0`)).find(([before]) => before === '')?.[1] ?? 0
+  const others = chunks.filter(({ name, content }) => isKept(name) && !text(content.subarray(0, 16)).startsWith(SCALE_NOTE))
+  return { drawing: { width, height, scale: Number(scale), channels, pixels, table, chunks: others }, colours }
 }
 
-function decoded(bytes: Uint8Array): { drawing: Drawing; colours: Uint32Array } {
-  if (text(bytes.subarray(0, 8)) !== '\x89PNG\r\n\x1a\n') throw new Error('this is not a PNG picture, whatever its suffix says')
-  const header = new DataView(bytes.buffer, bytes.byteOffset + 16, Math.min(13, Math.max(0, bytes.length - 16)))
-  if (header.byteLength < 13) throw new Error('this PNG is damaged or truncated')
-  const [width, height, depth] = [header.getUint32(0), header.getUint32(4), header.getUint8(8)]
-  if (width * height > MOST_PIXELS) throw new Error(`${height} by ${width} pixels are more than ${MOST_PIXELS}; cut the picture into smaller ones`)
-  if (depth === 16) throw new Error('16 bits per channel are not supported; save the picture with 8')
-  const chunks = [...chunksOf(bytes)]
-  if (chunks.some(([name]) => name === 'acTL')) throw new Error('this PNG is animated; save the frame to read as a picture of its own')
-  let image
-  try { image = decode(bytes, { checkCrc: true }) } catch { throw new Error('this PNG is damaged or truncated') }
-  const { channels, palette, transparency } = image
-  const table = palette?.map(([red, green, blue, alpha = 255]) => packed(red!, green!, blue!, alpha)) ?? null
-  const pixels = image.depth < 8 ? spread(image.data as Uint8Array, width, height, image.depth, table ? 1 : 255 / (2 ** image.depth - 1)) : image.data as Uint8Array
-  const key = transparency?.length ? Array.from(transparency, (value) => (image.depth < 8 ? (value * 255) / (2 ** image.depth - 1) : value)) : null
-  const colours = new Uint32Array(width * height)
-  for (let at = 0; at < colours.length; at++) {
-    const [one, two, three, four] = pixels.subarray(at * channels, (at + 1) * channels) as unknown as number[]
-    if (table) {
-      if (table[one!] === undefined) throw new Error(`this PNG is damaged (index ${one} in a palette of ${table.length} colours)`)
-      colours[at] = table[one!]!
-    } else if (channels < 3) colours[at] = packed(one!, one!, one!, key?.[0] === one ? 0 : (two ?? 255))
-    else colours[at] = packed(one!, two!, three!, key?.[0] === one && key?.[1] === two && key?.[2] === three ? 0 : (four ?? 255))
-  }
-  const noted = Number(image.text[SCALE_NOTE] ?? 0)
-  const others = chunks.filter(([name, content]) => isKept(name) && !text(content.subarray(0, 16)).startsWith(SCALE_NOTE)).map(([, , whole]) => whole)
-  return { drawing: { width, height, scale: noted, channels, pixels, table, chunks: others }, colours }
+function refuseIndex(index: number, n: number): never {
+  throw new Error(`this PNG is damaged (index ${index} in a palette of ${n} colours)`)
 }
 
 /** The case of a chunk's letters says whether it may be copied to a picture that was changed. */
 const isKept = (name: string): boolean =>
   ['gAMA', 'cHRM', 'sRGB', 'iCCP', 'cICP'].includes(name) || (/^[a-z]..[a-z]$/.test(name) && name !== 'tRNS')
-
-function spread(data: Uint8Array, width: number, height: number, depth: number, factor: number): Uint8Array {
-  const wide = Math.ceil((width * depth) / 8), mask = 2 ** depth - 1
-  return Uint8Array.from({ length: width * height }, (_, at) => {
-    const bit = (at % width) * depth
-    return ((data[Math.floor(at / width) * wide + (bit >> 3)]! >> (8 - depth - (bit & 7))) & mask) * factor
-  })
-}
 
 export const packed = (red: number, green: number, blue: number, alpha = 255): number =>
   ((red << 24) | (green << 16) | (blue << 8) | alpha) >>> 0
@@ -126,8 +107,8 @@ export const packed = (red: number, green: number, blue: number, alpha = 255): n
 const cellAt = (pixel: number, width: number, scale: number): number =>
   Math.floor(pixel / width / scale) * (width / scale) + Math.floor((pixel % width) / scale)
 
-function gridOfPng(bytes: Uint8Array, model: Pick<Model, 'height' | 'width'>, symbols: Symbol[]): Opened {
-  const { drawing, colours } = decoded(bytes)
+async function gridOfPng(bytes: Uint8Array, model: Pick<Model, 'height' | 'width'>, symbols: Symbol[]): Promise<Opened> {
+  const { drawing, colours } = await decoded(bytes)
   const known = new Map(symbols.map(({ colour }, symbol) => [((parseInt(colour.slice(1, 7), 16) << 8) | 255) >>> 0, symbol]))
   const isHidden = (colour: number) => (colour === GREY || (colour & 0xff) === 0) && !known.has(colour)
   const forSize = drawing.height / model.height
@@ -195,8 +176,8 @@ function gridOfText(bytes: Uint8Array, symbols: Symbol[]): Opened {
 
 interface Numbers { shape: number[]; numbers: Float64Array }
 
-function gridOfArrays(bytes: Uint8Array, ending: string, symbols: Symbol[]): Opened {
-  const arrays = arraysIn(bytes, ending)
+async function gridOfArrays(bytes: Uint8Array, ending: string, symbols: Symbol[]): Promise<Opened> {
+  const arrays = await arraysIn(bytes, ending)
   const chosen = arrays.get('') ?? arrays.get('cells') ?? arrays.get('fill') ?? (arrays.size === 1 ? [...arrays.values()][0] : undefined)
   if (!chosen) throw new Error(`of its arrays ${[...arrays.keys()].join(', ')} none is named cells; name one so`)
   const [height, width] = chosen.shape.slice(-2) as [number, number]
@@ -213,15 +194,12 @@ function gridOfArrays(bytes: Uint8Array, ending: string, symbols: Symbol[]): Ope
   return { height, width, cells, drawing: null, note: n > 1 ? `The first of ${n} grids is shown.` : '' }
 }
 
-function arraysIn(bytes: Uint8Array, ending: string): Map<string, Numbers> {
+async function arraysIn(bytes: Uint8Array, ending: string): Promise<Map<string, Numbers>> {
   if (ending === 'npy') return new Map([['', numbersIn(bytes)]])
-  let files
-  try {
-    files = unzipSync(bytes, { filter: ({ name, originalSize }) => name.endsWith('.npy') && originalSize < MOST_BYTES })
-  } catch { throw new Error('this npz file is damaged or truncated') }
-  const wanted = Object.entries(files).filter(([name]) => !/^(samples|marginals|log_prob_bits)\.npy$/.test(name) || Object.keys(files).length === 1)
+  const files = await unzip(bytes, MOST_BYTES).catch(() => { throw new Error('this npz file is damaged or truncated') })
+  const wanted = [...files].filter(([name]) => files.size === 1 || !/^(samples|marginals|log_prob_bits)\.npy$/.test(name))
   if (!wanted.length) throw new Error('this npz file has no array')
-  return new Map(wanted.map(([name, content]) => [name.slice(0, -4), numbersIn(content)]))
+  return new Map(wanted.map(([name, content]) => [name.replace(/\.npy$/, ''), numbersIn(content)]))
 }
 
 const GETTERS: Record<string, (view: DataView, at: number, little: boolean) => number> = {

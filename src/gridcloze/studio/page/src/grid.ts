@@ -133,5 +133,5 @@ export const presets = (): Sheet[] => ARTICLE.map((puzzle) => squarePuzzle(...pu
 
 function squarePuzzle(top: number, left: number, side: number, bits: string): Sheet {
   const truth = painted(sheetOf(16, 16, new Int16Array(256)), rectangle(16 * top + left, 17 * (side - 1) + 16 * top + left, 16), 1)
-  return painted(truth, truth.cells.keys().filter((cell) => (parseInt(bits[cell >> 2]!, 16) >> (3 - (cell & 3))) & 1), 'hide')
+  return painted(truth, [...truth.cells.keys()].filter((cell) => (parseInt(bits[cell >> 2]!, 16) >> (3 - (cell & 3))) & 1), 'hide')
 }

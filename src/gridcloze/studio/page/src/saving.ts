@@ -1,6 +1,6 @@
 // What is written: PNG as Python writes it, npz, SVG and GIF.
-import { zipSync, zlibSync } from 'fflate'
 import type { Puzzle, Sample, Symbol } from './backend'
+import { bytesOfText, joined, png, zip } from './bytes'
 import { bytesOf, css, GREY, NOTHING, type Picture, rgb } from './colours'
 import { type Drawing, packed } from './files'
 import { HIDDEN } from './grid'
@@ -34,67 +34,30 @@ export function tiled(pictures: Picture[], scale: number, columns: number): Rast
 
 // PNG
 
-const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
-  for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1
-  return byte
-})
+const pngOf = ({ width, height, channels, pixels, table, chunks, scale }: Drawing): Promise<Uint8Array> => png({ width, height, channels, pixels }, table !== null, [
+  ...(scale ? [{ name: 'tEXt', content: bytesOfText(`gridcloze:scale\0${scale}`) }] : []), ...chunks,
+  ...(table ? [{ name: 'PLTE', content: Uint8Array.from(table.flatMap((colour) => bytesOf(colour >>> 8))) }] : []),
+  ...(table?.some((colour) => (colour & 255) < 255) ? [{ name: 'tRNS', content: Uint8Array.from(table, (colour) => colour & 255) }] : []),
+])
 
-function chunk(name: string, content: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(12 + content.length), view = new DataView(bytes.buffer)
-  view.setUint32(0, content.length)
-  bytes.set(Array.from(name, (character) => character.charCodeAt(0)), 4)
-  bytes.set(content, 8)
-  const sum = bytes.subarray(4, -4).reduce((crc, byte) => CRC[(crc ^ byte) & 255]! ^ (crc >>> 8), 0xffffffff)
-  view.setUint32(8 + content.length, ~sum >>> 0)
-  return bytes
-}
-
-function joined(parts: (Uint8Array | number[])[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((total, part) => total + part.length, 0))
-  let at = 0
-  for (const part of parts) { bytes.set(part, at); at += part.length }
-  return bytes
-}
-
-const TYPES: Record<number, number> = { 1: 0, 2: 4, 3: 2, 4: 6 } // of colour, by the number of channels; 3 is indexed
-
-function png({ width, height, channels, pixels, table, chunks, scale }: Drawing): Uint8Array {
-  const header = new DataView(new ArrayBuffer(13)), wide = width * channels
-  header.setUint32(0, width)
-  header.setUint32(4, height)
-  header.setUint8(8, 8)
-  header.setUint8(9, table ? 3 : TYPES[channels]!)
-  const lines = new Uint8Array(height * (wide + 1)) // each begins with 0: no filter
-  for (let row = 0; row < height; row++) lines.set(pixels.subarray(row * wide, (row + 1) * wide), row * (wide + 1) + 1)
-  const note = scale ? [chunk('tEXt', new TextEncoder().encode(`gridcloze:scale\0${scale}`))] : []
-  const tables = table ? [
-    chunk('PLTE', Uint8Array.from(table.flatMap((colour) => [colour >>> 24, (colour >> 16) & 255, (colour >> 8) & 255]))),
-    ...(table.some((colour) => (colour & 255) < 255) ? [chunk('tRNS', Uint8Array.from(table, (colour) => colour & 255))] : []),
-  ] : []
-  return joined([
-    [0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10], chunk('IHDR', new Uint8Array(header.buffer)), ...note, ...chunks, ...tables,
-    chunk('IDAT', zlibSync(lines)), chunk('IEND', new Uint8Array()),
-  ])
-}
-
-export function pngOfRaster({ width, height, colours }: Raster): Uint8Array {
+export function pngOfRaster({ width, height, colours }: Raster): Promise<Uint8Array> {
   const table = [...new Set(colours)], blank = { width, height, scale: 0, chunks: [] }
-  if (table.length > 256) return png({ ...blank, channels: 3, table: null, pixels: Uint8Array.from(Array.from(colours, bytesOf).flat()) })
+  if (table.length > 256) return pngOf({ ...blank, channels: 3, table: null, pixels: Uint8Array.from(Array.from(colours, bytesOf).flat()) })
   const index = new Map(table.map((colour, at) => [colour, at]))
-  return png({ ...blank, channels: 1, table: table.map((colour) => packed(...bytesOf(colour))), pixels: Uint8Array.from(colours, (colour) => index.get(colour)!) })
+  return pngOf({ ...blank, channels: 1, table: table.map((colour) => packed(...bytesOf(colour))), pixels: Uint8Array.from(colours, (colour) => index.get(colour)!) })
 }
 
 /** A grid as a picture: in the mode of the one it came from, of which only cells that differ are repainted. */
-export function pngOfCells({ height, width, cells }: Puzzle, symbols: Symbol[], drawing: Drawing | null): Uint8Array {
+export async function pngOfCells({ height, width, cells }: Puzzle, symbols: Symbol[], drawing: Drawing | null): Promise<Uint8Array> {
   const colours = [...symbols.map((symbol) => rgb(symbol.colour)), GREY]
   const wanted = Int32Array.from(cells, (symbol) => colours.at(symbol)!) // HIDDEN is -1, the last
-  if (drawing && drawing.width === width * drawing.scale && drawing.height === height * drawing.scale) return png(repainted(drawing, wanted, width))
+  if (drawing && drawing.width === width * drawing.scale && drawing.height === height * drawing.scale) return pngOf(repainted(drawing, wanted, width))
   const isGrey = symbols.every(({ colour }) => colour.slice(1, 3) === colour.slice(3, 5) && colour.slice(3, 5) === colour.slice(5, 7))
   const scale = Math.max(1, Math.min(16, Math.floor(1024 / Math.max(height, width))))
-  const fresh = (channels: number, each: (symbol: number) => number[], table: number[] | null): Uint8Array => {
+  const fresh = (channels: number, each: (symbol: number) => number[], table: number[] | null): Promise<Uint8Array> => {
     const pixels = new Uint8Array(height * width * scale ** 2 * channels)
     for (let at = 0; at < pixels.length / channels; at++) pixels.set(each(cells[cellOf(at, width, scale)]!), at * channels)
-    return png({ width: width * scale, height: height * scale, channels, scale, pixels, table, chunks: [] })
+    return pngOf({ width: width * scale, height: height * scale, channels, scale, pixels, table, chunks: [] })
   }
   if (isGrey) return fresh(1, (symbol) => [colours.at(symbol)! & 255], null)
   if (colours.length > 256 && cells.includes(HIDDEN)) return fresh(3, (symbol) => bytesOf(colours.at(symbol)!), null)
@@ -134,12 +97,12 @@ export function npy(data: Int16Array | Float32Array | Float64Array, shape: numbe
   const type = data instanceof Int16Array ? '<i2' : data instanceof Float32Array ? '<f4' : '<f8'
   const text = `{'descr': '${type}', 'fortran_order': False, 'shape': (${shape.join(', ')}${shape.length === 1 ? ',' : ''}), }`
   const header = text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11) + '\n'
-  const start = [0x93, ...new TextEncoder().encode('NUMPY'), 1, 0, header.length & 255, header.length >> 8]
-  return joined([start, new TextEncoder().encode(header), new Uint8Array(data.buffer, data.byteOffset, data.byteLength)])
+  const start = [...bytesOfText('\x93NUMPY\x01\0'), header.length & 255, header.length >> 8]
+  return joined([start, bytesOfText(header), new Uint8Array(data.buffer, data.byteOffset, data.byteLength)])
 }
 
 /** The arrays of `gridcloze fill`: those that are there. */
-export function npz({ height, width }: Puzzle, fill: Sample | null, samples: Sample[] | null, marginals: Float32Array | null): Uint8Array {
+export function npz({ height, width }: Puzzle, fill: Sample | null, samples: Sample[] | null, marginals: Float32Array | null): Promise<Uint8Array> {
   const files: Record<string, Uint8Array> = {}
   if (fill) {
     files['fill.npy'] = npy(fill.cells, [height, width])
@@ -147,7 +110,7 @@ export function npz({ height, width }: Puzzle, fill: Sample | null, samples: Sam
   }
   if (samples) files['samples.npy'] = npy(Int16Array.from(samples.flatMap(({ cells }) => Array.from(cells))), [samples.length, height, width])
   if (marginals) files['marginals.npy'] = npy(marginals, [height, width, marginals.length / height / width])
-  return zipSync(files)
+  return zip(files)
 }
 
 export const textOf = ({ width, cells }: Puzzle, symbols: Symbol[]): string =>
@@ -185,8 +148,8 @@ export function gif(pictures: Picture[], milliseconds: number): Uint8Array {
     return [[0x21, 0xf9, 4, 4, ...word(delay), 0, 0], place, blocks(compressed(raster.colours, index, bits)), [0]]
   })
   const screen = [...word(width * scale), ...word(height * scale), 0x80 | (bits - 1), 0, 0]
-  const forever = [0x21, 0xff, 11, ...new TextEncoder().encode('NETSCAPE2.0'), 3, 1, 0, 0, 0]
-  return joined([[...new TextEncoder().encode('GIF89a')], screen, table, forever, ...frames, [0x3b]])
+  const forever = [0x21, 0xff, 11, ...bytesOfText('NETSCAPE2.0'), 3, 1, 0, 0, 0]
+  return joined([bytesOfText('GIF89a'), screen, table, forever, ...frames, [0x3b]])
 }
 
 function blocks(bytes: number[]): Uint8Array {

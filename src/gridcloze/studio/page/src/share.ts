@@ -1,22 +1,23 @@
 // The address's fragment: a puzzle to share, a token that only this tab keeps, the name of a model.
-import { deflateSync, inflateSync } from 'fflate'
+import { bytesOfText, squeeze, unsqueeze } from './bytes'
 import { HIDDEN, type Sheet, sheetOf } from './grid'
 
 const MOST_CELLS = 2 ** 20
 
 /** A puzzle as text for an address; what lies beneath hidden cells stays out, unless `whole`. */
-export function packed(sheet: Sheet, whole = false): string {
+export async function packed(sheet: Sheet, whole = false): Promise<string> {
   const numbers = [...sheet.cells, ...(whole ? sheet.beneath : [])]
-  const bytes = deflateSync(new Uint8Array(Uint16Array.from([sheet.height, sheet.width, ...numbers.map((symbol) => symbol + 1)]).buffer))
+  const words = Uint16Array.from([sheet.height, sheet.width, ...numbers.map((symbol) => symbol + 1)])
+  const bytes = await squeeze(new Uint8Array(words.buffer), 'deflate-raw')
   let text = ''
   for (const byte of bytes) text += String.fromCharCode(byte)
   return btoa(text).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
-export function unpacked(text: string): Sheet {
+export async function unpacked(text: string): Promise<Sheet> {
   try {
-    const bytes = Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (one) => one.charCodeAt(0))
-    const numbers = new Uint16Array(inflateSync(bytes, { out: new Uint8Array(4 + 4 * MOST_CELLS) }).slice().buffer)
+    const bytes = bytesOfText(atob(text.replaceAll('-', '+').replaceAll('_', '/')))
+    const numbers = new Uint16Array((await unsqueeze(bytes, 'deflate-raw', 4 + 4 * MOST_CELLS)).buffer)
     const [height = 0, width = 0] = numbers, n = height * width
     const layers = (numbers.length - 2) / n
     if (!n || (layers !== 1 && layers !== 2)) throw new Error('cut')
@@ -39,8 +40,8 @@ export function readFragment(): { token: string | null; puzzle: string | null; m
   return { token: given ?? kept('gridcloze-token'), puzzle: parameters.get('puzzle'), model: parameters.get('model') }
 }
 
-export function linkTo(sheet: Sheet, model: string | null): string {
-  const parameters = new URLSearchParams({ puzzle: packed(sheet), ...(model ? { model } : {}) })
+export async function linkTo(sheet: Sheet, model: string | null): Promise<string> {
+  const parameters = new URLSearchParams({ puzzle: await packed(sheet), ...(model ? { model } : {}) })
   return `${location.href.split('#')[0]}#${parameters}`
 }
 

@@ -106,7 +106,7 @@ export class Studio {
   end(): void {
     this.history.settle(this.sheet)
     this.#count()
-    keep('gridcloze-puzzle', packed(this.sheet, true))
+    this.#keep()
   }
 
   replace(sheet: Sheet, drawing: Drawing | null = null): void {
@@ -138,9 +138,10 @@ export class Studio {
     this.cursor = Math.min(this.cursor, sheet.cells.length - 1)
     this.complaint = this.note = ''
     this.#count()
-    keep('gridcloze-puzzle', packed(sheet, true))
+    this.#keep()
   }
 
+  #keep(): void { void packed(this.sheet, true).then((text) => keep('gridcloze-puzzle', text)) }
   #count(): void { this.steps = { back: this.history.past.length, forth: this.history.future.length } }
 
   // Files and links: what was painted stays if something is wrong with them
@@ -158,26 +159,26 @@ export class Studio {
       if (mask) {
         const sheet = opened ? sheetOf(opened.height, opened.width, opened.cells) : this.sheet
         const hidden = await readMask(mask, sheet)
-        const masked = painted(sheet, sheet.cells.keys().filter((cell) => hidden[cell]), 'hide')
+        const masked = painted(sheet, [...sheet.cells.keys()].filter((cell) => hidden[cell]), 'hide')
         this.replace(masked, opened ? opened.drawing : this.drawing)
       }
       this.note = opened?.note ?? ''
     } catch (error) { this.complaint = (error as Error).message }
   }
 
-  openLink(text: string): void {
+  async openLink(text: string): Promise<void> {
     try {
-      const sheet = unpacked(text)
+      const sheet = await unpacked(text)
       if (sheet.cells.some((symbol) => symbol >= this.symbols.length)) throw new Error('The puzzle in this link has symbols that the model lacks. Choose its model first, and open the link again.')
       this.replace(sheet)
     } catch (error) { this.complaint = (error as Error).message }
   }
 
-  restore(): void {
+  async restore(): Promise<void> {
     const text = kept('gridcloze-puzzle')
     if (!text) return
     try {
-      const sheet = unpacked(text)
+      const sheet = await unpacked(text)
       if (sheet.beneath.every((symbol) => symbol < this.symbols.length)) this.sheet = sheet
     } catch { /* what an older page kept */ }
   }
