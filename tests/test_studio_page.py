@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -28,7 +29,6 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; "
     "img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
 )
-PIXELS = 24.5  # roughly, to the side of a cell at a width of 1280
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM or not shutil.which("npm"), reason="needs Node and Chromium"),
@@ -80,8 +80,20 @@ class Handler(SimpleHTTPRequestHandler):
         self.wfile.write("".join(json.dumps(line) + "\n" for line in lines).encode() if granted else b"{}")
 
 
-SYMBOLS = [{"name": name, "character": one, "colour": c} for name, one, c in zip(("off", "on"), ".#", ("#000000", "#ffffff"), strict=True)]
-MODEL = {"id": "own", "name": "own", "height": 4, "width": 4, "symbols": SYMBOLS, "window": None, "prior": None, "training": {}}
+SYMBOLS = [
+    {"name": name, "character": one, "colour": c}
+    for name, one, c in zip(("off", "on"), ".#", ("#000000", "#ffffff"), strict=True)
+]
+MODEL = {
+    "id": "own",
+    "name": "own",
+    "height": 4,
+    "width": 4,
+    "symbols": SYMBOLS,
+    "window": None,
+    "prior": None,
+    "training": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +155,18 @@ def unpacked(text):
 
 
 def cells(page):
-    page.wait_for_timeout(80)
+    page.wait_for_timeout(250)  # the page keeps its puzzle a moment after each stroke
     return unpacked(page.evaluate("sessionStorage.getItem('gridcloze-puzzle')"))[0]
+
+
+def becomes(page, expected):
+    """Whether the puzzle is what is expected, within some seconds."""
+    for _ in range(20):
+        kept = page.evaluate("sessionStorage.getItem('gridcloze-puzzle')")
+        if kept and np.array_equal(unpacked(kept)[0], expected):
+            return True
+        page.wait_for_timeout(200)
+    return False
 
 
 def grid(page):
@@ -261,7 +283,18 @@ def test_keyboard_alone_paints_and_reads(browse):
             break
     else:
         pytest.fail("the grid cannot be reached by Tab")
-    for key in ("Home", "PageUp", "2", "Space", "ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown", "1", "ArrowDown", "Enter"):
+    for key in (
+        "Home",
+        "PageUp",
+        "2",
+        "Space",
+        "ArrowRight",
+        "Shift+ArrowRight",
+        "Shift+ArrowDown",
+        "1",
+        "ArrowDown",
+        "Enter",
+    ):
         page.keyboard.press(key)
     expected = np.full((16, 16), HIDDEN)
     expected[0, :3] = expected[1, 2] = 1
@@ -289,7 +322,9 @@ def test_one_finger_paints_and_two_zoom(browse):
     session = page.context.new_cdp_session(page)
 
     def touch(kind, *places):
-        points = [dict(zip("xy", spot(page, *place), strict=True)) | {"id": number} for number, place in enumerate(places)]
+        points = [
+            dict(zip("xy", spot(page, *place), strict=True)) | {"id": number} for number, place in enumerate(places)
+        ]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     page.evaluate("document.querySelector('[role=application]').scrollIntoView({block: 'center'})")
@@ -335,13 +370,13 @@ def test_hover_shows_the_exact_distribution_and_influence(browse):
     exact = posterior(squares(16, 16)).marginals(puzzle[None], puzzle[None] == HIDDEN)[0]
     for row, column in ((9, 13), (12, 10), (0, 0)):
         page.mouse.move(*spot(page, row, column))
-        page.wait_for_selector(f"h3:text('row {row}, column {column}')")
+        page.wait_for_selector(f".title:text('row {row}, column {column}')")
         page.wait_for_timeout(100)
         shown = page.locator("tr", has_text="white").first.locator("td.number").all_inner_texts()
         assert float(shown[1].strip("<> ")) == pytest.approx(exact[row, column, 1], abs=0.001)
         assert float(shown[0].strip("<> ")) == pytest.approx(exact[row, column, 1], abs=0.02)
     page.mouse.move(*spot(page, 9, 13))
-    page.wait_for_selector("text=bits, by hiding one visible cell")
+    page.wait_for_selector("text=bits, by hiding a cell")
 
 
 def test_fill_and_play(browse):
@@ -353,7 +388,7 @@ def test_fill_and_play(browse):
     slider = page.get_by_role("slider", name="Pass")
     slider.fill("0")
     page.get_by_role("button", name="Play the passes").click()
-    page.wait_for_function("document.querySelector('[aria-label=Pass]').value === document.querySelector('[aria-label=Pass]').max", timeout=20_000)
+    sync_api.expect(slider).to_have_value(slider.get_attribute("max"), timeout=20_000)
 
 
 def test_samples_are_enlarged_and_repeatable(browse, tmp_path):
@@ -403,7 +438,7 @@ def test_a_link_shares_the_puzzle(browse):
     preset(page, 4)
     puzzle = cells(page)
     page.get_by_role("button", name="Share").click()
-    page.wait_for_function("document.querySelector('input[readonly]').value.includes('puzzle=')")
+    sync_api.expect(page.get_by_label("Link")).to_have_value(re.compile("puzzle="))
     link = page.get_by_label("Link").input_value()
     other = settled(browse(link.split("/", 3)[3]))
     assert (cells(other) == puzzle).all()
@@ -422,21 +457,23 @@ def test_an_own_picture_comes_back_in_its_mode(browse, tmp_path, mode):
     if mode == "P":
         image = image.quantize(4)
     elif mode == "1":
-        image, hidden = Image.fromarray((255 * truth).astype(np.uint8).repeat(5, 0).repeat(5, 1)).convert("1"), np.zeros(truth.shape, bool)
+        image, hidden = (
+            Image.fromarray((255 * truth).astype(np.uint8).repeat(5, 0).repeat(5, 1)).convert("1"),
+            np.zeros(truth.shape, bool),
+        )
     elif mode != "interlaced":
         image = image.convert(mode)
     image.save(tmp_path / "own.png")
     page = settled(browse())
     drop(page, "own.png", (tmp_path / "own.png").read_bytes())
-    page.wait_for_timeout(200)
-    assert (cells(page) == np.where(hidden, HIDDEN, truth)).all()
+    assert becomes(page, np.where(hidden, HIDDEN, truth))
     page.get_by_role("button", name="Save", exact=True).click()
     written = Image.open(saved(page, "puzzle as PNG", tmp_path / "puzzle.png"))
     assert written.size == image.size
     assert written.mode == ("L" if mode == "1" else image.mode)
     assert (np.asarray(written.convert("RGBA")) == np.asarray(image.convert("RGBA"))).all()
     if hidden.any():
-        fill = read_grid(saved(page, "fill as PNG", tmp_path / "fill.png"))
+        fill = read_grid(saved(page, "fill as PNG", tmp_path / "fill.png"), Palette.default(2))
         assert fill.scale == 5
         assert (fill.cells == truth)[~hidden].all()
 
@@ -450,17 +487,15 @@ def test_arrays_texts_and_masks_open(browse, tmp_path):
     write_grid(tmp_path / "a.txt", Grid.from_cells(np.where(truth == 1, HIDDEN, truth), Palette.default(2)))
     for name, expected in (("a.npy", truth), ("a.npz", 1 - truth), ("a.txt", np.where(truth == 1, HIDDEN, 0))):
         drop(page, name, (tmp_path / name).read_bytes())
-        page.wait_for_timeout(150)
-        assert (cells(page) == expected).all(), name
+        assert becomes(page, expected), name
     drop(page, "a.npy", (tmp_path / "a.npy").read_bytes())
     mask = np.zeros((16, 16), np.uint8)
     mask[4:8, 4:8] = 255
     file = BytesIO()
     Image.fromarray(mask.repeat(3, 0).repeat(3, 1)).save(file, "PNG")
-    page.wait_for_timeout(150)
+    assert becomes(page, truth)
     drop(page, "mask.png", file.getvalue(), "mask")
-    page.wait_for_timeout(150)
-    assert (cells(page) == np.where(mask > 0, HIDDEN, truth)).all()
+    assert becomes(page, np.where(mask > 0, HIDDEN, truth))
 
 
 def test_what_is_saved_is_what_python_writes(browse, tmp_path):
@@ -489,11 +524,11 @@ def test_what_is_saved_is_what_python_writes(browse, tmp_path):
         assert (arrays["samples"] == puzzle)[:, puzzle != HIDDEN].all()
     assert (read_grid(tmp_path / "all.npz").cells == fill).all()
     with Image.open(saved(page, "fill as GIF of the passes", tmp_path / "fill.gif")) as film:
-        first = np.asarray(film.convert("L"))[16::32, 16::32]
+        first = np.asarray(film.convert("L"))[8::16, 8::16]
         film.seek(film.n_frames - 1)
-        last = np.asarray(film.convert("L"))[16::32, 16::32]
-    assert (first == np.where(puzzle == HIDDEN, 128, 255 * puzzle)[:, :]).all() or first.shape == puzzle.shape
-    assert (last > 200).sum() == fill.sum()
+        last = np.asarray(film.convert("L"))[8::16, 8::16]
+    assert (first == np.where(puzzle == HIDDEN, 128, 255 * puzzle)).all()
+    assert (last == 255 * fill).all()
     assert saved(page, "fill as SVG", tmp_path / "fill.svg").read_text().startswith("<svg")
     with Image.open(saved(page, "probabilities as PNG", tmp_path / "probabilities.png")) as image:
         assert image.size == (2 * 256 + 16, 256)
@@ -590,7 +625,10 @@ def test_nothing_is_inaccessible_or_moves(browse, tmp_path, width, dark, view):
     for place in ((3, 3), (9, 13), (10, 14)):
         page.mouse.move(*spot(page, *place))
         page.wait_for_timeout(250)
-    page.screenshot(path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / f"{view}-{width}{'-dark' * dark}.png", full_page=width < 1280)
+    page.screenshot(
+        path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / f"{view}-{width}{'-dark' * dark}.png",
+        full_page=width < 1280,
+    )
     assert page.evaluate("shift") < 0.02
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert violations(page) == []
@@ -658,6 +696,8 @@ def test_figures_of_the_article(browse, tmp_path, width, dark):
     assert missed[0] > missed[1] > missed[2] == 0
     page.locator("[data-gridcloze=heads]").get_by_role("button", name="Layer 5, head 3").click()
     page.wait_for_timeout(400)
-    page.screenshot(path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / f"figures-{width}{'-dark' * dark}.png", full_page=True)
+    page.screenshot(
+        path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / f"figures-{width}{'-dark' * dark}.png", full_page=True
+    )
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -12,6 +12,18 @@ export function sheetOf(height: number, width: number, cells?: ArrayLike<number>
   return { height, width, cells: shown, beneath: beneath ? Int16Array.from(beneath) : shown.slice() }
 }
 
+/** The cell that a key leads to from another; null for keys that lead nowhere. */
+export function stepped(cell: number, key: string, { height, width }: Puzzle): number | null {
+  const row = Math.floor(cell / width), column = cell % width
+  const places: Record<string, [number, number]> = {
+    ArrowLeft: [row, Math.max(0, column - 1)], ArrowRight: [row, Math.min(width - 1, column + 1)],
+    ArrowUp: [Math.max(0, row - 1), column], ArrowDown: [Math.min(height - 1, row + 1), column],
+    Home: [row, 0], End: [row, width - 1], PageUp: [0, column], PageDown: [height - 1, column],
+  }
+  const place = places[key]
+  return place ? place[0] * width + place[1] : null
+}
+
 /** Cells on the straight line from one cell to another (Bresenham). */
 export function line(from: number, to: number, width: number): number[] {
   let row = Math.floor(from / width), column = from % width
