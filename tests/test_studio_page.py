@@ -499,7 +499,7 @@ def test_arrays_texts_and_masks_open(browse, tmp_path):
 
 
 def test_what_is_saved_is_what_python_writes(browse, tmp_path):
-    """The PNG has the mode, pixels and note of Python's, the text is the same, and npz, SVG and GIF hold the answers."""
+    """The PNG has the mode, pixels and note of Python's, the text is the same; npz, SVG and GIF hold the answers."""
     page = settled(browse())
     preset(page, 6)
     puzzle = cells(page)

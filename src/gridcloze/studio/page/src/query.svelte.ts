@@ -8,7 +8,8 @@ export class Query<Answer> {
   answer = $state.raw<Answer | null>(null)
   share = $state(0)
   busy = $state(false)   // for longer than a moment, so that quick answers do not flicker
-  stale = $state(false)  // the answer is of an earlier puzzle
+  working = $state(false)
+  stale = $state(false)  // the answer is of an earlier puzzle, or was stopped
   error = $state('')
   seconds = 0
   #work: AbortController | null = null
@@ -20,6 +21,7 @@ export class Query<Answer> {
     const patience = setTimeout(() => { if (isLatest()) this.busy = true }, 250)
     this.error = ''
     this.share = 0
+    this.working = true
     this.stale = untrack(() => this.answer !== null) // asking depends on no answer
     try {
       const answer = await question({ signal: work.signal, onProgress: (share) => { if (isLatest()) this.share = share } })
@@ -38,7 +40,7 @@ export class Query<Answer> {
       if (isLatest()) {
         this.seconds = (performance.now() - started) / 1000
         this.#work = null
-        this.busy = false
+        this.working = this.busy = false
       }
     }
   }
@@ -47,7 +49,14 @@ export class Query<Answer> {
   stop(): void {
     this.#work?.abort()
     this.#work = null
-    this.busy = false
+    this.working = this.busy = false
+  }
+
+  /** Stop for good: the next answer comes when it is asked for by hand. */
+  halt(): void {
+    this.stop()
+    this.stale = true
+    this.seconds = Infinity
   }
 
   clear(): void {
