@@ -376,7 +376,9 @@ def test_hover_shows_the_exact_distribution_and_influence(browse):
         assert float(shown[1].strip("<> ")) == pytest.approx(exact[row, column, 1], abs=0.001)
         assert float(shown[0].strip("<> ")) == pytest.approx(exact[row, column, 1], abs=0.02)
     page.mouse.move(*spot(page, 9, 13))
-    page.wait_for_selector("text=bits, by hiding a cell")
+    page.wait_for_selector("text=total variation")
+    hiding = page.locator(".influence .scale span").last  # the largest number on the scale
+    sync_api.expect(hiding).not_to_have_text("…")
 
 
 def test_fill_and_play(browse):

@@ -108,7 +108,7 @@ export class BrowserBackend implements Backend {
     for (const [at, shown] of puzzle.cells.entries()) {
       if (shown === HIDDEN || puzzle.cells.length !== 256) continue
       const after = windowMarginals('', { ...puzzle, cells: puzzle.cells.map((symbol, one) => (one === at ? HIDDEN : symbol)) }, 31)
-      for (let symbol = 0; symbol < n; symbol++) result[at]! += Math.max(0, before[cell * n + symbol]! * Math.log2((before[cell * n + symbol]! + 1e-9) / (after[cell * n + symbol]! + 1e-9)))
+      for (let symbol = 0; symbol < n; symbol++) result[at]! += Math.abs(before[cell * n + symbol]! - after[cell * n + symbol]!) / 2
     }
     return result
   }
