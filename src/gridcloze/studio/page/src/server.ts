@@ -1,0 +1,99 @@
+// The back end that answers from Python: JSON over /api, with progress as lines while it works.
+import type { Backend, Model, Options, Pass, Puzzle, Sample } from './backend'
+
+type Json = Record<string, any> // eslint-disable-line
+
+export class ServerBackend implements Backend {
+  readonly kind = 'server'
+  constructor(private token: string, private address = '') {}
+
+  async models(): Promise<Model[]> {
+    return (await this.ask('models')).models
+  }
+
+  async open(file: File): Promise<Model> {
+    throw new Error(`${file.name}: this server answers with the models it was started with; start it with this one too`)
+  }
+
+  async marginals(model: Model, puzzle: Puzzle, options: Options): Promise<Float32Array> {
+    return flat((await this.ask(`models/${model.id}/marginals`, puzzle, options)).marginals)
+  }
+
+  async sample(model: Model, puzzle: Puzzle, n: number, options: Options): Promise<Sample[]> {
+    const answer = await this.ask(`models/${model.id}/sample`, puzzle, options, { samples: n })
+    return answer.samples.map((cells: number[][], one: number) => sampleOf(cells, answer.log2_probability[one], answer.passes?.[one]))
+  }
+
+  async mostLikely(model: Model, puzzle: Puzzle, options: Options): Promise<Sample> {
+    const answer = await this.ask(`models/${model.id}/fill`, puzzle, options)
+    return sampleOf(answer.fill, answer.log2_probability, answer.passes)
+  }
+
+  async influence(model: Model, puzzle: Puzzle, cell: number, options: Options): Promise<Float32Array> {
+    return flat((await this.explain(model, puzzle, options, cell)).influence)
+  }
+
+  async attention(model: Model, puzzle: Puzzle, options: Options) {
+    const { layers, heads, patches, patch, weights } = (await this.explain(model, puzzle, options)).attention
+    return { layers, heads, patches, patch, weights: flat(weights) }
+  }
+
+  async exact(model: Model, puzzle: Puzzle): Promise<Float32Array | null> {
+    if (!model.prior) return null
+    return flat((await this.ask(`models/${model.id}/marginals`, puzzle, { seed: 0 }, { prior: true })).exact ?? [])
+  }
+
+  private explain(model: Model, puzzle: Puzzle, options: Options, cell?: number): Promise<Json> {
+    const place = cell === undefined ? {} : { cell: [Math.floor(cell / puzzle.width), cell % puzzle.width] }
+    return this.ask(`models/${model.id}/explain`, puzzle, options, place)
+  }
+
+  private async ask(path: string, puzzle?: Puzzle, options?: Options, more: Json = {}): Promise<Json> {
+    const headers = { Authorization: `Bearer ${this.token}`, Accept: 'application/x-ndjson', 'Content-Type': 'application/json' }
+    const question = puzzle && { method: 'POST', body: JSON.stringify({ cells: rows(puzzle), seed: options?.seed, ...more }) }
+    let response: Response
+    try {
+      response = await fetch(`${this.address}/api/${path}`, { headers, signal: options?.signal ?? null, ...question })
+    } catch (error) {
+      if (options?.signal?.aborted) throw error
+      throw new Error('The server does not answer. Start it again with `gridcloze studio`, and open the address it prints.', { cause: error })
+    }
+    if (!response.ok) throw new Error(await complaintOf(response))
+    if (!response.headers.get('content-type')?.includes('ndjson')) return response.json()
+    for await (const line of lines(response)) {
+      if (line.error) throw new Error(line.error)
+      if (line.result) return line.result
+      if (line.progress !== undefined) options?.onProgress?.(line.progress)
+    }
+    throw new Error('The server stopped before it was done. Ask again; if that happens twice, look at its log.')
+  }
+}
+
+async function complaintOf(response: Response): Promise<string> {
+  const said = await response.json().catch(() => null)
+  if (said?.error) return said.error
+  return response.status === 401 ? 'This address has expired: open the one that `gridcloze studio` printed.' : `The server answered ${response.status}.`
+}
+
+async function* lines(response: Response): AsyncGenerator<Json> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  let begun = ''
+  for (;;) {
+    const { done, value } = await reader.read()
+    const parts = (begun + (value ?? '')).split('\n')
+    begun = done ? '' : parts.pop()!
+    for (const part of parts) if (part.trim()) yield JSON.parse(part)
+    if (done) return
+  }
+}
+
+const rows = ({ cells, height, width }: Puzzle): number[][] =>
+  Array.from({ length: height }, (_, row) => Array.from(cells.subarray(row * width, (row + 1) * width)))
+
+const flat = (nested: any): Float32Array => Float32Array.from(nested.flat(Infinity)) // eslint-disable-line
+
+function sampleOf(cells: number[][], logProbBits: number, passes: Json[] = []): Sample {
+  const reveal = ({ revealed, symbols, bits }: Json): Pass =>
+    ({ revealed: Int32Array.from(revealed.flat()), symbols: Int16Array.from(symbols), bits })
+  return { cells: Int16Array.from(cells.flat()), logProbBits, passes: passes.map(reveal) }
+}
