@@ -340,7 +340,8 @@ class Rows:
     Parameters
     ----------
     predictor
-        What predicts the hidden cells.
+        What predicts the hidden cells. If it has a method `revealed`, that is told after each pass the row, place and
+        symbol of each revealed cell, and the bits that it adds to the log-probability.
     cells, hidden
         A puzzle for each row.
     streams
@@ -377,6 +378,7 @@ class Rows:
         if evidence is not None:
             self.evidence = evidence.reshape(*self.cells.shape, evidence.shape[-1])
         self.given_evidence = False  # whether log-probabilities are those given the evidence, or of both together
+        self.tell_revealed: Callable[..., None] | None = getattr(predictor, "revealed", None)
         self.generators: dict[int, np.random.Generator] = {}
         self.keys = np.empty(self.cells.shape)
         self.passes = np.zeros(len(cells), dtype=np.int64)
@@ -464,6 +466,8 @@ class Rows:
         spread = np.where(given > 0, given * np.where(given > 0, logs, 0) ** 2, 0).sum(axis=-1) - entropy**2
         for total, values in ((self.log_prob_bits, bits), (self.excess_bits, lead), (self.variance, spread)):
             total[index] += np.bincount(row, values, len(index))
+        if self.tell_revealed is not None:
+            self.tell_revealed(index[row], cell, symbols, bits)
 
     def marginals(self, index: np.ndarray) -> Distributions:
         """Predict the cells of rows; equal rows are predicted once.

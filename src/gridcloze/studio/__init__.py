@@ -1,0 +1,1 @@
+"""The studio: a page on which grids are painted, filled and explained, and the server behind it."""
