@@ -1,9 +1,9 @@
 """How the server of the studio bears up: `python benchmarks/studio_load.py [MODEL]`; needs the extra `studio`.
 
-Fills of squares 16×16 come at 100 a second for 60 seconds, each at its own time whether earlier ones are answered or not
-(an open loop), from another process, over connections that stay open. What counts is the time from when a request was due
-to the last byte of its answer. The puzzles are those of the evaluation mixture; no two are equal. The model is that of
-`toys.py squares`. Writes benchmarks/results/studio-load.json.
+Fills of squares 16×16 come at 100 a second for 60 seconds, each at its own time whether earlier ones are answered or
+not (an open loop), from another process, over connections that stay open. What counts is the time from when a request
+was due to the last byte of its answer. The puzzles are those of the evaluation mixture; no two are equal. The model is
+that of `toys.py squares`. Writes benchmarks/results/studio-load.json. Run nothing else then.
 """
 
 import argparse

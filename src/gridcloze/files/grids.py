@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..shapes import AnySizeGrid, AnySizeHidden, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
-from . import codes, png
+from . import codes, html, png
 from .arrays import is_stack, read_array, save_array
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import (
@@ -120,6 +120,12 @@ class Grid:
     def hidden(self) -> OneHidden:
         """Which cells are hidden."""
         return self.cells == HIDDEN
+
+    def _repr_html_(self) -> str:
+        """The grid as a picture, for notebooks."""
+        height, width = self.cells.shape
+        shown = html.picture(self.cells, self.palette, f"{height} by {width} cells")
+        return shown + html.legend(self.palette, bool(self.hidden.any()))
 
     def with_cells(self, cells: np.ndarray) -> "Grid":
         """Put new cells into the same drawing.

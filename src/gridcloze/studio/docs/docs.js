@@ -17,6 +17,7 @@ function table(headings, rows) {
   const lines = rows.map((cells) => element("tr", "", ...cells.map((cell) => element("td", "", cell))));
   const scroll = element("div", "", element("table", "", element("thead", "", head), element("tbody", "", ...lines)));
   scroll.className = "scroll";
+  scroll.tabIndex = 0;
   return scroll;
 }
 
@@ -40,7 +41,7 @@ function inner(schema, all, path) {
 function* keysOf(schema, all, before = "") {
   for (const [key, one] of Object.entries(schema.properties ?? {})) {
     const needed = schema.required?.includes(key);
-    const fallback = one.default === undefined || one.default === null ? "" : ` Default: ${JSON.stringify(one.default)}.`;
+    const fallback = one.default == null || one.default === "" ? "" : ` Default: ${JSON.stringify(one.default)}.`;
     const [found, path] = inner(one, all, before + key);
     const meaning = (one.description ?? found?.description ?? "") + fallback;
     yield [element("code", before + key), `${typeOf(one, all)}${needed ? "" : ", optional"}`, meaning];
