@@ -299,8 +299,8 @@ class Pass(TypedDict):
     bits: float | None
 
 
-class MarginalsAnswer(TypedDict):
-    """How probable each symbol is at each cell.
+class Head(TypedDict):
+    """What answers to puzzles begin with.
 
     Attributes
     ----------
@@ -314,6 +314,25 @@ class MarginalsAnswer(TypedDict):
         How many cells were hidden.
     warnings
         Lines on what is odd, as those of `gridcloze fill`.
+
+    Examples
+    --------
+    >>> "seed" in MarginalsAnswer.__required_keys__
+    True
+    """
+
+    model: str
+    version: str
+    seed: int
+    hidden_cells: int
+    warnings: list[str]
+
+
+class MarginalsAnswer(Head):
+    """How probable each symbol is at each cell.
+
+    Attributes
+    ----------
     marginals
         Probability of each symbol at each cell, (height, width, symbol): float32 numbers; a visible cell has its own
         with probability 1.
@@ -326,30 +345,15 @@ class MarginalsAnswer(TypedDict):
     frozenset({'exact'})
     """
 
-    model: str
-    version: str
-    seed: int
-    hidden_cells: int
-    warnings: list[str]
     marginals: list[list[list[float]]]
     exact: NotRequired[list[list[list[float]]]]
 
 
-class SampleAnswer(TypedDict):
+class SampleAnswer(Head):
     """Joint samples of the hidden cells.
 
     Attributes
     ----------
-    model
-        Hash of the model.
-    version
-        Version of gridcloze.
-    seed
-        Seed of the random numbers.
-    hidden_cells
-        How many cells were hidden.
-    warnings
-        Lines on what is odd, as those of `gridcloze fill`.
     samples
         Whole grids, (sample, height, width).
     log2_probability
@@ -365,32 +369,17 @@ class SampleAnswer(TypedDict):
     True
     """
 
-    model: str
-    version: str
-    seed: int
-    hidden_cells: int
-    warnings: list[str]
     samples: list[Rows]
     log2_probability: list[float | None]
     passes: list[list[Pass]]
     passes_per_sample: float
 
 
-class FillAnswer(TypedDict):
+class FillAnswer(Head):
     """A grid without hidden cells, with probabilities and samples.
 
     Attributes
     ----------
-    model
-        Hash of the model.
-    version
-        Version of gridcloze.
-    seed
-        Seed of the random numbers.
-    hidden_cells
-        How many cells were hidden.
-    warnings
-        Lines on what is odd, as those of `gridcloze fill`.
     kind
         What the fill is: likely for the most likely grid, typical for the most typical sample.
     fill
@@ -414,11 +403,6 @@ class FillAnswer(TypedDict):
     True
     """
 
-    model: str
-    version: str
-    seed: int
-    hidden_cells: int
-    warnings: list[str]
     kind: str
     fill: Rows
     log_prob_bits: float | None
@@ -545,8 +529,10 @@ def model_of(kind: Any) -> Any:
 
 
 def _bases(kind: Any) -> list[Any]:
-    """The reports that an answer adds keys to, which a TypedDict does not remember."""
-    return [one for one in (CheckReport, ExplainReport) if one.__annotations__.items() <= kind.__annotations__.items()]
+    """What an answer adds keys to, which a TypedDict does not remember."""
+    return [
+        one for one in (Head, CheckReport, ExplainReport) if one.__annotations__.items() <= kind.__annotations__.items()
+    ]
 
 
 def _without_default(schema: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def make_app(models: Sequence[Model], door: Door) -> Guard:
             methods=["POST"],
             name=name,
             summary=operation.summary,
-            description=f"With the header Accept: {LINES} the answer comes as lines: the progress, and the result or an error.",
+            description=f"With Accept: {LINES} the answer comes as lines: the progress, and the result or an error.",
             response_model=model_of(operation.answer),
             responses={200: {"content": {LINES: {"schema": {"type": "string"}}}}},
         )
