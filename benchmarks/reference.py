@@ -18,6 +18,7 @@ from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 import gridcloze.commands
 from common import DOCS
 from gridcloze.cli import app, root
+from gridcloze.studio.schemas import meanings
 
 OPTIONS_PAGE, JSON_PAGE = DOCS / "options.md", DOCS / "json.md"
 ABOUT_OPTIONS = """# Options of the commands
@@ -184,17 +185,6 @@ def _plural(words: str) -> str:
 def _has_a_section(kind: Any) -> bool:
     """Public parts of reports, which several of them share, have a section of their own."""
     return is_typeddict(kind) and not kind.__name__.startswith("_")
-
-
-def meanings(report: type) -> dict[str, str]:
-    """What the docstring of a TypedDict says of each key."""
-    described: dict[str, str] = {}
-    text = inspect.cleandoc(report.__doc__ or "")
-    section = re.search(r"^(?:Attributes|Parameters)\n-+\n(.*?)(?=\n\n\S+\n-+\n|\Z)", text, re.DOTALL | re.MULTILINE)
-    for names, meaning in re.findall(r"^(\S[^\n]*)\n((?: +[^\n]+\n?)+)", section[1] + "\n" if section else "", re.M):
-        for name in names.split(":")[0].split(","):
-            described[name.strip()] = " ".join(meaning.split())
-    return described
 
 
 if __name__ == "__main__":

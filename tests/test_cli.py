@@ -99,7 +99,7 @@ def test_a_library_call_leaves_the_process_as_it_is(small_bert, mallopt_calls):
     assert mallopt_calls == []
 
 
-COMPUTE = ("demo", "train", "fill", "check", "explain", "score", "compare")
+COMPUTE = ("demo", "train", "fill", "check", "explain", "score", "compare", "studio")
 REFUSED = {
     "demo": ("-o", "file"),
     "toy": ("none", "-o", "out"),
@@ -111,6 +111,7 @@ REFUSED = {
     "score": ("none", "none"),
     "compare": ("-o", "file"),
     "info": ("none",),
+    "studio": ("none", "--port", "0", "--no-browser"),
 }
 
 

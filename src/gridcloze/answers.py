@@ -131,13 +131,13 @@ class Answers:
         if self.kind == "none":
             raise InputError("no fill was asked for: choose samples, or another kind")
         if self.kind == "typical":
-            among = self._samples_from_0_to(self.n_samples or CHOSEN_AMONG)
+            among = self.first_samples(self.n_samples or CHOSEN_AMONG)
             return among.of(np.asarray(disagreement(among.cells, self.marginals, self.puzzles.hidden).argmin(axis=1)))
         believed = self._believed
         is_open = np.asarray(believed.hidden.all(axis=(1, 2)))
         likely = filling.most_likely(self.predictor, believed.only(~is_open), self.seed, self.decoder)
         if is_open.any():  # the most likely grid of a prior is no answer to "show me one"
-            samples = self._samples_from_0_to(1) if self.n_samples else None
+            samples = self.first_samples(1) if self.n_samples else None
             one = samples or filling.sample(self.predictor, believed.only(is_open), 1, self.seed, self.decoder)
             likely = likely.joined(one).of(is_open.astype(np.int64))
         return likely
@@ -155,7 +155,7 @@ class Answers:
     @property
     def samples(self) -> Samples:
         """The joint samples that were asked for."""
-        cells = self._samples_from_0_to(self.n_samples).cells
+        cells = self.first_samples(self.n_samples).cells
         return np.where(self.puzzles.hidden[:, None], cells, self.puzzles.cells[:, None])
 
     @cached_property
@@ -167,7 +167,7 @@ class Answers:
     @property
     def passes(self) -> Float[np.ndarray, "batch"]:
         """Forward passes for a sample, on average; if none was asked for, for the fill."""
-        passes = (self._samples_from_0_to(self.n_samples) if self.n_samples else self._chosen).passes
+        passes = (self.first_samples(self.n_samples) if self.n_samples else self._chosen).passes
         return passes.mean(axis=1)
 
     @property
@@ -186,8 +186,21 @@ class Answers:
         lines = zip(self.puzzles.hidden, *further, strict=True)
         return [_warnings(int(hidden.sum()), hidden.size, *others) for hidden, *others in lines]
 
-    def _samples_from_0_to(self, n: int) -> Fills:
-        """A sample is the same whatever is drawn with it, so only those that are missing are drawn."""
+    def first_samples(self, n: int) -> Fills:
+        """Draw samples with their log-probabilities; where cells were visible they may hold anything.
+
+        A sample is the same whatever is drawn with it, so only those that are missing are drawn.
+
+        Parameters
+        ----------
+        n
+            How many of each puzzle.
+
+        Returns
+        -------
+        Fills
+            Samples 0 … n-1.
+        """
         first = 0 if self._sampled is None else self._sampled.cells.shape[1]
         if self._sampled is None or n > first:
             new = filling.sample(self.predictor, self._believed, n - first, self.seed, self.decoder, first)

@@ -28,7 +28,14 @@ except KeyboardInterrupt:  # Ctrl-C at the very start; `main` handles the rest
 BAD_INPUT, BUG, STOPPED, CLOSED_PIPE = 2, 70, 130, 141  # exit statuses; those of the shell and of sysexits.h
 REPORT = "this is a bug of gridcloze: please report it to its authors, with the lines above and the command"
 NO_MEMORY = re.compile("allocate|bad.alloc|out of memory|array is too big|maximum allowed|new thread", re.IGNORECASE)
-EXTRAS = {"onnx": "export", "rasterio": "geo", "zarr": "zarr"}  # which extra brings a module, if not `train`
+EXTRAS = {
+    "fastapi": "studio",
+    "onnx": "export",
+    "pydantic": "studio",
+    "rasterio": "geo",
+    "uvicorn": "studio",
+    "zarr": "zarr",
+}  # which extra brings a module, if not `train`
 
 
 def _epilog(examples: dict[str, str]) -> str:
@@ -720,3 +727,37 @@ def info(
         _print_json(report)
     else:
         command.print_info(report)
+
+
+@_command(
+    {
+        "Paint, fill and understand grids in the browser": "gridcloze studio squares.safetensors",
+        "The same, and the exact posterior": "gridcloze studio squares.safetensors --prior examples/prior.json",
+        "On a machine without a browser": "gridcloze studio squares.safetensors --no-browser --port 8000",
+    }
+)
+def studio(
+    models: Annotated[list[Path] | None, _argument("Model files; without any, drop one on the page.", "MODELS")] = None,
+    prior: Annotated[
+        Path | None, _option("The prior.json of the grids: adds the exact posterior to compare with.", "FILE")
+    ] = None,
+    port: Annotated[int, _option("Port to listen on; 0 for any that is free.", "N", min=0, max=65535)] = 8765,
+    no_browser: Annotated[bool, _option("Print the address, and open no browser.", "", "--no-browser")] = False,
+    address: Annotated[
+        str,
+        _option(
+            "Address to listen at. Any but the default lets other machines in, without encryption; their token is all "
+            "that keeps them out.",
+            "ADDRESS",
+        ),
+    ] = "127.0.0.1",
+) -> None:
+    """Open a page on which grids are painted, filled and explained, and serve it and its API until Ctrl-C.
+
+    The page is served on this machine only. The address that is printed has a token in it, which is new at each start:
+    without it nobody gets an answer, and no other page that is open in the browser can ask.
+    """
+    tune_process()
+    from .studio.server import serve
+
+    serve(models or [], prior, port, address, browser=not no_browser)

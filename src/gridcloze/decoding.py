@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
+from .files import html
+from .files.palettes import Palette
 from .predictor import Predictor, Size, entropy_bits, given_evidence
 from .puzzles import Stream
 from .shapes import Cells, Hidden, Marginals
@@ -18,6 +20,7 @@ from .words import InputError
 
 FILLS_AT_ONCE = 256  # in flight
 NUMBERS = ("log_prob_bits", "passes", "excess_bits", "variance")  # of each fill, in the order of `Fills`
+SHOWN_PUZZLES, SHOWN_SAMPLES = 4, 6  # in a notebook
 TYPICAL = 3  # standard deviations
 TYPICAL_BITS = 10  # a factor of a thousand
 
@@ -91,6 +94,24 @@ class Fills:
         are further away (Cover and Thomas 2006, chapter 3, on typical sets).
         """
         return self.excess_bits <= np.maximum(TYPICAL * np.sqrt(self.variance), TYPICAL_BITS)
+
+    def _repr_html_(self) -> str:
+        """The first samples of the first puzzles as pictures, for notebooks."""
+        n_puzzles, n_samples = self.cells.shape[:2]
+        if not self.cells.size:
+            return f"<p>{n_samples} fills of {n_puzzles} puzzles</p>"
+        palette = Palette.default(min(256, max(2, int(self.cells.max()) + 1)))
+        lines = zip(self.cells[:SHOWN_PUZZLES], self.log_prob_bits, strict=False)
+        each = [
+            [html.picture(one, palette, f"log2 probability {bits:.1f}") for one, bits in zip(cells, of, strict=True)]
+            for cells, of in ((cells[:SHOWN_SAMPLES], of[:SHOWN_SAMPLES]) for cells, of in lines)
+        ]
+        shown = "".join(f"<div>{''.join(pictures)}</div>" for pictures in each)
+        fills, puzzles = (
+            f"{most} of {n}" if n > most else f"{n}"
+            for n, most in ((n_samples, SHOWN_SAMPLES), (n_puzzles, SHOWN_PUZZLES))
+        )
+        return f"{shown}{html.legend(palette)}<p>{fills} fills of {puzzles} puzzle{'s' * (n_puzzles != 1)}</p>"
 
     def first(self, n: int) -> "Fills":
         """Keep the first samples of every puzzle.
@@ -340,7 +361,8 @@ class Rows:
     Parameters
     ----------
     predictor
-        What predicts the hidden cells.
+        What predicts the hidden cells. If it has a method `revealed`, that is told after each pass the row, place and
+        symbol of each revealed cell, and the bits that it adds to the log-probability.
     cells, hidden
         A puzzle for each row.
     streams
@@ -377,6 +399,7 @@ class Rows:
         if evidence is not None:
             self.evidence = evidence.reshape(*self.cells.shape, evidence.shape[-1])
         self.given_evidence = False  # whether log-probabilities are those given the evidence, or of both together
+        self.tell_revealed: Callable[..., None] | None = getattr(predictor, "revealed", None)
         self.generators: dict[int, np.random.Generator] = {}
         self.keys = np.empty(self.cells.shape)
         self.passes = np.zeros(len(cells), dtype=np.int64)
@@ -464,6 +487,8 @@ class Rows:
         spread = np.where(given > 0, given * np.where(given > 0, logs, 0) ** 2, 0).sum(axis=-1) - entropy**2
         for total, values in ((self.log_prob_bits, bits), (self.excess_bits, lead), (self.variance, spread)):
             total[index] += np.bincount(row, values, len(index))
+        if self.tell_revealed is not None:
+            self.tell_revealed(index[row], cell, symbols, bits)
 
     def marginals(self, index: np.ndarray) -> Distributions:
         """Predict the cells of rows; equal rows are predicted once.

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import escape
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast, get_args, no_type_check
@@ -15,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 from . import checking, checkpoint, filling, scoring
 from .answers import Answers, Kind, fill
 from .bert import BertConfig
+from .curve import Curve
+from .files import html
 from .files.arrays import stacked
 from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
@@ -132,6 +135,31 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []  # what is filled has no NaN any more: integers
         return tags
+
+    def _repr_html_inner(self) -> str:
+        return super()._repr_html_inner() + self._learned()  # type: ignore[misc]
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**options)  # type: ignore[misc]
+        return {kind: text + self._learned() if kind == "text/html" else text for kind, text in bundle.items()}
+
+    def _learned(self) -> str:
+        """What was learned, for notebooks, below scikit-learn's diagram of the parameters; before `fit` nothing."""
+        if not hasattr(self, "predictor_"):
+            return ""
+        training = self.predictor_.header.training
+        of, (height, width) = "windows" if self.predictor_.window else "grids", self.grid_shape_
+        bits = training.get("held_out_bits_per_hidden_cell")
+        lines = [f"Learned from {of} of {height} by {width} cells, in {training.get('steps', 'unknown')} steps"]
+        lines += [f"{bits:.3f} bits per hidden cell of held-out grids"] * isinstance(bits, float)
+        lines += filter(
+            None, [training.get("verdict"), Curve.from_json(training.get("curve") or Curve().to_json()).sparkline]
+        )
+        palette, values = self.predictor_.header.palette, [str(value) for value in self.symbols_]
+        names = [
+            f"{value} ({palette.label(symbol)})" if palette.names else value for symbol, value in enumerate(values)
+        ]
+        return html.legend(palette, labels=names) + "".join(f"<div>{escape(line)}</div>" for line in lines)
 
     def fit(self, X: Any, y: Any = None) -> "Inpainter":  # noqa: N803, the name that scikit-learn uses
         """Learn what grids have in common.

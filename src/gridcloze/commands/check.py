@@ -8,6 +8,8 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 
 from .. import checking, checkpoint
+from ..checkpoint import TrainedPredictor
+from ..files.grids import Grid
 from ..files.paths import refuse_replacing
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
@@ -144,19 +146,85 @@ def check(
     >>> len(report["surprises"]), "look_next" in report
     (16, False)
     """
-    if not 0 <= threshold <= 1:
-        raise InputError(f"the threshold is a probability from 0 to 1, not {threshold}")
+    _refuse_threshold(threshold)  # before a model is loaded
     refuse_replacing([picture], files_in(model_path, path, hidden), overwrite)
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
+    announce_work(path, predictor, grid, queries(grid, predictor.n_symbols))
+    report, information = checked(predictor, grid, threshold, path.name)
+    if picture is not None:
+        from ..pictures import write_check
+
+        surprising_cells = [(surprise["row"], surprise["column"]) for surprise in report["surprises"]]
+        write_check(picture, grid.cells, surprising_cells, information, predictor.header.palette, dark)
+    return report, predictor.header.palette.characters
+
+
+def queries(grid: Grid, n_symbols: int) -> int:
+    """Estimate how often a grid is predicted as a whole to check it.
+
+    Parameters
+    ----------
+    grid
+        The grid.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    int
+        About as often, if few cells are surprising.
+
+    Examples
+    --------
+    >>> queries(Grid.from_cells(np.array([[0, 1, -1]])), 2)
+    158
+    """
     looks = ROUNDS * sum(stride**2 for stride in checking.BLOCKS.values())
-    announce_work(path, predictor, grid, looks + int(grid.hidden.sum()) * predictor.n_symbols)
+    return looks + int(grid.hidden.sum()) * n_symbols
+
+
+def checked(predictor: TrainedPredictor, grid: Grid, threshold: float, name: str) -> tuple[CheckReport, PerCell]:
+    """Check one grid, wherever it was read.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    grid
+        The grid.
+    threshold
+        As in `check`.
+    name
+        Of the grid, for the report.
+
+    Returns
+    -------
+    report : CheckReport
+        What was found.
+    information : array
+        What each hidden cell would tell about the others, in bits; NaN at visible cells.
+
+    Raises
+    ------
+    InputError
+        If the threshold is no probability.
+
+    Examples
+    --------
+    >>> from gridcloze import Inpainter
+    >>> model = Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).predictor_
+    >>> report, information = checked(model, Grid.from_cells(np.array([[1, -1]])), 0.0, "puzzle")
+    >>> report["surprises"], report["look_next"]["column"]
+    ([], 1)
+    """
+    _refuse_threshold(threshold)
     surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)
     surprising_cells = [(surprise.row, surprise.column) for surprise in surprises]
     information = _information_bits(predictor, grid.cells, grid.hidden, surprising_cells)
     report: CheckReport = {
-        "input": path.name,
+        "input": name,
         "model": predictor.header.hash,
         "threshold": threshold,
         "surprises": [cast(_Surprise, asdict(surprise)) for surprise in surprises],
@@ -164,11 +232,12 @@ def check(
     if grid.hidden.any():
         row, column = np.unravel_index(np.nanargmax(information), information.shape)
         report["look_next"] = {"row": int(row), "column": int(column), "bits": float(information[row, column])}
-    if picture is not None:
-        from ..pictures import write_check
+    return report, information
 
-        write_check(picture, grid.cells, surprising_cells, information, predictor.header.palette, dark)
-    return report, predictor.header.palette.characters
+
+def _refuse_threshold(threshold: float) -> None:
+    if not 0 <= threshold <= 1:
+        raise InputError(f"the threshold is a probability from 0 to 1, not {threshold}")
 
 
 def _information_bits(

@@ -23,7 +23,7 @@ from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
-from ..words import HIDDEN, InputError, finite_or_none
+from ..words import HIDDEN, InputError, about, finite_or_none
 from .shared import (
     MOST_CELLS,
     announce_work,
@@ -208,11 +208,33 @@ class Drawings:
 
 
 @dataclass(frozen=True)
-class _Explained:
-    """A hidden cell of a grid with all that was computed about it, by the name of the predictor."""
+class Explained:
+    """A hidden cell of a grid with all that was computed about it.
+
+    Parameters
+    ----------
+    grid
+        The grid.
+    target
+        Row and column of the cell.
+    most_uncertain
+        Whether it was chosen as the most uncertain hidden cell.
+    predictors, explanations
+        By name: model, and exact if there is a prior.
+    attention
+        The weight of each cell in each head of the model, as seen from the target.
+    correlations
+        The rank correlation of each head's attention with influence by hiding.
+
+    Examples
+    --------
+    >>> Explained.__dataclass_fields__["target"].type
+    tuple[int, int]
+    """
 
     grid: Grid
     target: tuple[int, int]
+    most_uncertain: bool
     predictors: dict[str, Predictor]
     explanations: dict[str, Explanation]
     attention: Float[np.ndarray, "layer head height width"]
@@ -285,22 +307,98 @@ def explain(
     predictor = checkpoint.load(model_path)
     drawings.check()
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
-    if not grid.hidden.any():
-        raise InputError(f"{path}: no cell is hidden, so there is nothing to explain")
+    with about(path):
+        refuse_whole(grid)
     predictors: dict[str, Predictor] = {"model": predictor}
     if prior_path is not None:
         prior = cast(KnownPrior, read_prior(prior_path, required=True))
         check_prior(prior, prior_path, grid.cells.shape, predictor.n_symbols)
         predictors["exact"] = posterior(prior)
-    announce_work(path, predictor, grid, int((~grid.hidden).sum()) * predictor.n_symbols)
+    announce_work(path, predictor, grid, queries(grid, predictor.n_symbols))
+    explained = explain_cell(predictors, grid, cell)
+    _draw(drawings, explained)
+    return report_on(explained, path.name, predictor.header.hash), predictor.header.palette.characters
+
+
+def queries(grid: Grid, n_symbols: int) -> int:
+    """Count about how often a grid is predicted to explain a cell of it.
+
+    Parameters
+    ----------
+    grid
+        The grid.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    int
+        For each visible cell, each symbol.
+
+    Examples
+    --------
+    >>> queries(Grid.from_cells(np.array([[0, 1, -1]])), 2)
+    4
+    """
+    return int((~grid.hidden).sum()) * n_symbols
+
+
+def refuse_whole(grid: Grid) -> None:
+    """Refuse a grid in which there is nothing to explain.
+
+    Parameters
+    ----------
+    grid
+        The grid.
+
+    Raises
+    ------
+    InputError
+        If no cell is hidden.
+
+    Examples
+    --------
+    >>> refuse_whole(Grid.from_cells(np.array([[0, 1, -1]])))
+    """
+    if not grid.hidden.any():
+        raise InputError("no cell is hidden, so there is nothing to explain")
+
+
+def explain_cell(predictors: dict[str, Predictor], grid: Grid, cell: str | None) -> Explained:
+    """Compute all that explains one hidden cell of a grid, wherever it was read.
+
+    Parameters
+    ----------
+    predictors
+        "model", and "exact" if the prior is known.
+    grid
+        A grid with hidden cells.
+    cell
+        As in `explain`.
+
+    Returns
+    -------
+    Explained
+        For `report_on`.
+
+    Raises
+    ------
+    InputError
+        If `cell` is no hidden cell.
+
+    Examples
+    --------
+    >>> from gridcloze import Inpainter
+    >>> model = Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).predictor_
+    >>> explain_cell({"model": model}, Grid.from_cells(np.array([[1, -1]])), None).target
+    (0, 1)
+    """
+    predictor = predictors["model"]
     target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
     attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))
     correlations = explaining.head_correlations(attention, explanations["model"].hide[None])
-    explained = _Explained(grid, target, predictors, explanations, attention[:, :, 0], correlations)
-    _draw(drawings, explained)
-    report = _report(explained, path.name, predictor.header.hash, most_uncertain=cell is None)
-    return report, predictor.header.palette.characters
+    return Explained(grid, target, cell is None, predictors, explanations, attention[:, :, 0], correlations)
 
 
 def _row_and_column(cell: str) -> tuple[int, int]:
@@ -316,12 +414,36 @@ def _most_uncertain(predictor: Predictor, grid: Grid) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _report(explained: _Explained, file_name: str, model_hash: str, most_uncertain: bool) -> ExplainReport:
+def report_on(explained: Explained, name: str, model_hash: str) -> ExplainReport:
+    """Report what explains a cell.
+
+    Parameters
+    ----------
+    explained
+        What `explain_cell` returned.
+    name
+        Of the grid.
+    model_hash
+        Of the model.
+
+    Returns
+    -------
+    ExplainReport
+        What `gridcloze explain --json` prints.
+
+    Examples
+    --------
+    >>> from gridcloze import Inpainter
+    >>> model = Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).predictor_
+    >>> explained = explain_cell({"model": model}, Grid.from_cells(np.array([[1, -1]])), None)
+    >>> report_on(explained, "puzzle", "5eed")["cell"]
+    {'row': 0, 'column': 1, 'most_uncertain': True}
+    """
     explanations, (row, column) = explained.explanations, explained.target
     report: ExplainReport = {
-        "input": file_name,
+        "input": name,
         "model": model_hash,
-        "cell": {"row": row, "column": column, "most_uncertain": most_uncertain},
+        "cell": {"row": row, "column": column, "most_uncertain": explained.most_uncertain},
         "distributions": {name: one.marginals[row, column].tolist() for name, one in explanations.items()},
         "influences": [
             _influence(cell, explanations, explained.grid.cells) for cell in _most_influential(explanations["model"])
@@ -367,7 +489,7 @@ def _agreement(
     }
 
 
-def _draw(drawings: Drawings, explained: _Explained) -> None:
+def _draw(drawings: Drawings, explained: Explained) -> None:
     if drawings.film is not None:
         write_film(drawings.film, _moments(explained.predictors, explained.grid, drawings), FILM_FRAMES_PER_SECOND)
     grid, target, dark = explained.grid, explained.target, drawings.dark

@@ -362,13 +362,10 @@ class _Run:
 
     def at_once(self, size: Size) -> int:
         """How many grids of a size are filled together; InputError if the memory is too small for one."""
-        height, width = size
-        draws, n_symbols = max(self.request.samples, answers.CHOSEN_AMONG), self.predictor.n_symbols
-        bytes_of_one = height * width * (BYTES_OF_A_SAMPLE * draws + BYTES_OF_A_PROBABILITY * n_symbols)
-        refuse_beyond_memory(bytes_of_one, f"filling {height} by {width} cells with {self.request.samples} samples")
+        bytes_of_one = bytes_of_fill(size, self.request.samples, self.predictor.n_symbols)
         if bytes_of_one > ANNOUNCED_BYTES and size not in self.announced:
             self.announced.add(size)
-            tell(f"filling {height} by {width} cells takes about {in_words(bytes_of_one)} of memory")
+            tell(f"filling {size[0]} by {size[1]} cells takes about {in_words(bytes_of_one)} of memory")
         return max(1, min(GRIDS_AT_ONCE, BYTES_AT_ONCE // bytes_of_one))
 
     def likelihoods(self, hidden: np.ndarray) -> Likelihoods | None:
@@ -391,12 +388,7 @@ class _Run:
 
     def not_allowed(self, cells: OneGrid) -> str:
         """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
-        evidence = self.evidence_by_size.get(cells.shape)
-        if evidence is None or "allow" not in self.request.files:
-            return ""
-        of_symbol = np.take_along_axis(evidence, cells.clip(0)[..., None], axis=-1)[..., 0]
-        places = answers.in_places((cells != HIDDEN) & (of_symbol == 0))
-        return f"visible cells hold a symbol that --allow rules out, at {places}: kept" if places else ""
+        return ruled_out(cells, self.evidence_by_size.get(cells.shape) if "allow" in self.request.files else None)
 
     def results(self, puzzles: Puzzles) -> tuple[Results, Answers]:
         request = self.request
@@ -405,6 +397,67 @@ class _Run:
         if request.kind != "none":
             results |= {"fill": found.fill.astype(np.int16), "log_prob_bits": found.log_prob_bits}
         return results | {"passes": found.passes}, found
+
+
+def bytes_of_fill(size: Size, samples: int, n_symbols: int) -> int:
+    """Count the memory that one grid needs while it is filled, and refuse what the machine does not have.
+
+    Parameters
+    ----------
+    size
+        Of the grid, in cells.
+    samples
+        That are drawn of it.
+    n_symbols
+        The number of symbols.
+
+    Returns
+    -------
+    int
+        Bytes, about.
+
+    Raises
+    ------
+    InputError
+        If there is less memory.
+
+    Examples
+    --------
+    >>> bytes_of_fill((16, 16), 0, 2)
+    69632
+    """
+    height, width = size
+    draws = max(samples, answers.CHOSEN_AMONG)
+    needed = height * width * (BYTES_OF_A_SAMPLE * draws + BYTES_OF_A_PROBABILITY * n_symbols)
+    refuse_beyond_memory(needed, f"filling {height} by {width} cells with {samples} samples")
+    return needed
+
+
+def ruled_out(cells: OneGrid, evidence: np.ndarray | None) -> str:
+    """Name the visible cells that hold a symbol which is not allowed there.
+
+    Parameters
+    ----------
+    cells
+        A grid, HIDDEN where hidden.
+    evidence
+        What is allowed, (height, width, symbol); None for everything.
+
+    Returns
+    -------
+    str
+        A line, or nothing.
+
+    Examples
+    --------
+    >>> ruled_out(np.array([[0, -1]]), np.array([[[False, True], [True, True]]]))
+    'visible cells hold a symbol that --allow rules out, at (row 0, column 0): kept'
+    """
+    if evidence is None:
+        return ""
+    of_symbol = np.take_along_axis(evidence, cells.clip(0)[..., None], axis=-1)[..., 0]
+    places = answers.in_places((cells != HIDDEN) & (of_symbol == 0))
+    return f"visible cells hold a symbol that --allow rules out, at {places}: kept" if places else ""
 
 
 class _Input(ABC):

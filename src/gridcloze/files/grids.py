@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..shapes import AnySizeGrid, AnySizeHidden, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
-from . import codes, png
+from . import codes, html, png
 from .arrays import is_stack, read_array, save_array
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import (
@@ -120,6 +120,12 @@ class Grid:
     def hidden(self) -> OneHidden:
         """Which cells are hidden."""
         return self.cells == HIDDEN
+
+    def _repr_html_(self) -> str:
+        """The grid as a picture, for notebooks."""
+        height, width = self.cells.shape
+        shown = html.picture(self.cells, self.palette, f"{height} by {width} cells")
+        return shown + html.legend(self.palette, bool(self.hidden.any()))
 
     def with_cells(self, cells: np.ndarray) -> "Grid":
         """Put new cells into the same drawing.
@@ -379,18 +385,68 @@ def read_evidence(rule: AnyPath, palette: Palette, size: tuple[int, ...]) -> Sha
     array([[[False,  True]]])
     """
     if not names_file(str(rule)):
-        with about("--allow"):
-            allowed = np.isin(np.arange(palette.n_symbols), palette.symbols_in(str(rule)))
-        return np.broadcast_to(allowed, (*size, palette.n_symbols))
+        return evidence_by_rule(str(rule), palette, size)
     with readable(rule) as path:
         kind = kind_of(path)
         if kind is ARRAYS:
             evidence = read_array(path, in_parts=True)
         else:
             evidence = (_allowed_in_text if kind is TEXTS else _allowed_in_picture)(path, palette, size)
-        if evidence.shape != (*size, palette.n_symbols):
-            raise InputError(f"shape {evidence.shape} does not fit; it must be {(*size, palette.n_symbols)} here")
+        check_evidence_shape(evidence.shape, palette, size)
         return evidence[...]
+
+
+def evidence_by_rule(rule: str, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "height width symbol"]:
+    """Allow the same symbols in all cells.
+
+    Parameters
+    ----------
+    rule
+        The symbols, as `Palette.symbols_in` reads them; never the name of a file.
+    palette, size
+        As in `read_evidence`.
+
+    Returns
+    -------
+    array (height, width, symbol)
+        True for allowed symbols.
+
+    Raises
+    ------
+    InputError
+        When the rule cannot be read.
+
+    Examples
+    --------
+    >>> evidence_by_rule("white", Palette.default(2), (1, 1))
+    array([[[False,  True]]])
+    """
+    with about("--allow"):
+        allowed = np.isin(np.arange(palette.n_symbols), palette.symbols_in(rule))
+    return np.broadcast_to(allowed, (*size, palette.n_symbols))
+
+
+def check_evidence_shape(shape: tuple[int, ...], palette: Palette, size: tuple[int, ...]) -> None:
+    """Refuse evidence for other grids.
+
+    Parameters
+    ----------
+    shape
+        Of the evidence.
+    palette, size
+        As in `read_evidence`.
+
+    Raises
+    ------
+    InputError
+        When it has another size or number of symbols.
+
+    Examples
+    --------
+    >>> check_evidence_shape((4, 4, 2), Palette.default(2), (4, 4))
+    """
+    if shape != (*size, palette.n_symbols):
+        raise InputError(f"shape {shape} does not fit; it must be {(*size, palette.n_symbols)} here")
 
 
 def _allowed_in_text(path: Path, palette: Palette, size: tuple[int, ...]) -> Bool[np.ndarray, "row column symbol"]:

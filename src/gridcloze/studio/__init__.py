@@ -1,1 +1,1 @@
-"""A page to paint, fill and understand grids: its parts in Python."""
+"""The studio: a page on which grids are painted, filled and explained, and the server behind it."""

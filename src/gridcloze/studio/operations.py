@@ -1,0 +1,487 @@
+"""What the server answers: each operation is the command line's, on one grid that came as JSON."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from .. import answers, checkpoint, filling, tiling
+from ..answers import Answers
+from ..checkpoint import TrainedPredictor
+from ..commands import check, explain, fill
+from ..commands.shared import MOST_CELLS as MOST_LOOKED_AT
+from ..commands.shared import check_prior
+from ..decoding import DEFAULT_DECODER, Decoder
+from ..files.grids import Grid, check_evidence_shape, evidence_by_rule
+from ..predictor import Predictor, exceeds_window
+from ..priors.known import posterior
+from ..priors.posterior import ContradictionError, ExactPosterior, KnownPrior
+from ..puzzles import Likelihoods, Puzzles
+from ..tiling import Tiling
+from ..words import InputError, __version__, about, finite_or_none
+from . import schemas
+from .schemas import GridRequest, ModelEntry, Pass
+from .watching import Recorded, Watch, watched
+
+MOST_CELLS = 2**20  # of a grid
+MOST_NUMBERS = 2**23  # in an answer
+MARGINALS = 0.2  # of the work of a sample is that of the probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model that the server has.
+
+    Parameters
+    ----------
+    id
+        What stands for it in addresses.
+    name
+        Of its file, without the ending.
+    predictor
+        What answers.
+    prior
+        Of its grids, if its exact posterior is known.
+
+    Examples
+    --------
+    >>> Model.__dataclass_fields__["prior"].default is None
+    True
+    """
+
+    id: str
+    name: str
+    predictor: TrainedPredictor
+    prior: KnownPrior | None = None
+
+    @cached_property
+    def exact(self) -> ExactPosterior | None:
+        """The exact posterior of its prior."""
+        return None if self.prior is None else posterior(self.prior)
+
+    def entry(self) -> ModelEntry:
+        """Say what it is.
+
+        Returns
+        -------
+        ModelEntry
+            For the list of models.
+        """
+        header, (height, width) = self.predictor.header, self.predictor.size
+        palette = header.palette
+        colours = [f"#{bytes(colour[:3]).hex()}" for colour in palette.colours]
+        labels = map(palette.label, range(palette.n_symbols))
+        symbols = zip(labels, palette.characters, colours, strict=True)
+        return {
+            "id": self.id,
+            "name": self.name,
+            "model": header.hash,
+            "height": height,
+            "width": width,
+            "symbols": [{"name": name, "character": one, "colour": colour} for name, one, colour in symbols],
+            "window": list(self.predictor.window) if self.predictor.window else None,
+            "prior": _short_name(self.prior),
+            "training": header.training,
+        }
+
+
+def _short_name(prior: KnownPrior | None) -> str | None:
+    """Such as "squares 16x16 3..12"; None for priors that the page does not know."""
+    spec = cast(Any, prior).spec if prior is not None else {}
+    if spec.get("name") != "squares" or spec["outline"] or spec["inverted"]:
+        return None
+    return "squares {height}x{width} {smallest}..{largest}".format(**spec)
+
+
+def load_models(paths: Sequence[Path], prior_path: Path | None = None) -> list[Model]:
+    """Read the models that the server will have.
+
+    Parameters
+    ----------
+    paths
+        Model files.
+    prior_path
+        A prior.json of the grids of one of them or of all.
+
+    Returns
+    -------
+    list
+        With names that no two share.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the prior is of other grids than those of every model.
+
+    Examples
+    --------
+    >>> load_models([])
+    []
+    """
+    from ..commands.toy import read_prior
+
+    prior = cast(KnownPrior, read_prior(prior_path, required=True)) if prior_path else None
+    models: dict[str, Model] = {}
+    for path in paths:
+        predictor, name, number = checkpoint.load(path), re.sub(r"[^\w.-]", "-", path.stem), 1
+        while (one := name if number == 1 else f"{name}-{number}") in models:
+            number += 1
+        fits = prior is not None and (prior.height, prior.width, prior.n_symbols) == (
+            *predictor.size,
+            predictor.n_symbols,
+        )
+        models[one] = Model(one, path.stem, predictor, prior if fits else None)
+    if prior is not None and prior_path is not None and not any(model.prior for model in models.values()):
+        for model in models.values():
+            check_prior(prior, prior_path, model.predictor.size, model.predictor.n_symbols)
+    return list(models.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A request that was checked.
+
+    Parameters
+    ----------
+    model
+        Who is asked.
+    operation
+        A name in `OPERATIONS`.
+    request
+        As it came.
+    grid
+        Its grid.
+    likelihoods, allowed
+        What is allowed where, checked, and as it came if it came for each cell.
+
+    Examples
+    --------
+    >>> Question.__dataclass_fields__["allowed"].default is None
+    True
+    """
+
+    model: Model
+    operation: str
+    request: Any
+    grid: Grid
+    likelihoods: Likelihoods | None = None
+    allowed: np.ndarray | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Questions with the same key can be answered together; each gets the answer that it gets alone."""
+        if self.operation not in TOGETHER:
+            return (id(self),)
+        options = self.request.model_dump(exclude={"cells", "allow"})
+        return self.model.id, self.operation, self.grid.cells.shape, self.likelihoods is None, *options.values()
+
+
+def question(model: Model, operation: str, request: GridRequest) -> Question:
+    """Check a request before any work is done.
+
+    Parameters
+    ----------
+    model
+        Who is asked.
+    operation
+        A name in `OPERATIONS`.
+    request
+        What is asked.
+
+    Returns
+    -------
+    Question
+        That can be answered.
+
+    Raises
+    ------
+    InputError
+        With the words of the command line.
+
+    Examples
+    --------
+    >>> from gridcloze import Inpainter
+    >>> model = Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).predictor_
+    >>> question(Model("eye", "eye", model), "fill", schemas.FillRequest(cells=[[0, 1], [7, -1]]))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: row 1, column 0 (counted from 0): symbol 7 is not in the palette
+    """
+    palette = model.predictor.header.palette
+    cells = _array(request.cells)
+    grid = Grid.from_cells(cells, palette)
+    if operation not in TOGETHER:
+        _refuse_large(model.predictor, grid, operation)
+        return Question(model, operation, request, grid)
+    asked = cast(schemas.MarginalsRequest, request)
+    samples = getattr(asked, "samples", 0)
+    fill.bytes_of_fill(grid.cells.shape, samples, palette.n_symbols)
+    numbers = grid.cells.size * (samples + palette.n_symbols)
+    if numbers > MOST_NUMBERS:
+        size = f"{grid.cells.shape[0]} by {grid.cells.shape[1]} cells with {samples} samples"
+        raise InputError(
+            f"{size} give {numbers} numbers; ask for at most {MOST_NUMBERS} at once, or use gridcloze fill"
+        )
+    _decoder(asked)
+    if asked.allow is None:
+        return Question(model, operation, asked, grid)
+    if isinstance(asked.allow, str):
+        evidence, allowed = evidence_by_rule(asked.allow, palette, grid.cells.shape), None
+    else:
+        with about("--allow"):
+            evidence = allowed = _array(asked.allow)
+            check_evidence_shape(evidence.shape, palette, grid.cells.shape)
+    return Question(model, operation, asked, grid, Likelihoods.checked(evidence, grid.hidden), allowed)
+
+
+def _array(rows: Any) -> np.ndarray:
+    """Lists in lists as an array, whose rows have one length."""
+    if not rows or not rows[0]:
+        raise InputError("the grid has no cells; it needs 1 row and 1 column at least")
+    width = next((number for number, row in enumerate(rows) if len(row) != len(rows[0])), None)
+    if width is not None:
+        lengths = f"row {width} has {len(rows[width])} cells, row 0 has {len(rows[0])}"
+        raise InputError(f"{lengths}; all rows need the same length, at least 1")
+    if len(rows) * len(rows[0]) > MOST_CELLS:
+        size = f"{len(rows)} by {len(rows[0])} cells"
+        raise InputError(f"{size} are more than {MOST_CELLS}; cut the grid into smaller ones, or use gridcloze fill")
+    try:
+        return np.array(rows)
+    except ValueError:  # likelihoods of different lengths
+        raise InputError("its cells have different numbers of symbols; give each cell all") from None
+
+
+def _refuse_large(predictor: TrainedPredictor, grid: Grid, operation: str) -> None:
+    height, width = grid.cells.shape
+    if grid.cells.size > MOST_LOOKED_AT:
+        many = f"the grid has {height} by {width} cells, each of which would be looked at"
+        raise InputError(f"{many}; cut out at most {MOST_LOOKED_AT**0.5:.0f} by {MOST_LOOKED_AT**0.5:.0f}")
+    if operation == "explain":
+        explain.refuse_whole(grid)
+    if operation == "attention" and (heads := _attention_numbers(predictor, grid)) > MOST_NUMBERS:
+        raise InputError(f"the attention on {height} by {width} cells has {heads} weights, more than {MOST_NUMBERS}")
+
+
+def _attention_numbers(predictor: TrainedPredictor, grid: Grid) -> int:
+    config, (rows, columns) = predictor.header.config, _patches(grid.cells.shape, predictor.patch)
+    return config["depth"] * config["heads"] * (rows * columns) ** 2
+
+
+def _decoder(request: Any) -> Decoder | None:
+    """The decoder as the command `fill` makes it of its options."""
+    order, budget_bits = getattr(request, "order", None), getattr(request, "budget_bits", None)
+    if order is None and budget_bits is None:
+        return None
+    return Decoder(order or DEFAULT_DECODER.order, DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits)
+
+
+# What is answered together
+
+
+def _begin(questions: Sequence[Question], watch: Watch, kind: answers.Kind) -> Answers:
+    """The answers to questions with the same options, none of which is computed yet."""
+    first, predictor = questions[0], questions[0].model.predictor
+    checked = [one.likelihoods.values for one in questions if one.likelihoods is not None]
+    evidence = Likelihoods(np.stack(checked)) if checked else None
+    puzzles = Puzzles(np.stack([one.grid.cells for one in questions]), evidence=evidence)
+    samples, hidden = getattr(first.request, "samples", 0), float(puzzles.hidden.sum())
+    filling.check_fits(predictor, puzzles)
+    drawn = samples or answers.CHOSEN_AMONG * (kind == "typical")
+    watch.total = hidden * (drawn + (kind == "likely") + MARGINALS)
+    return answers.fill(watched(predictor, watch), puzzles, samples, first.request.seed, _decoder(first.request), kind)
+
+
+def _marginals_of(found: Answers, watch: Watch) -> np.ndarray:
+    """The marginals as `gridcloze fill` writes them."""
+    size, window = found.puzzles.size, found.predictor.window or found.puzzles.size
+    windows = sum(map(len, Tiling(*size, window, tiling.HALF_OVERLAPPING).rows)) * len(found.puzzles)
+    watch.of_a_grid = MARGINALS * float(found.puzzles.hidden.sum()) / windows
+    return found.marginals.astype(np.float32)
+
+
+def _head(one: Question, found: Answers, number: int) -> dict[str, Any]:
+    """What all answers begin with."""
+    header = one.model.predictor.header
+    more = fill.ruled_out(one.grid.cells, one.allowed), checkpoint.size_warning(header, one.grid.cells.shape)
+    return {
+        "model": header.hash,
+        "version": __version__,
+        "seed": one.request.seed,
+        "hidden_cells": int(one.grid.hidden.sum()),
+        "warnings": [*found.warnings[number], *filter(None, more)],
+    }
+
+
+def _marginals(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
+    found = _begin(questions, watch, "none")
+    for number, (one, marginals) in enumerate(zip(questions, _marginals_of(found, watch), strict=True)):
+        answer, exact = _head(one, found, number) | {"marginals": marginals.tolist()}, _exact_for(one)
+        if exact is not None and one.likelihoods is None:
+            of_grid = exact.marginals(one.grid.cells[None], one.grid.hidden[None])[0]
+            answer["exact"] = of_grid.astype(np.float32).tolist()
+        yield answer
+
+
+def _exact_for(one: Question) -> ExactPosterior | None:
+    """The exact posterior, if it is known and knows the grid."""
+    exact, grid = one.model.exact, one.grid
+    if exact is None or grid.cells.shape != one.model.predictor.size:
+        return None
+    try:
+        exact.marginals(grid.cells[None], grid.hidden[None])
+    except ContradictionError:  # it is no grid of the prior
+        return None
+    return exact
+
+
+def _sample(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
+    found = _begin(questions, watch, "none")
+    fills, recorded = _recorded(watch, lambda: found.first_samples(found.n_samples))
+    for number, one in enumerate(questions):
+        bits = fills.log_prob_bits[number].tolist()
+        whole, lanes = found.samples[number], range(number * found.n_samples, (number + 1) * found.n_samples)
+        yield _head(one, found, number) | {
+            "samples": whole.tolist(),
+            "log2_probability": finite_or_none(bits),
+            "passes": [_passes(recorded.get(lane), one, *each) for lane, *each in zip(lanes, whole, bits, strict=True)],
+            "passes_per_sample": round(float(found.passes[number]), 3),
+        }
+
+
+def _fill(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
+    kind: answers.Kind = "typical" if questions[0].request.typical else "likely"
+    found = _begin(questions, watch, kind)
+    drawn = found.n_samples or answers.CHOSEN_AMONG * (kind == "typical")
+    samples, of_samples = _recorded(watch, lambda: found.first_samples(drawn))
+    log_prob_bits, of_fills = _recorded(watch, lambda: found.log_prob_bits)
+    marginals = _marginals_of(found, watch)
+    for number, one in enumerate(questions):
+        fill_of, bits, passes = found.fill[number], float(log_prob_bits[number]), of_fills.get(number)
+        if passes is None and drawn:  # the fill is one of the samples
+            is_other = (samples.cells[number] != fill_of) & one.grid.hidden
+            passes = of_samples.get(number * drawn + int(is_other.any(axis=(1, 2)).argmin()))
+        yield _head(one, found, number) | {
+            "kind": kind,
+            "fill": fill_of.tolist(),
+            "log_prob_bits": finite_or_none(round(bits, 6)),
+            "log2_probability": finite_or_none(bits),
+            "passes": _passes(passes, one, fill_of, bits),
+            "passes_per_sample": round(float(found.passes[number]), 3),
+            "samples": found.samples[number].tolist(),
+            "marginals": marginals[number].tolist(),
+        }
+
+
+def _recorded(watch: Watch, compute: Callable[[], Any]) -> tuple[Any, Recorded]:
+    """What is computed, and the passes of each fill on the way."""
+    recorded: Recorded = {}
+    watch.passes = recorded
+    result = compute()
+    watch.passes = None
+    return result, recorded
+
+
+def _passes(
+    recorded: list[tuple[np.ndarray, float]] | None, one: Question, whole: np.ndarray, bits: float
+) -> list[Pass]:
+    """In which order hidden cells were revealed: first those that what is allowed decided, if there are any."""
+    if exceeds_window(one.model.predictor, whole.shape):
+        return []
+    hidden, symbols = one.grid.hidden.ravel(), whole.ravel()
+    passes = [(cells[hidden[cells]], float(of_pass)) for cells, of_pass in recorded or []]
+    decided = hidden.copy()
+    for cells, _ in passes:
+        decided[cells] = False
+    if decided.any() or one.likelihoods is not None:
+        passes.insert(0, (np.flatnonzero(decided), bits - sum(of_pass for _, of_pass in passes)))
+    return [
+        {"revealed": cells.tolist(), "symbols": symbols[cells].tolist(), "bits": finite_or_none(of_pass)}
+        for cells, of_pass in passes
+    ]
+
+
+# What is answered alone
+
+
+def _explain(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
+    [one] = questions
+    watch.total, watch.of_a_grid = explain.queries(one.grid, one.model.predictor.n_symbols), 1.0
+    predictors: dict[str, Predictor] = {"model": watched(one.model.predictor, watch)}
+    if (exact := _exact_for(one)) is not None:
+        predictors["exact"] = exact
+    explained = explain.explain_cell(predictors, one.grid, one.request.cell)
+    influence = explained.explanations["model"]
+    yield finite_or_none(explain.report_on(explained, one.request.input, one.model.predictor.header.hash)) | {
+        "influence": finite_or_none({"hide": influence.hide.tolist(), "flip": influence.flip.tolist()}),
+        "attention_weights": explained.attention.tolist(),
+    }
+
+
+def _check(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
+    [one] = questions
+    watch.total, watch.of_a_grid = check.queries(one.grid, one.model.predictor.n_symbols), 1.0
+    predictor = watched(one.model.predictor, watch)
+    report, information = check.checked(predictor, one.grid, one.request.threshold, one.request.input)
+    yield finite_or_none(report | {"information": information.tolist()})
+
+
+def _attention(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
+    [one] = questions
+    predictor = one.model.predictor
+    watch.go_on()
+    weights = predictor.attention(one.grid.cells[None], one.grid.hidden[None])[0]
+    patches = _patches(one.grid.cells.shape, predictor.patch)
+    yield {"patch": predictor.patch, "patches": patches, "weights": weights.tolist()}
+
+
+def _patches(size: tuple[int, ...], patch: int) -> list[int]:
+    return [-(-side // patch) for side in size]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a model can be asked.
+
+    Parameters
+    ----------
+    request, answer
+        Their types.
+    run
+        Answers questions with the same key.
+    summary
+        What it does.
+
+    Examples
+    --------
+    >>> OPERATIONS["fill"].request.__name__
+    'FillRequest'
+    """
+
+    request: type[GridRequest]
+    answer: Any
+    run: Callable[[Sequence[Question], Watch], Iterator[dict[str, Any]]]
+    summary: str
+
+
+OPERATIONS = {
+    "marginals": Operation(
+        schemas.MarginalsRequest, schemas.MarginalsAnswer, _marginals, "Predict each hidden cell given the visible ones"
+    ),
+    "sample": Operation(schemas.SampleRequest, schemas.SampleAnswer, _sample, "Draw joint samples of the hidden cells"),
+    "fill": Operation(
+        schemas.FillRequest, schemas.FillAnswer, _fill, "Fill the hidden cells, with probabilities and samples"
+    ),
+    "explain": Operation(
+        schemas.ExplainRequest, schemas.ExplainAnswer, _explain, "Explain the distribution of a hidden cell"
+    ),
+    "check": Operation(
+        schemas.CheckRequest, schemas.CheckAnswer, _check, "Find implausible cells, and the cell to look at next"
+    ),
+    "attention": Operation(
+        schemas.GridRequest, schemas.AttentionAnswer, _attention, "Show where each head looks from each patch"
+    ),
+}
+TOGETHER = ("marginals", "sample", "fill")
