@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -28,8 +28,10 @@ from gridcloze.networks import NetworkPredictor
 from gridcloze.priors import squares
 from gridcloze.puzzles import Puzzles
 from gridcloze.studio import guards, operations, server
+from gridcloze.studio.desk import Desk
 from gridcloze.studio.guards import MOST_BYTES, MOST_IN_WORK, POLICY, Door, Guard
 from gridcloze.studio.operations import OPERATIONS, load_models
+from gridcloze.studio.schemas import SampleRequest
 from gridcloze.studio.server import bind, make_app
 from gridcloze.studio.watching import GoneError, Watch, watched
 from gridcloze.words import HIDDEN, InputError
@@ -285,6 +287,52 @@ def test_questions_that_wait_are_answered_together_as_alone(served):
     assert together == alone
 
 
+def test_only_equal_questions_are_answered_together(files, monkeypatch):
+    """Questions that wait go together if their options are equal; with other seeds, samples or sizes they go apart."""
+    [model] = load_models([files / "whole.safetensors"])
+    asked = [(PUZZLE, {}), (PUZZLE.T, {}), (PUZZLE, {"seed": 1}), (PUZZLE, {"samples": 2}), (PUZZLE[:3], {})]
+    requests = [SampleRequest(cells=cells.tolist(), **options) for cells, options in asked]
+    questions = [operations.question(model, "sample", request) for request in requests]
+    alone = [next(OPERATIONS["sample"].run([question], Watch(lambda: False))) for question in questions]
+    together, run = [], OPERATIONS["sample"].run
+
+    def counted(questions, watch):
+        together.append(len(questions))
+        return run(questions, watch)
+
+    monkeypatch.setitem(OPERATIONS, "sample", replace(OPERATIONS["sample"], run=counted))
+    desk, free = Desk(threads=1), threading.Event()
+    desk.pool.submit(free.wait)
+    jobs = [desk.ask(question) for question in questions]
+    free.set()
+    assert [json.loads(job.answer.result(60)) for job in jobs] == alone
+    assert together == [2, 1, 1, 1]
+    desk.close()
+
+
+def test_what_one_question_does_harms_no_other(files, monkeypatch):
+    """If questions that are answered together fail, each is answered alone, and only the bad one fails."""
+    [model] = load_models([files / "whole.safetensors"])
+    questions = [
+        operations.question(model, "sample", SampleRequest(cells=cells.tolist())) for cells in (PUZZLE, PUZZLE.T)
+    ]
+    run = OPERATIONS["sample"].run
+
+    def picky(asked, watch):
+        if questions[1] in asked:
+            raise InputError("not that one")
+        return run(asked, watch)
+
+    monkeypatch.setitem(OPERATIONS, "sample", replace(OPERATIONS["sample"], run=picky))
+    desk, free = Desk(threads=1), threading.Event()
+    desk.pool.submit(free.wait)
+    good, bad = map(desk.ask, questions)
+    free.set()
+    assert json.loads(good.answer.result(60))["hidden_cells"] == 20
+    assert str(bad.answer.exception(60)) == "not that one"
+    desk.close()
+
+
 # What is said of it
 
 
@@ -353,21 +401,23 @@ def test_long_work_tells_its_progress(served):
     assert last == {"result": served.answer("check", PUZZLE, threshold=0.3)}
 
 
-def test_an_error_on_the_way_is_the_last_line(served):
-    """What goes wrong after the first line is told in the last."""
+def failing(monkeypatch, error):
+    """Let `check` fail."""
 
     def fail(questions, watch):
         yield from ()
-        raise InputError("the model gives no numbers")
+        raise error
 
-    object.__setattr__(OPERATIONS["check"], "run", fail)
-    try:
-        body = {"cells": PUZZLE.tolist()}
-        _, _, content = served.ask("POST", "/api/models/whole/check", body, Accept="application/x-ndjson")
-        assert json.loads(content.splitlines()[-1]) == {"error": "the model gives no numbers"}
-        assert served.refusal("POST", "/api/models/whole/check", body) == (422, "the model gives no numbers")
-    finally:
-        object.__setattr__(OPERATIONS["check"], "run", operations._check)
+    monkeypatch.setitem(OPERATIONS, "check", replace(OPERATIONS["check"], run=fail))
+
+
+def test_an_error_on_the_way_is_the_last_line(served, monkeypatch):
+    """What goes wrong after the first line is told in the last."""
+    failing(monkeypatch, InputError("the model gives no numbers"))
+    body = {"cells": PUZZLE.tolist()}
+    _, _, content = served.ask("POST", "/api/models/whole/check", body, Accept="application/x-ndjson")
+    assert json.loads(content.splitlines()[-1]) == {"error": "the model gives no numbers"}
+    assert served.refusal("POST", "/api/models/whole/check", body) == (422, "the model gives no numbers")
 
 
 def test_a_watched_model_gives_the_same_answers_and_stops_before_a_pass(files):
@@ -402,19 +452,16 @@ def slow_passes(monkeypatch):
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
 def test_work_ends_when_the_client_leaves(accept, served, monkeypatch):
     """A client that closes the connection ends its work within a pass, with and without progress."""
+    body = json.dumps({"cells": np.full((30, 30), HIDDEN).tolist()}).encode()
+    lines = head(served, f"Accept: {accept}", f"Content-Length: {len(body)}", path="/api/models/window/sample")
     with slow_passes(monkeypatch) as passes:
-        body = json.dumps({"cells": PUZZLE.tolist(), "threshold": 0.2}).encode()
-        lines = [f"POST /api/models/whole/check HTTP/1.1\r\nHost: 127.0.0.1:{served.port}"]
-        lines += [f"{name}: {value}" for name, value in served.headers.items()]
-        lines += ["Content-Type: application/json", f"Accept: {accept}", f"Content-Length: {len(body)}", "", ""]
         with socket.create_connection(("127.0.0.1", served.port)) as client:
-            client.sendall("\r\n".join(lines).encode() + body)
+            client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
             wait_for(lambda: len(passes) > 2)
-        time.sleep(0.5)
+        wait_for(lambda: served.app.in_work == 0)
         left = len(passes)
-        time.sleep(1)
-        assert len(passes) <= left
-        assert served.app.in_work == 0
+        time.sleep(1)  # in which ten passes would be done, of more than fifty
+        assert len(passes) <= left + 1
 
 
 def wait_for(condition, seconds=30):
@@ -531,9 +578,9 @@ def test_a_body_that_is_too_large_is_not_read(served):
     assert served.app.in_work == 0
 
 
-def head(served, *more):
+def head(served, *more, path="/api/models/whole/fill"):
     own = [f"{name}: {value}" for name, value in served.headers.items()]
-    first = ["POST /api/models/whole/fill HTTP/1.1", f"Host: 127.0.0.1:{served.port}", "Content-Type: application/json"]
+    first = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{served.port}", "Content-Type: application/json"]
     return [*first, *own, *more]
 
 
@@ -656,17 +703,10 @@ def test_every_answer_tells_the_browser_what_the_page_may_do(served):
         assert "server" not in headers or "uvicorn" in headers["server"]
 
 
-def test_a_bug_is_one_line_for_the_client(served, capsys):
+def test_a_bug_is_one_line_for_the_client(served, monkeypatch, capsys):
     """500 with a line and no traceback; the traceback is printed where the server runs, and the server goes on."""
-
-    def fail(questions, watch):
-        raise ZeroDivisionError("inner secret")
-
-    object.__setattr__(OPERATIONS["check"], "run", fail)
-    try:
-        status, line = served.refusal("POST", "/api/models/whole/check", {"cells": [[0]]})
-    finally:
-        object.__setattr__(OPERATIONS["check"], "run", operations._check)
+    failing(monkeypatch, ZeroDivisionError("inner secret"))
+    status, line = served.refusal("POST", "/api/models/whole/check", {"cells": [[0]]})
     assert (status, "secret" in line) == (500, False)
     printed = capsys.readouterr().err
     assert "inner secret" in printed
