@@ -112,7 +112,7 @@ def test_where_held_out_bits_rise_it_goes_back_and_drops_more(often, monkeypatch
 
 def test_large_seeds_drop_too(often):
     """A seed may have 64 bits, of which torch is given what it takes."""
-    assert trained(Budget(steps=60), Few(), seed=2**64 - 1)[1].dropout > 0
+    assert trained(Budget(steps=120), Few(), seed=2**64 - 1)[1].dropout > 0
 
 
 def test_nothing_is_dropped_where_there_are_examples_enough(often):
@@ -139,7 +139,7 @@ def test_a_training_without_a_length_has_a_limit(monkeypatch):
     """After an hour, or what stands for it here, it has ended, and says that longer would help."""
     monkeypatch.setattr(training, "MOST_MINUTES_UNASKED", 1 / 60)
     _, progress = trained(Budget(), PRIOR)
-    assert 1 <= progress.seconds < 20
+    assert 0.9 <= progress.seconds < 20
     assert progress.verdict.startswith("longer would help")
 
 

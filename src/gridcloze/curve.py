@@ -12,6 +12,7 @@ from .words import finite_or_none
 FIRST_SCORE = 50  # steps
 GROWTH = 1.15  # of the steps from score to score
 RISE = 0.003  # of held-out bits above the best, as a share, that is no chance
+PATIENCE = 2  # scores that say so, as one may be chance, and what is dropped anew takes a while to help
 EARLIER = 0.6  # the share of the steps with whose best score the best of all is compared
 GAIN = 0.01  # of held-out bits since then, as a share: less is not worth as many steps again
 GAIN_AT_END = 0.03  # the same while the learning rate falls, which alone is worth some
@@ -65,7 +66,7 @@ class Curve:
     Examples
     --------
     >>> from gridcloze.curve import Curve, Score
-    >>> curve = Curve([Score(50, 0.9, 0.9), Score(100, 0.5, 0.6), Score(150, 0.3, 0.7)])
+    >>> curve = Curve([Score(50, 0.9, 0.9), Score(100, 0.5, 0.6), Score(150, 0.3, 0.7), Score(200, 0.2, 0.65)])
     >>> curve.best.steps, curve.rises
     (100, True)
     """
@@ -79,8 +80,14 @@ class Curve:
 
     @property
     def rises(self) -> bool:
-        """Whether the last score is worse than the best by more than chance."""
-        return self.best is not None and self.scores[-1].held_out > self.best.held_out * (1 + RISE)
+        """Whether the last two scores are worse than the best by more than chance, both under the same dropout."""
+        last = self.scores[-PATIENCE:]
+        return (
+            self.best is not None
+            and len(last) == PATIENCE
+            and len({score.dropout for score in last}) == 1
+            and min(score.held_out for score in last) > self.best.held_out * (1 + RISE)
+        )
 
     @property
     def gain(self) -> float:
