@@ -2,13 +2,15 @@
 import { mount } from 'svelte'
 import App from './App.svelte'
 import type { Backend } from './backend'
+import { BrowserBackend } from './engine/browser'
+import { figure } from './figures'
 import { readFragment } from './share'
 import { ServerBackend } from './server'
 import './studio.css'
 import { followSystem } from './theme.svelte'
 
-let made: Promise<Backend> | null = null
-const browser = (): Promise<Backend> => (made ??= import('./engine/browser').then(({ BrowserBackend }) => new BrowserBackend()))
+let made: Backend | null = null
+const browser = async (): Promise<Backend> => (made ??= new BrowserBackend())
 
 /** Models in the page answer first, then the server it came from, then whatever model is dropped on it. */
 async function start(): Promise<Backend> {
@@ -20,11 +22,9 @@ async function start(): Promise<Backend> {
 followSystem()
 const figures = document.querySelectorAll<HTMLElement>('[data-gridcloze]')
 for (const target of figures) {
-  void import('./figures').then(({ figure }) => {
-    const { component, props } = figure(target.dataset.gridcloze!, target.dataset.model ?? '', start)
-    target.replaceChildren() // the picture that stood there
-    mount(component, { target, props })
-  })
+  const { component, props } = figure(target.dataset.gridcloze!, target.dataset.model ?? '', start)
+  target.replaceChildren() // the picture that stood there
+  mount(component, { target, props })
 }
 const whole = document.getElementById('gridcloze')
 if (whole) mount(App, { target: whole, props: { start, browser } })

@@ -30,27 +30,25 @@ export class ServerBackend implements Backend {
   }
 
   async influence(model: Model, puzzle: Puzzle, cell: number, options: Options): Promise<Float32Array> {
-    return flat((await this.explain(model, puzzle, options, cell)).influence)
+    const place = `${Math.floor(cell / puzzle.width)},${cell % puzzle.width}`
+    const { influence } = await this.ask(`models/${model.id}/explain`, puzzle, options, { cell: place }, false)
+    return flat(influence.hide) // null at hidden cells, which becomes 0
   }
 
   async attention(model: Model, puzzle: Puzzle, options: Options) {
-    const { layers, heads, patches, patch, weights } = (await this.explain(model, puzzle, options)).attention
-    return { layers, heads, patches, patch, weights: flat(weights) }
+    const { patches, patch, weights } = await this.ask(`models/${model.id}/attention`, puzzle, options, {}, false)
+    return { layers: weights.length, heads: weights[0].length, patches, patch, weights: flat(weights) }
   }
 
   async exact(model: Model, puzzle: Puzzle): Promise<Float32Array | null> {
     if (!model.prior) return null
-    return flat((await this.ask(`models/${model.id}/marginals`, puzzle, { seed: 0 }, { prior: true })).exact ?? [])
+    const { exact } = await this.ask(`models/${model.id}/marginals`, puzzle, { seed: 0 })
+    return exact ? flat(exact) : null
   }
 
-  private explain(model: Model, puzzle: Puzzle, options: Options, cell?: number): Promise<Json> {
-    const place = cell === undefined ? {} : { cell: [Math.floor(cell / puzzle.width), cell % puzzle.width] }
-    return this.ask(`models/${model.id}/explain`, puzzle, options, place)
-  }
-
-  private async ask(path: string, puzzle?: Puzzle, options?: Options, more: Json = {}): Promise<Json> {
+  private async ask(path: string, puzzle?: Puzzle, options?: Options, more: Json = {}, seeded = true): Promise<Json> {
     const headers = { Authorization: `Bearer ${this.token}`, Accept: 'application/x-ndjson', 'Content-Type': 'application/json' }
-    const question = puzzle && { method: 'POST', body: JSON.stringify({ cells: rows(puzzle), seed: options?.seed, ...more }) }
+    const question = puzzle && { method: 'POST', body: JSON.stringify({ cells: rows(puzzle), ...(seeded && { seed: options?.seed }), ...more }) }
     let response: Response
     try {
       response = await fetch(`${this.address}/api/${path}`, { headers, signal: options?.signal ?? null, ...question })

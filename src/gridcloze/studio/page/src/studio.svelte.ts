@@ -1,4 +1,5 @@
 // What the page knows: the puzzle and how it is painted, the models, and what they answer.
+import { windowMarginals } from './engine/windows'
 import type { Backend, Model, Options, Puzzle, Sample, Symbol } from './backend'
 import { distributionAt, entropyOf, type Picture, pictureOfCells, pictureOfValues, probabilityOf, WHITE_AND_BLACK } from './colours'
 import { type Drawing, type Opened, readGrid, readMask } from './files'
@@ -209,7 +210,7 @@ export class Studio {
     const { model } = this, puzzle = this.sheet, which = this.against.slice(this.against.indexOf(':') + 1)
     if (!model || this.against === 'exact') return this.reference.clear()
     void this.reference.ask(async (rest) => {
-      if (this.against.startsWith('window')) return (await import('./engine/windows')).windowMarginals(model.prior!, puzzle, Number(which))
+      if (this.against.startsWith('window')) return windowMarginals(model.prior!, puzzle, Number(which))
       const other = this.choices.find((one) => one.model.id === which)!
       return other.backend.marginals(other.model, puzzle, this.#options(rest))
     })
