@@ -1,4 +1,5 @@
 // Where the page starts: as a whole, or as figures of an article.
+import './studio.css' // before the components, whose own styles come after it
 import { mount } from 'svelte'
 import App from './App.svelte'
 import type { Backend } from './backend'
@@ -6,7 +7,6 @@ import { BrowserBackend } from './engine/browser'
 import { figure } from './figures'
 import { readFragment } from './share'
 import { ServerBackend } from './server'
-import './studio.css'
 import { followSystem } from './theme.svelte'
 
 let made: Backend | null = null
