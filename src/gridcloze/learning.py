@@ -38,7 +38,7 @@ class Learnable(Prior, Protocol):
     >>> from gridcloze.priors import Examples
     >>> learned, held_out = Examples(np.zeros((20, 4, 4), int), Palette.default(2)).split()
     >>> len(learned.cells), len(held_out.cells)
-    (18, 2)
+    (16, 4)
     """
 
     palette: Palette

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +19,14 @@ from ..commands.shared import check_prior
 from ..decoding import DEFAULT_DECODER, Decoder
 from ..files.grids import Grid, check_evidence_shape, evidence_by_rule
 from ..predictor import Predictor, exceeds_window
-from ..priors.known import posterior
+from ..priors.known import Toy, posterior
 from ..priors.posterior import ContradictionError, ExactPosterior, KnownPrior
 from ..puzzles import Likelihoods, Puzzles
 from ..tiling import Tiling
 from ..words import InputError, __version__, about, finite_or_none
 from . import schemas
 from .schemas import GridRequest, ModelEntry, Pass
+from .single import prior_name
 from .watching import Recorded, Watch, watched
 
 MOST_CELLS = 2**20  # of a grid
@@ -90,11 +92,10 @@ class Model:
 
 
 def _short_name(prior: KnownPrior | None) -> str | None:
-    """Such as "squares 16x16 3..12"; None for priors that the page does not know."""
-    spec = cast(Any, prior).spec if prior is not None else {}
-    if spec.get("name") != "squares" or spec["outline"] or spec["inverted"]:
-        return None
-    return "squares {height}x{width} {smallest}..{largest}".format(**spec)
+    """The name by which the page knows a prior; None for those that it does not know."""
+    with suppress(InputError):
+        return prior_name(cast(Toy, prior)) if prior is not None else None
+    return None
 
 
 def load_models(paths: Sequence[Path], prior_path: Path | None = None) -> list[Model]:
