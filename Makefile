@@ -18,7 +18,7 @@ test: .venv/installed  ## the quick tests, one process per core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal -m "not slow"
 
 test-all: test  ## all tests
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal -m slow
 
 fuzz: .venv/installed  ## 100,000 odd inputs, two processes: about half an hour; failing ones are kept in build/fuzz
 	$(FAULTS)/fuzz/run.py --count 100000 --jobs 2
