@@ -159,6 +159,16 @@ def test_a_stopped_training_on_few_examples_ends_as_one_that_was_not(often, tmp_
         assert torch.equal(one, other)
 
 
+def test_what_a_training_came_to_is_its_last_line(gridcloze):
+    """On the screen, under where the model is."""
+    gridcloze("toy", "squares", "-o", "toy", "-n", 4)
+    code, out, _ = gridcloze("train", "toy", "-o", "short.safetensors", "--steps", 1, "--depth", 1)
+    assert code == 0
+    done, came_to = out.splitlines()
+    assert done.endswith("model in short.safetensors")
+    assert came_to.startswith("longer would help")
+
+
 def test_a_training_goes_on_from_another_model(gridcloze):
     """`--from`: weights, sizes and symbols are those of the model; it is named, and its other sizes may differ."""
     write_stack("examples.npy", PRIOR.sample(40, np.random.default_rng(0)))

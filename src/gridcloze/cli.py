@@ -220,8 +220,8 @@ def _flush_or_discard(stream: Any) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _print_report(report: Any, as_json: bool, text: str) -> None:
-    _print_json(report) if as_json else print(_one_line(text))
+def _print_report(report: Any, as_json: bool, *lines: str) -> None:
+    _print_json(report) if as_json else print("\n".join(_one_line(line) for line in lines if line))
 
 
 def _print_json(report: Any) -> None:
@@ -395,7 +395,7 @@ def train(
     training = report["training"]
     ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
     said = f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}"
-    _print_report(report, as_json, f"{said}\n{training.get('verdict', '')}".strip())
+    _print_report(report, as_json, said, training.get("verdict", ""))
 
 
 @_command(
