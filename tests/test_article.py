@@ -1,28 +1,17 @@
 """The article: a browser shows all of it without a network, and its bundle is complete."""
 
-import os
 import re
 import shutil
 from collections import Counter
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 import article
+from browsers import needed, opened_browser
 from gridcloze.words import InputError
 
 TEXT = (article.ARTICLE / article.TEXT).read_text()
 DESKTOP, PHONE = (1280, 900), (390, 844)
-QUIET = (  # a browser that asks nobody anything
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-)
 IMAGES = """async () => {
   const broken = [];
   for (const image of document.images) {
@@ -59,22 +48,11 @@ FONTS = """async () => {
 WIDTH = "() => document.documentElement.scrollWidth - window.innerWidth"
 
 
-def needed(found, what):
-    """Skips where something is missing, but fails where all must be there."""
-    if not found:
-        stop = pytest.fail if os.environ.get("GRIDCLOZE_REQUIRE_CHROMIUM") else pytest.skip
-        stop(f"{what} is missing")
-
-
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    needed(chromium, "chromium")
     needed(article.KATEX.exists(), "KaTeX, which `make article` installs,")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+    with opened_browser() as browser:
         yield browser
-        browser.close()
 
 
 def faults(browser, folder, size):

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -14,9 +12,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import jaxtyping
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 import studio_vectors
+from browsers import needed, opened_browser
 from gridcloze import answers, checkpoint, explaining, priors
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.commands.export import export
@@ -26,6 +24,7 @@ from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import tokens_of
 from gridcloze.puzzles import Puzzles
 from gridcloze.studio import single
+from gridcloze.studio.guards import POLICY
 from gridcloze.words import InputError
 
 HIDDEN_SHARES = (0.3, 0.6, 0.9, 1.0)
@@ -74,10 +73,6 @@ CANCELLED = """async () => {
   await marginals();
   return {order, shares};
 }"""
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; "
-    "img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
-)
 
 
 def close(found, expected):
@@ -144,21 +139,10 @@ def folder(tmp_path_factory, small_bert):
     return folder
 
 
-def needed(found, what):
-    """Skips where something is missing, but fails where all must be there."""
-    if not found:
-        stop = pytest.fail if os.environ.get("GRIDCLOZE_REQUIRE_CHROMIUM") else pytest.skip
-        stop(f"{what} is missing")
-
-
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    needed(chromium, "chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with opened_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
