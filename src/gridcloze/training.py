@@ -358,10 +358,11 @@ class Training:
         began = time.monotonic()
         generator = np.random.default_rng([self.seed, self.progress.steps])
         cells, hidden = training_batch(self.examples, generator, self.progress.dropout)
-        if self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
+        if self.progress.dropout:
+            self.pool = None  # it would bring back what is known by heart
+        elif self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
             self.pool = self._new_pool(accelerator.device)
-        pool = None if self.progress.dropout else self.pool  # it would bring back what is known by heart
-        targets = pool.targets(cells, hidden) if pool else None
+        targets = self.pool.targets(cells, hidden) if self.pool else None
         with torch.random.fork_rng(enabled=self.progress.dropout > 0):
             if self.progress.dropout:  # a resumed run drops the same
                 torch.manual_seed((self.seed * MOST_STEPS + self.progress.steps) % 2**64)

@@ -319,23 +319,20 @@ def _head(one: Question, found: Answers, number: int) -> dict[str, Any]:
 def _marginals(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
     found = _begin(questions, watch, "none")
     for number, (one, marginals) in enumerate(zip(questions, _marginals_of(found, watch), strict=True)):
-        answer, exact = _head(one, found, number) | {"marginals": marginals.tolist()}, _exact_for(one)
-        if exact is not None and one.likelihoods is None:
-            of_grid = exact.marginals(one.grid.cells[None], one.grid.hidden[None])[0]
-            answer["exact"] = of_grid.astype(np.float32).tolist()
+        answer = _head(one, found, number) | {"marginals": marginals.tolist()}
+        exact = _exact_marginals(one) if one.likelihoods is None else None
+        if exact is not None:
+            answer["exact"] = exact.astype(np.float32).tolist()
         yield answer
 
 
-def _exact_for(one: Question) -> ExactPosterior | None:
-    """The exact posterior, if it is known and knows the grid."""
+def _exact_marginals(one: Question) -> np.ndarray | None:
+    """What the exact posterior says, if it is known and knows the grid."""
     exact, grid = one.model.exact, one.grid
-    if exact is None or grid.cells.shape != one.model.predictor.size:
-        return None
-    try:
-        exact.marginals(grid.cells[None], grid.hidden[None])
-    except ContradictionError:  # it is no grid of the prior
-        return None
-    return exact
+    if exact is not None and grid.cells.shape == one.model.predictor.size:
+        with suppress(ContradictionError):  # it is no grid of the prior
+            return exact.marginals(grid.cells[None], grid.hidden[None])[0]
+    return None
 
 
 def _sample(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
@@ -411,8 +408,8 @@ def _explain(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, 
     [one] = questions
     watch.total, watch.of_a_grid = explain.queries(one.grid, one.model.predictor.n_symbols), 1.0
     predictors: dict[str, Predictor] = {"model": watched(one.model.predictor, watch)}
-    if (exact := _exact_for(one)) is not None:
-        predictors["exact"] = exact
+    if one.model.exact is not None and _exact_marginals(one) is not None:
+        predictors["exact"] = one.model.exact
     explained = explain.explain_cell(predictors, one.grid, one.request.cell)
     influence = explained.explanations["model"]
     yield finite_or_none(explain.report_on(explained, one.request.input, one.model.predictor.header.hash)) | {

@@ -26,11 +26,11 @@ from .desk import BUG, Desk, Job
 from .guards import Door, Guard
 from .operations import OPERATIONS, Model, load_models, question
 from .schemas import GridRequest, ModelList, Problem, model_of
+from .single import BUILT
 from .watching import GoneError
 
 PORT = 8765
 HERE = Path(__file__).parent
-BUILT = HERE / "built"
 LINES = "application/x-ndjson"
 SECONDS_BETWEEN = 0.25  # two lines of progress
 TYPES = {
