@@ -58,13 +58,13 @@ docs: .venv/installed  ## write README.md, docs and models/README.md from templa
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/reference.py
 
-article: .venv/installed katex  ## draw the pictures of docs/article, and write build/article/index.html
+article: .venv/installed katex $(BUILT)  ## draw the pictures of docs/article; write build/article/index.html, build/hugo
 	$(BIN)/python benchmarks/article.py
 
 page: $(BUILT)  ## build the page of the studio; needs npm
 
 studio: .venv/installed $(BUILT)  ## serve the page with the models of this repository, and open it
-	$(BIN)/gridcloze studio models/*.safetensors
+	cd models && ../$(BIN)/gridcloze studio squares.safetensors cnn-7.onnx channels.safetensors digits.safetensors --prior squares.prior.json
 
 katex: $(KATEX)  ## install KaTeX, which sets the formulas of the article; needs npm
 

@@ -4,8 +4,12 @@
 PaperMod; build/article shows the same without Hugo and without a network. An image that is alone in its paragraph is a
 figure with its title as caption; if it links to an .mp4 it is a film, with the image as poster. Dark pages show
 `name-dark.svg` instead of `name.svg` if it exists.
+
+An element with `data-gridcloze` is a figure of the studio's page, and without its scripts the picture inside. build/hugo
+is the bundle with these scripts, which Hugo keeps with `markup.goldmark.renderer.unsafe: true`.
 """
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -21,25 +25,34 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 
 import pages
-from figures import draw
+from figures import PRIOR, draw
+from gridcloze import checkpoint
 from gridcloze.files.paths import atomic_write
+from gridcloze.studio.single import PageModel, built_file, packed, prior_name
 from gridcloze.words import InputError
 
 HERE = Path(__file__).parent
-PAGE, STYLE = HERE / "article.html", HERE / "article.css"
+PAGE, STYLE, ROOM = HERE / "article.html", HERE / "article.css", HERE / "figures.css"
 ARTICLE = HERE.parent / "docs" / "article"
 BUILT = HERE.parent / "build" / "article"
+FOR_HUGO = HERE.parent / "build" / "hugo"
+MODELS = HERE.parent / "models"
 KATEX = HERE.parent / ".venv" / "katex" / "node_modules" / "katex" / "dist"
 KATEX_FILES = ("katex.min.css", "katex.min.js", "fonts/*.woff2")
 TEXT = "index.md"
 IN_CONTENTS = ("h2", "h3")
+LIVE = "data-gridcloze"
+LOADS_LIVE = '<link rel="stylesheet" href="live/figures.css">\n<script defer src="live/figures.js"></script>'
 
 
 # From Markdown to a page
 
 
-def render(source: Path, out: Path, katex: Path) -> None:
-    """Write the bundle `source` into the folder `out` as index.html, with its images and films and with KaTeX."""
+def render(source: Path, out: Path, katex: Path, models: Sequence[PageModel] = ()) -> None:
+    """Write the bundle `source` into the folder `out` as index.html, with its images and films and with KaTeX.
+
+    Live figures get the networks `models`.
+    """
     if not (katex / KATEX_FILES[0]).exists():
         raise InputError(f"{katex}: KaTeX is not installed; `make article` installs it")
     page = page_of((source / TEXT).read_text(encoding="utf-8"), source)
@@ -48,6 +61,8 @@ def render(source: Path, out: Path, katex: Path) -> None:
         copy_files(katex, pattern, out / "katex")
     (out / TEXT).unlink()
     shutil.copy(STYLE, out)
+    if LIVE in page:
+        write_live(out / "live", models)
     with atomic_write(out / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")
 
@@ -72,6 +87,7 @@ def page_of(text: str, folder: Path) -> str:
             "title": escape(matter["title"]),
             "summary": escape(matter.get("summary", "")),
             "date": f"{matter['date'].day} {matter['date']:%B %Y}",
+            "live": LOADS_LIVE if LIVE in text else "",
             "cover": cover_of(matter.get("cover", {}), folder),
             "contents": contents,
             "body": parser.renderer.render(tokens, parser.options, {"folder": folder}),
@@ -171,11 +187,42 @@ def caption(text: str) -> str:
     return f"<figcaption>{escape(text)}</figcaption>" if text else ""
 
 
+# Live figures
+
+
+def write_live(folder: Path, models: Sequence[PageModel]) -> None:
+    """Write scripts that also a page from a file may load, and the style that keeps room for the figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    style, script = (built_file(f"assets/{name}").read_text(encoding="utf-8") for name in ("style.css", "page.js"))
+    (folder / "figures.js").write_text(f"globalThis.gridclozeStyle = {json.dumps(style)};\n{script}", encoding="utf-8")
+    (folder / "models.js").write_text(f"globalThis.gridclozeModels = {packed(*models)};\n", encoding="utf-8")
+    shutil.copy(built_file("assets/runtime.js"), folder)
+    shutil.copy(ROOM, folder)
+
+
+def write_for_hugo(source: Path, out: Path, models: Sequence[PageModel]) -> None:
+    """Write the bundle `source` with the scripts of its live figures."""
+    shutil.copytree(source, out)
+    matter, body = (source / TEXT).read_text(encoding="utf-8").split("\n---\n", 1)
+    (out / TEXT).write_text(f"{matter}\n---\n\n{LOADS_LIVE}\n{body}", encoding="utf-8")
+    write_live(out / "live", models)
+
+
+def networks() -> list[PageModel]:
+    """The networks of the live figures."""
+    prior, bert = prior_name(PRIOR), checkpoint.load(MODELS / "squares.safetensors")
+    window = (MODELS / "cnn-7.onnx").read_bytes()
+    return [PageModel("BERT", checkpoint.exported(bert), prior), PageModel("CNN of 7×7", window, prior)]
+
+
 def main() -> None:
     draw(ARTICLE)
     pages.write()
-    shutil.rmtree(BUILT, ignore_errors=True)  # what an earlier article had
-    render(ARTICLE, BUILT, KATEX)
+    models = networks()
+    for folder in (BUILT, FOR_HUGO):
+        shutil.rmtree(folder, ignore_errors=True)  # what an earlier article had
+    render(ARTICLE, BUILT, KATEX, models)
+    write_for_hugo(ARTICLE, FOR_HUGO, models)
     print(BUILT / "index.html")
 
 

@@ -480,7 +480,8 @@ def speed_growth() -> str:
 
 
 def of_models() -> dict[str, str]:
-    sizes = {f"models.{path.stem}.MiB": f"{path.stat().st_size / 2**20:.1f}" for path in MODELS.glob("*.safetensors")}
+    paths = [*MODELS.glob("*.safetensors"), *MODELS.glob("*.onnx")]
+    sizes = {f"models.{path.stem}.MiB": f"{path.stat().st_size / 2**20:.1f}" for path in paths}
     every = result("channels-conditions-gridcloze-from-realisations")
     of_channels = [f"{_condition(at)} {every[at]['error']:.1%}, {_bits(every[at]):.3f}" for at in channels.CONDITIONS]
     titles = {"test_law": "evaluation mixture", "top": "top half visible", "left": "left half visible"}

@@ -5,13 +5,15 @@ training   trains on squares and on the mirror, and keeps what is said of six pu
 reveal     one draw of an open puzzle, a cell at a time, beside the exact answer
 influence  how the attention of each head, and the influence of the model, agree with the exact influence
 digits     digits 8×8 of scikit-learn, held out: puzzles and fills
+window     trains the network that sees 7×7 cells, for live figures, and writes models/cnn-7.onnx
 
 Results are written to benchmarks/results/why-TASK.json, with pictures of numbers in .npz files beside them. The tasks
 after `training` need its models.
 """
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,8 @@ from gridcloze.priors.known import posterior
 from gridcloze.priors.mirror import Mirror
 from gridcloze.puzzles import Puzzles
 from gridcloze.study import comparing
+from gridcloze.study.cnn import Cnn, n_parameters
+from gridcloze.study.windows import WindowLimited
 from gridcloze.training import Budget, Progress, Training
 from gridcloze.words import HIDDEN
 
@@ -44,6 +48,7 @@ SHOWN = 6
 MOMENTS = 90  # of a training, ever farther apart
 LEARNED_DIGITS, DIGIT_MINUTES = 1437, 1.0
 EXPLAINED, TARGETS = 100, 4  # puzzles, and hidden cells of each
+WINDOWED = Path(__file__).parent.parent / "models" / "cnn-7.onnx"
 MODELS = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
 
 
@@ -235,7 +240,26 @@ def digits() -> dict[str, Any]:
     return scores | {"expected_calibration_error": scoring.reliability(said, test, hidden).expected_calibration_error}
 
 
-TASKS = {task.__name__: task for task in (compare, training, reveal, influence, digits)}
+def window() -> dict[str, Any]:
+    """The network of the comparison, trained for as long as the others here, next to the bound of its window."""
+    prior, plan = PRIORS["squares"], replace(comparing.FULL, minutes=MINUTES["squares"])
+    model, progress = comparing.train("cnn-7", plan, prior, SEED)
+    assert isinstance(model, Cnn)
+    cells, hidden = puzzles("squares", 2000)
+    truth = posterior(prior)
+    exact, bound = (one.marginals(cells, hidden) for one in (truth, WindowLimited(truth, 3)))
+    channels = model.features_to_logits.in_features
+    sizes = {"height": 16, "width": 16, "n_symbols": 2, "patch": 1, "heads": 1}
+    config = sizes | {"depth": len(model.layers), "embedding_size": channels, "channels": channels}
+    training = {"minutes": plan.minutes, "seed": SEED, "steps": progress.steps, "seconds": progress.seconds}
+    predictor = NetworkPredictor(model)
+    checkpoint.export(WINDOWED, TrainedPredictor(predictor, Header(config, Palette.default(2), training=training)))
+    scores = scoring.score(predictor.marginals(cells, hidden), cells, hidden, exact)
+    parameters = n_parameters(model)
+    return {**training, "parameters": parameters, "bound_bits": scoring.excess_bits(bound, exact, hidden), **scores}
+
+
+TASKS = {task.__name__: task for task in (compare, training, reveal, influence, digits, window)}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """What several tests share."""
 
+import logging
 import sys
+from contextlib import contextmanager
 
+import jaxtyping
 import pytest
 
 
@@ -25,6 +28,23 @@ def small_predictor(small_bert):
     from gridcloze.networks import NetworkPredictor
 
     return NetworkPredictor(small_bert)
+
+
+@pytest.fixture(scope="session")
+def exporting():
+    """A context in which models can be exported, whose sizes are symbols, which type checks refuse."""
+
+    @contextmanager
+    def unchecked():
+        jaxtyping.config.update("jaxtyping_disable", True)
+        logging.disable()  # pytest would keep thousands of records
+        try:
+            yield
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+            logging.disable(logging.NOTSET)
+
+    return unchecked
 
 
 def run(capsys, monkeypatch, *arguments):

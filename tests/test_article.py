@@ -1,20 +1,24 @@
 """The article: a browser shows all of it without a network, and its bundle is complete."""
 
+import os
 import re
 import shutil
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 import article
 from browsers import needed, opened_browser
+from gridcloze.studio import single
 from gridcloze.words import InputError
 
 TEXT = (article.ARTICLE / article.TEXT).read_text()
 DESKTOP, PHONE = (1280, 900), (390, 844)
 IMAGES = """async () => {
   const broken = [];
-  for (const image of document.images) {
+  for (const image of document.querySelectorAll("img:not([data-gridcloze] *)")) {
     image.scrollIntoView();
     await image.decode().catch(() => {});
     if (image.naturalWidth === 0) broken.push(image.getAttribute("src"));
@@ -46,11 +50,15 @@ FONTS = """async () => {
   return [...document.fonts].filter(font => font.status === "error").map(font => font.family);
 }"""
 WIDTH = "() => document.documentElement.scrollWidth - window.innerWidth"
+LIVE = "[data-gridcloze]"
+HEIGHTS = f"() => [...document.querySelectorAll('{LIVE}')].map(figure => figure.offsetHeight)"
+AXE = article.HERE.parent / "src/gridcloze/studio/page/node_modules/axe-core/axe.min.js"
 
 
 @pytest.fixture(scope="module")
 def browser():
     needed(article.KATEX.exists(), "KaTeX, which `make article` installs,")
+    needed((single.BUILT / "single.html").is_file(), "the page, which `make page` builds,")
     with opened_browser() as browser:
         yield browser
 
@@ -67,7 +75,7 @@ def faults(browser, folder, size):
     checks = {"image": IMAGES, "film": FILMS, "formula": FORMULAS, "font": FONTS}
     found = [(kind, name) for kind, check in checks.items() for name in page.evaluate(check)]
     found += [("console", text) for text in said]
-    found += [("network", url) for url in asked if not url.startswith("file:")]
+    found += [("network", url) for url in asked if not url.startswith(("file:", "blob:"))]
     found += [("width", excess) for excess in [page.evaluate(WIDTH)] if excess > 0]
     page.close()
     return found
@@ -134,6 +142,132 @@ def written_bundle(folder, body, **matter):
     shutil.copy(article.HERE.parent / "docs" / "demo.png", bundle / "good.png")
     shutil.copy(bundle / "good.png", bundle / "good.png.mp4")
     return bundle
+
+
+# Live figures
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory, exporting):
+    """The article with its networks, rendered and as a bundle for Hugo."""
+    folder = tmp_path_factory.mktemp("live")
+    with exporting():
+        networks = article.networks()
+    article.render(article.ARTICLE, folder / "page", article.KATEX, networks)
+    article.write_for_hugo(article.ARTICLE, folder / "hugo", networks)
+    return folder
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens the page of a folder from disk; fails on any request to a network, and on any error."""
+    faults, contexts = [], []
+
+    def open_page(folder, width=1280, dark=False, blocked="", **options):
+        size, scheme = {"width": width, "height": 860}, "dark" if dark else "light"
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, offline=True, **options))
+        page = contexts[-1].new_page()
+        if blocked:
+            page.route(f"**/{blocked}", lambda route: route.abort())
+        page.on("request", lambda request: request.url.startswith(("file:", "blob:")) or faults.append(request.url))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto((folder / "index.html").as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def try_one(page):
+    """Paint the fifth puzzle, which has one answer, and let it be judged."""
+    figure = page.locator("[data-gridcloze=try]")
+    figure.scroll_into_view_if_needed()
+    figure.get_by_role("button", name="Puzzle 5").click()
+    figure.get_by_role("radio", name="black").check()
+    board = figure.get_by_role("application")
+    board.scroll_into_view_if_needed()
+    box = board.bounding_box()
+    for row, column in ((0, 15), (4, 1), (6, 7), (8, 9), (11, 13)):
+        page.mouse.click(box["x"] + (column + 0.5) * box["width"] / 16, box["y"] + (row + 0.5) * box["height"] / 16)
+    figure.get_by_role("button", name="Check my answer").click()
+    figure.get_by_text("Correct: all 5 cells that can be known").wait_for()
+
+
+def missed_by(page, size):
+    """The bits that each answer misses where the evidence is far away, by the title of its panel."""
+    figure = page.locator("[data-gridcloze=window]")
+    figure.scroll_into_view_if_needed()
+    figure.get_by_role("slider").fill(size)
+    figure.get_by_text(f"At best, with {size}×{size}").wait_for()
+    page.wait_for_function(
+        """() => { const text = document.querySelector("[data-gridcloze=window]").shadowRoot.textContent
+        return (text.match(/misses [\\d.]+ bits/g) ?? []).length === 3 }""",
+        timeout=60_000,
+    )
+    page.wait_for_timeout(300)
+    panels = figure.locator(".panels > div").all_inner_texts()
+    found = {text.split("\n")[0]: re.search(r"misses ([\d.]+) bits", text) for text in panels}
+    return {title.split(",")[0]: float(match[1]) for title, match in found.items() if match}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_live_figures_answer(opened, live, tmp_path, width, dark):
+    """An answer is judged, windows and networks miss what Bayes says they must, heads look; no text moves meanwhile."""
+    room = opened(live / "page", width, dark, blocked="figures.js").evaluate(HEIGHTS)
+    page = opened(live / "page", width, dark)
+    try_one(page)
+    missed = [missed_by(page, size) for size in ("3", "7", "25")]
+    assert missed[0]["At best"] > missed[1]["At best"] > missed[2]["At best"] == 0
+    assert missed[1]["CNN of 7×7"] >= missed[1]["At best"] > 10 * missed[1]["BERT"]
+    heads = page.locator("[data-gridcloze=heads]")
+    heads.scroll_into_view_if_needed()
+    heads.get_by_role("button", name="Layer 5, head 3").click()
+    heads.get_by_text("Layer 5, head 3, from the framed cell").wait_for()
+    page.wait_for_timeout(600)
+    for figure in page.locator(LIVE).all():
+        name = f"{figure.get_attribute('data-gridcloze')}-{width}{'-dark' * dark}.png"
+        figure.screenshot(path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / name)
+    assert page.evaluate(HEIGHTS) == room
+    assert page.evaluate(WIDTH) <= 0
+    needed(AXE.exists(), "axe-core, which `make page` installs,")
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+
+
+def test_without_scripts_pictures_stand_where_figures_would(opened, article_page):
+    """Each live figure is the picture of the text, and takes no more room than that."""
+    page = opened(article_page, java_script_enabled=False)
+    for figure in page.locator(LIVE).all():
+        figure.scroll_into_view_if_needed()
+        picture = figure.locator("figure")
+        assert picture.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        assert figure.bounding_box()["height"] == picture.bounding_box()["height"]
+
+
+@pytest.mark.slow
+def test_hugo_keeps_live_figures(opened, live, tmp_path):
+    """A site of Hugo with the setting that the text names has figures that answer, and one without has the pictures."""
+    needed(shutil.which("hugo"), "hugo")
+    shutil.copytree(live / "hugo", tmp_path / "content" / "squares")
+    layout = tmp_path / "layouts" / "_default" / "single.html"
+    layout.parent.mkdir(parents=True)
+    layout.write_text("<!doctype html><title>{{ .Title }}</title><body>{{ .Content }}")
+    for unsafe in (True, False):
+        (tmp_path / "hugo.yaml").write_text(f"markup: {{goldmark: {{renderer: {{unsafe: {str(unsafe).lower()}}}}}}}\n")
+        out = tmp_path / f"site-{unsafe}"
+        subprocess.run(["hugo", "--quiet", "--config", "hugo.yaml", "-d", out], cwd=tmp_path, check=True)
+        page = opened(out / "squares")
+        assert page.locator("img[src='puzzles-squares.png']").count() == 1
+        assert page.locator(LIVE).count() == 3 * unsafe
+        if unsafe:
+            try_one(page)
+            assert missed_by(page, "3")["At best"] > 0
+        assert page.evaluate(WIDTH) <= 0
 
 
 # Without a browser

@@ -1,12 +1,10 @@
 """The model without torch."""
 
-import logging
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import onnx
 import pytest
@@ -21,6 +19,7 @@ from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.puzzles import Puzzles
+from gridcloze.study.cnn import residual
 from gridcloze.words import InputError
 
 pytestmark = pytest.mark.slow  # an export takes many seconds
@@ -40,19 +39,14 @@ def run(*arguments, without=()):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory, small_bert):
+def models(tmp_path_factory, small_bert, exporting):
     """The paths of one model, as it was trained and exported."""
     folder = tmp_path_factory.mktemp("models")
     header = Header(asdict(small_bert.config), Palette.default(2), 3, {"seed": 5}, CALIBRATION)
     trained, exported = folder / "model.safetensors", folder / "model.onnx"
     checkpoint.save(trained, TrainedPredictor(NetworkPredictor(small_bert), header))
-    jaxtyping.config.update("jaxtyping_disable", True)  # the sizes of an export are symbols, which type checks refuse
-    logging.disable()  # pytest would keep thousands of records
-    try:
+    with exporting():
         export(trained, exported)
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-        logging.disable(logging.NOTSET)
     return trained, exported
 
 
@@ -66,6 +60,25 @@ def test_it_says_what_the_model_says(models, shape):
     assert np.abs(precise.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 1e-4
     assert np.abs(trained.marginals(cells, hidden) - exported.marginals(cells, hidden)).max() < 0.05  # bfloat16
     assert np.abs(exported.uncalibrated().marginals(cells, hidden) - exported.marginals(cells, hidden)).max() > 1e-4
+
+
+def test_a_network_without_attention_is_exported_too(tmp_path, exporting):
+    """A convolutional network says as ONNX what it says in torch, on grids of any size, and has no attention."""
+    network = residual(2, 5, channels=8)
+    torch.nn.init.normal_(network.features_to_logits.weight)
+    sizes = {"height": 5, "width": 5, "n_symbols": 2, "patch": 1, "heads": 1, "depth": 2, "embedding_size": 8}
+    with exporting():
+        checkpoint.export(
+            tmp_path / "model.onnx", TrainedPredictor(NetworkPredictor(network), Header(sizes, Palette.default(2)))
+        )
+    exported = checkpoint.load(tmp_path / "model.onnx")
+    for shape in SIZES:
+        generator = np.random.default_rng(0)
+        cells, hidden = generator.integers(0, 2, shape), evaluation_hiding(shape, generator)
+        expected = NetworkPredictor(network, precise=True).marginals(cells, hidden)
+        assert np.abs(expected - exported.marginals(cells, hidden)).max() < 1e-4
+    with pytest.raises(InputError, match="the model fails"):
+        exported.attention(np.zeros((1, 5, 5), int), np.ones((1, 5, 5), bool))
 
 
 def test_it_gives_the_attention_weights(models, small_bert):

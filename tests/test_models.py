@@ -10,7 +10,7 @@ from gridcloze.baselines import nearest_visible
 from gridcloze.words import HIDDEN
 
 ROOT = Path(__file__).parent.parent
-MODELS = sorted((ROOT / "models").glob("*.safetensors"))
+MODELS = sorted(path for path in (ROOT / "models").iterdir() if path.suffix in (".safetensors", ".onnx"))
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
@@ -57,3 +57,17 @@ def test_half_of_a_digit_tells_the_other_half():
     nearest = nearest_visible(np.where(hidden, HIDDEN, truth), hidden)[1]
     assert scoring.error(marginals, truth, hidden) < 0.5 * (nearest != truth)[hidden].mean()
     assert scoring.bits_per_hidden_cell(marginals, truth, hidden) < 0.5
+
+
+def test_the_network_with_a_window_sees_no_farther():
+    """What cnn-7 answers for a cell depends on nothing beyond three cells; the model of squares looks farther."""
+    cells = np.zeros((2, 16, 16), np.int64)
+    cells[0, 4:12, 4:12] = 1
+    cells[1, 4:12, 4:12] = np.arange(8) < 4  # the same near the cell
+    hidden = np.zeros(cells.shape, bool)
+    hidden[:, 4, 4] = True
+    window, whole = (checkpoint.load(ROOT / "models" / name) for name in ("cnn-7.onnx", "squares.safetensors"))
+    one, other = window.marginals(cells, hidden)[:, 4, 4, 1]
+    assert one == pytest.approx(other, abs=1e-6)
+    one, other = whole.marginals(cells, hidden)[:, 4, 4, 1]
+    assert abs(one - other) > 1e-6

@@ -1,7 +1,6 @@
 """The page of the studio answers as Python does: golden vectors, and the exported page in Chromium."""
 
 import json
-import logging
 import subprocess
 import sys
 import threading
@@ -9,7 +8,6 @@ import zipfile
 from dataclasses import asdict
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -122,18 +120,13 @@ def test_a_page_that_cannot_be_made_is_refused_before_the_work(tmp_path, monkeyp
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, small_bert):
+def folder(tmp_path_factory, small_bert, exporting):
     """A model of 5×5 cells, its export, and its page with the exact posterior of squares."""
     folder = tmp_path_factory.mktemp("page")
     checkpoint.save(folder / "model.safetensors", trained(small_bert))
     (folder / "prior.json").write_text(json.dumps(priors.squares(5, 5, 2, 4).spec))
-    jaxtyping.config.update("jaxtyping_disable", True)  # the sizes of an export are symbols, which type checks refuse
-    logging.disable()  # pytest would keep thousands of records
-    try:
+    with exporting():
         export(folder / "model.safetensors", folder / "model.onnx")
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-        logging.disable(logging.NOTSET)
     needed((single.BUILT / "single.html").is_file(), "the page, which `make page` builds,")
     export(folder / "model.onnx", folder / "model.html", prior_path=folder / "prior.json")
     return folder

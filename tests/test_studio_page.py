@@ -16,26 +16,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright import sync_api
 
+from browsers import needed, opened_browser
 from gridcloze import HIDDEN
 from gridcloze.files.grids import Grid, read_grid, write_grid
 from gridcloze.files.palettes import Palette
 from gridcloze.priors import posterior, squares
 
-sync_api = pytest.importorskip("playwright.sync_api")
 PAGE = Path(__file__).parent.parent / "src" / "gridcloze" / "studio" / "page"
-CHROMIUM = shutil.which("chromium")
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; "
     "img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
 )
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM or not shutil.which("npm"), reason="needs Node and Chromium"),
-]
+pytestmark = pytest.mark.slow
 
 
 def run(*command):
+    needed(shutil.which("npm"), "npm")
     done = subprocess.run(command, cwd=PAGE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -105,40 +103,38 @@ def origin(folder):
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with opened_browser() as browser:
+        yield browser
+
+
 @pytest.fixture
-def browse(origin, tmp_path):
-    """Opens the page in a fresh browser; fails on any request to elsewhere, and on any error in the console."""
+def browse(browser, origin):
+    """Opens the page as a new visitor; fails on any request to elsewhere, and on any error in the console."""
     troubles, contexts = [], []
-    with sync_api.sync_playwright() as playwright:
 
-        def open_page(path="index.html", width=1280, dark=False, touch=False, **options):
-            context = playwright.chromium.launch_persistent_context(
-                tmp_path / f"user-{len(contexts)}",
-                executable_path=CHROMIUM,
-                args=["--no-sandbox", "--disable-gpu"],
-                viewport={"width": width, "height": 860},
-                color_scheme="dark" if dark else "light",
-                has_touch=touch,
-                **options,
-            )
-            contexts.append(context)
+    def open_page(path="index.html", width=1280, dark=False, touch=False, **options):
+        scheme, size = "dark" if dark else "light", {"width": width, "height": 860}
+        context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=touch, **options)
+        contexts.append(context)
 
-            def route(request):
-                if request.request.url.startswith(origin):
-                    return request.continue_()
-                troubles.append(request.request.url)
-                return request.abort()
+        def route(request):
+            if request.request.url.startswith(origin):
+                return request.continue_()
+            troubles.append(request.request.url)
+            return request.abort()
 
-            context.route(lambda url: not url.startswith(("blob:", "data:")), route)
-            page = context.pages[0]
-            page.on("pageerror", lambda error: troubles.append(str(error)))
-            page.on("console", lambda line: troubles.append(line.text) if line.type in ("error", "warning") else None)
-            page.goto(f"{origin}/{path}")
-            return page
+        context.route(lambda url: not url.startswith(("blob:", "data:")), route)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda line: troubles.append(line.text) if line.type in ("error", "warning") else None)
+        page.goto(f"{origin}/{path}")
+        return page
 
-        yield open_page
-        for context in contexts:
-            context.close()
+    yield open_page
+    for context in contexts:
+        context.close()
     assert not troubles
 
 
@@ -646,37 +642,3 @@ def test_dialogs_are_accessible(browse, name):
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
     assert page.evaluate("document.activeElement.textContent.trim()") == name
-
-
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [1000, 390])
-def test_figures_of_the_article(browse, tmp_path, width, dark):
-    """In the article: an answer is judged, a window misses bits until it is large, heads are shown; all accessible."""
-    page = browse("test/figures.html", width=width, dark=dark)
-    attempt = page.locator("[data-gridcloze=try]")
-    attempt.get_by_role("button", name="Puzzle 5").click()
-    choose(page, "black")
-    board = attempt.get_by_role("application")
-    board.focus()
-    for key in ("Home", "PageUp", "End"):
-        page.keyboard.press(key)
-    board.scroll_into_view_if_needed()
-    box = board.bounding_box()
-    for row, column in ((0, 15), (4, 1), (6, 7), (8, 9), (11, 13)):
-        page.mouse.click(box["x"] + (column + 0.5) * box["width"] / 16, box["y"] + (row + 0.5) * box["height"] / 16)
-    attempt.get_by_role("button", name="Check my answer").click()
-    attempt.get_by_text("Correct: all 5 cells that can be known").wait_for()
-    window = page.locator("[data-gridcloze=window]")
-    missed = []
-    for size in ("3", "13", "25"):
-        window.get_by_role("slider").fill(size)
-        page.wait_for_timeout(400)
-        missed.append(float(window.get_by_text("bits missed per hidden cell").first.inner_text().split()[0]))
-    assert missed[0] > missed[1] > missed[2] == 0
-    page.locator("[data-gridcloze=heads]").get_by_role("button", name="Layer 5, head 3").click()
-    page.wait_for_timeout(400)
-    page.screenshot(
-        path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / f"figures-{width}{'-dark' * dark}.png", full_page=True
-    )
-    assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width

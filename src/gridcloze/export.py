@@ -15,7 +15,7 @@ from .shapes import Cells, Marginals
 from .words import AnyPath, InputError, about
 
 if TYPE_CHECKING:
-    import gridcloze.bert
+    import torch
 
 OPSET = 20  # of ONNX operators
 NO_MODEL = "this is not an exported model, or it is truncated"
@@ -253,18 +253,19 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
             raise InputError(NO_MODEL)
 
 
-def to_onnx(model: "gridcloze.bert.Bert") -> bytes:
+def to_onnx(model: "torch.nn.Module") -> bytes:
     """Write a model as ONNX, for any number of grids of any size.
 
     Parameters
     ----------
     model
-        The model.
+        A `Bert`, or another network that turns tokens into logits.
 
     Returns
     -------
     bytes
-        An ONNX model with the input `tokens` and the outputs `logits` and `attention`; see `Bert.forward`.
+        An ONNX model with the input `tokens` and the output `logits`, and of a `Bert` with the output `attention`; see
+        `Bert.forward`.
 
     Examples
     --------
@@ -276,8 +277,12 @@ def to_onnx(model: "gridcloze.bert.Bert") -> bytes:
     """
     import torch
 
+    from .bert import Bert
+
     class Outputs(torch.nn.Module):
-        def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            if not isinstance(model, Bert):
+                return (model(tokens),)
             attention: list[torch.Tensor] = []
             return model(tokens, attention), torch.stack(attention, dim=1)
 
@@ -290,7 +295,7 @@ def to_onnx(model: "gridcloze.bert.Bert") -> bytes:
             dynamo=True,
             dynamic_shapes={"tokens": sizes},
             input_names=["tokens"],
-            output_names=["logits", "attention"],
+            output_names=["logits", "attention"] if isinstance(model, Bert) else ["logits"],
             opset_version=OPSET,
             verbose=False,
         )

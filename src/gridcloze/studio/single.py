@@ -60,12 +60,33 @@ def single_file(*models: PageModel) -> str:
     --------
     >>> page = single_file(PageModel("squares", b"..."))  # doctest: +SKIP
     """
-    entries = [{"name": model.name, "onnx": _packed(model.onnx), "prior": model.prior} for model in models]
-    text = json.dumps(entries).replace("<", "\\u003c")  # nothing in it ends the script
+    text = packed(*models)
     return built_file("single.html").read_text(encoding="utf-8").replace(NO_MODELS, NO_MODELS.replace("[]", text), 1)
 
 
-def _packed(data: bytes) -> str:
+def packed(*models: PageModel) -> str:
+    """Write models as the script of the page reads them.
+
+    Parameters
+    ----------
+    *models
+        The models.
+
+    Returns
+    -------
+    str
+        JSON that can stand in a script.
+
+    Examples
+    --------
+    >>> packed(PageModel("squares", b""))[:30]
+    '[{"name": "squares", "onnx": "'
+    """
+    entries = [{"name": model.name, "onnx": _zipped(model.onnx), "prior": model.prior} for model in models]
+    return json.dumps(entries).replace("<", "\\u003c")  # nothing in it ends the script
+
+
+def _zipped(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, mtime=0)).decode()
 
 

@@ -24,7 +24,7 @@ from ..priors.hiding import evaluation_hiding
 from ..priors.known import Toy, posterior
 from ..priors.mirror import Mirror
 from ..shapes import Cells, Hidden, Marginals
-from ..training import Budget, Training
+from ..training import Budget, Progress, Training
 from ..words import InputError, __version__
 from .cnn import RIVALS, Cnn, n_parameters, residual, sized
 from .fields import field_of
@@ -269,6 +269,43 @@ def _part(report: Callable[[float, str], None], number: int, jobs: list[Any], ne
     return lambda progress: report((number + min(progress.share, 1.0)) / len(jobs), news)
 
 
+def train(
+    network: str, plan: Plan, prior: Toy, seed: int, report: Callable[[Any], None] = lambda progress: None
+) -> tuple[nn.Module, Progress]:
+    """Train one network on grids drawn from the prior.
+
+    Parameters
+    ----------
+    network
+        Its name; see `Plan`.
+    plan
+        How large it is, and how long it is trained.
+    prior
+        Where grids come from.
+    seed
+        The seed of the network and of its training.
+    report
+        See `Training`.
+
+    Returns
+    -------
+    tuple
+        The network, and what its training came to.
+
+    Examples
+    --------
+    >>> from gridcloze.study.comparing import Plan, train
+    >>> plan = Plan(side=4, networks=("cnn-3",), seeds=(0,), minutes=0.0001, puzzles=10)
+    >>> train("cnn-3", plan, plan.priors()["mirror"], seed=0)[1].interrupted
+    False
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = _build(network, plan)
+    held_out = prior.sample(HELD_OUT, np.random.default_rng([SEED_OF_PUZZLES, seed]))
+    return model, Training(model, prior, held_out, Budget(minutes=plan.minutes), seed, report).run()
+
+
 def train_and_score(
     network: str, plan: Plan, puzzles: SolvedPuzzles, seed: int, report: Callable[[Any], None] = lambda progress: None
 ) -> dict[str, Any]:
@@ -307,11 +344,7 @@ def train_and_score(
     >>> train_and_score("cnn-3", plan, puzzles, seed=0)["receptive_field"]
     3
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = _build(network, plan)
-    held_out = puzzles.prior.sample(HELD_OUT, np.random.default_rng([SEED_OF_PUZZLES, seed]))
-    progress = Training(model, puzzles.prior, held_out, Budget(minutes=plan.minutes), seed, report).run()
+    model, progress = train(network, plan, puzzles.prior, seed, report)
     if progress.interrupted:
         raise KeyboardInterrupt
     marginals = NetworkPredictor(model).marginals(puzzles.cells, puzzles.hidden)

@@ -9,6 +9,11 @@ import { readFragment } from './share'
 import { ServerBackend } from './server'
 import { followSystem } from './theme.svelte'
 
+/** The styles of figures, which `make article` puts beside the script. */
+declare global {
+  var gridclozeStyle: string | undefined
+}
+
 let made: Backend | null = null
 const browser = async (): Promise<Backend> => (made ??= new BrowserBackend())
 
@@ -20,11 +25,21 @@ async function start(): Promise<Backend> {
 }
 
 followSystem()
-const figures = document.querySelectorAll<HTMLElement>('[data-gridcloze]')
-for (const target of figures) {
+/** In a shadow of its element, where the styles of the text around do not reach; the picture that stands there stays. */
+function show(target: HTMLElement): void {
   const { component, props } = figure(target.dataset.gridcloze!, target.dataset.model ?? '', start)
-  target.replaceChildren() // the picture that stood there
-  mount(component, { target, props })
+  const shadow = target.attachShadow({ mode: 'open' }), style = new CSSStyleSheet()
+  style.replaceSync(globalThis.gridclozeStyle ?? '')
+  shadow.adoptedStyleSheets = [style]
+  mount(component, { target: shadow, props })
 }
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue
+    near.unobserve(target)
+    show(target as HTMLElement)
+  }
+}, { rootMargin: '100%' }) // a reader who never comes so far loads no model
+document.querySelectorAll('[data-gridcloze]').forEach((target) => near.observe(target))
 const whole = document.getElementById('gridcloze')
 if (whole) mount(App, { target: whole, props: { start, browser } })

@@ -240,7 +240,7 @@ export class Studio {
 
   get others(): Choice[] {
     const { model } = this
-    const looks = (one: Model | null) => JSON.stringify(one?.symbols.map(({ name, colour }) => [name, colour]))
+    const looks = (one: Model | null) => JSON.stringify([one?.height, one?.width, one?.symbols.map(({ name, colour }) => [name, colour])])
     return this.choices.filter((one) => one.model !== model && looks(one.model) === looks(model))
   }
 }

@@ -1,11 +1,11 @@
-// Light or dark: as the system wants it, or as the reader chose, here or on the page around us.
+// Light or dark: as the reader chose, as the page around us is, or as the system wants it.
 export const theme = $state({ dark: false, chosen: null as boolean | null })
 
 export function followSystem(): void {
   const system = matchMedia('(prefers-color-scheme: dark)')
   const update = () => {
-    const around = document.documentElement.dataset.theme ?? (document.body.classList.contains('dark') ? 'dark' : '')
-    theme.dark = theme.chosen ?? (around ? around === 'dark' : system.matches)
+    const [red, green, blue, opacity = 1] = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g)!.map(Number)
+    theme.dark = theme.chosen ?? (opacity ? red! + 2 * green! + blue! < 512 : system.matches)
   }
   system.addEventListener('change', update)
   new MutationObserver(update).observe(document.documentElement, { attributes: true, subtree: false })

@@ -7,5 +7,5 @@ const mock = { name: 'mock', enforce: 'pre' as const, resolveId: (id: string) =>
 
 export default defineConfig({
   root, base: './', plugins: [mock, svelte()],
-  build: { emptyOutDir: true, rollupOptions: { input: [`${root}index.html`, `${root}test/figures.html`] } },
+  build: { emptyOutDir: true },
 })

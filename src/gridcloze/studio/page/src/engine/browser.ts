@@ -9,10 +9,14 @@ import type { FromWorker, Request, ToWorker } from './worker'
 
 const MOST_CELLS = 2 ** 16
 
-/** What runtime.js holds: the script of onnxruntime-web, and its wasm as base64 of gzip. */
+/** What the files beside the page's script hold: onnxruntime-web, with its wasm as base64 of gzip; and models. */
 declare global {
   var gridclozeRuntime: { script: string; wasm: string } | undefined
+  var gridclozeModels: Embedded[] | undefined
 }
+interface Embedded { name: string; onnx: string; prior?: string | null } // base64 of gzip
+
+const HERE = (document.currentScript as HTMLScriptElement | null)?.src || document.baseURI
 
 interface Waiting {
   resolve: (result: never) => void
@@ -28,7 +32,7 @@ export class BrowserBackend implements Backend {
   private worker: Promise<Worker> | null = null
   private nextId = 0
 
-  /** The models that the page carries in `#gridcloze-models`. */
+  /** The models that the page carries in `#gridcloze-models`, or that lie beside its script. */
   models(): Promise<Model[]> {
     return (this.embedded ??= this.readEmbedded())
   }
@@ -48,8 +52,9 @@ export class BrowserBackend implements Backend {
   exact: Backend['exact'] = async (model, puzzle) => exactMarginals(model.prior, puzzle)
 
   private async readEmbedded(): Promise<Model[]> {
-    const text = document.getElementById('gridcloze-models')?.textContent ?? '[]'
-    const entries = JSON.parse(text) as { name: string; onnx: string; prior?: string }[]
+    const element = document.getElementById('gridcloze-models')
+    if (!element) await loadBeside('models.js')
+    const entries = element ? (JSON.parse(element.textContent) as Embedded[]) : globalThis.gridclozeModels!
     const exported = await Promise.all(entries.map(async ({ name, onnx, prior }) => {
       const unzipped = new Blob([fromBase64(onnx)]).stream().pipeThrough(new DecompressionStream('gzip'))
       return readExported(await new Response(unzipped).blob(), `${name}.onnx`, prior ?? null)
@@ -94,7 +99,7 @@ export class BrowserBackend implements Backend {
 
   /** A classic worker from a Blob: what also a page from a file may start. */
   private async startWorker(): Promise<Worker> {
-    const { script, wasm } = globalThis.gridclozeRuntime ?? (await loadRuntime())
+    const { script, wasm } = globalThis.gridclozeRuntime ?? (await loadBeside('runtime.js').then(() => globalThis.gridclozeRuntime!))
     const worker = new Worker(URL.createObjectURL(new Blob([script, '\n', workerScript], { type: 'text/javascript' })))
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data)
     worker.onerror = ({ message }) => {
@@ -131,16 +136,14 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes
 }
 
-async function loadRuntime(): Promise<{ script: string; wasm: string }> {
+async function loadBeside(name: string): Promise<void> {
   const element = document.createElement('script')
-  const page = document.querySelector<HTMLScriptElement>('script[src$="page.js"]') // beside it the runtime lies
-  element.src = new URL('runtime.js', page?.src ?? document.baseURI).href
+  element.src = new URL(name, HERE).href
   await new Promise((resolve, reject) => {
     element.onload = resolve
-    element.onerror = () => reject(new InputError(`${element.src} is missing: build the page again with make studio`))
+    element.onerror = () => reject(new InputError(`${element.src} is missing: it belongs beside the script of this page`))
     document.head.append(element)
   })
-  return globalThis.gridclozeRuntime!
 }
 
 Object.assign(globalThis, { gridclozeEngine: { BrowserBackend, windowMarginals } }) // for scripts on the page, and tests
