@@ -264,7 +264,7 @@ def table_of_agreement(result: dict[str, Any]) -> str:
     """How well each way to rank visible cells agrees with exact influence: a line each, three measures per prior."""
     priors = ("squares", "mirror")
     titles = [f"{prior}: {measure}" for prior in priors for measure in ("ranks", "linear", "first")]
-    lines = [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    lines = [f"| ranked by | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for title in ("the model's influence", "attention, the best head", "attention, mean of heads", "nearness"):
         cells = [of_who(result[prior], title)[measure] for prior in priors for measure in MEASURES]
         lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in cells)} |")

@@ -200,7 +200,7 @@ def missed_by(page, size):
     figure = page.locator("[data-gridcloze=window]")
     figure.scroll_into_view_if_needed()
     figure.get_by_role("slider").fill(size)
-    figure.get_by_text(f"At best, with {size}×{size}").wait_for()
+    figure.get_by_text(f"At best, {size}×{size}").wait_for()
     page.wait_for_function(
         """() => { const text = document.querySelector("[data-gridcloze=window]").shadowRoot.textContent
         return (text.match(/misses [\\d.]+ bits/g) ?? []).length === 3 }""",

@@ -12,6 +12,7 @@ export class Query<Answer> {
   stale = $state(false)  // the answer is of an earlier puzzle, or was stopped
   error = $state('')
   seconds = 0
+  #isLoaded = false      // the first answer waits for the model, which says nothing of the next ones
   #work: AbortController | null = null
 
   async ask(question: (options: Omit<Options, 'seed'>) => Promise<Answer>): Promise<Answer | null> {
@@ -38,7 +39,8 @@ export class Query<Answer> {
     } finally {
       clearTimeout(patience)
       if (isLatest()) {
-        this.seconds = (performance.now() - started) / 1000
+        if (this.#isLoaded) this.seconds = (performance.now() - started) / 1000
+        this.#isLoaded = true
         this.#work = null
         this.working = this.busy = false
       }
@@ -61,6 +63,7 @@ export class Query<Answer> {
 
   clear(): void {
     this.stop()
+    this.#isLoaded = false
     this.answer = null
     this.error = ''
     this.stale = false
