@@ -5,8 +5,8 @@ PaperMod; build/article shows the same without Hugo and without a network. An im
 figure with its title as caption; if it links to an .mp4 it is a film, with the image as poster. Dark pages show
 `name-dark.svg` instead of `name.svg` if it exists.
 
-An element with `data-gridcloze` is a figure of the studio's page, and without its scripts the picture inside. build/hugo
-is the bundle with these scripts, which Hugo keeps with `markup.goldmark.renderer.unsafe: true`.
+An element with `data-gridcloze` is a figure of the studio's page, and without its scripts the picture inside.
+build/hugo is the bundle with these scripts, which Hugo keeps with `markup.goldmark.renderer.unsafe: true`.
 """
 
 import json
@@ -101,7 +101,8 @@ def markdown() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False)
     parser.use(anchors_plugin, min_level=2, max_level=3, permalink=True, permalinkSymbol="#")
     parser.add_render_rule("image", render_image)
-    parser.add_render_rule("table_open", lambda *_: '<div class="table">\n<table>\n')  # the table scrolls, not the page
+    scrolling = '<div class="table" tabindex="0">\n<table>\n'  # not the page
+    parser.add_render_rule("table_open", lambda *_: scrolling)
     parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
     return parser
 

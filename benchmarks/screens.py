@@ -1,7 +1,5 @@
 """The pictures of the studio in README.md: `python benchmarks/screens.py` opens the built page, and takes a minute."""
 
-from pathlib import Path
-
 import numpy as np
 from playwright.sync_api import Browser, Page
 

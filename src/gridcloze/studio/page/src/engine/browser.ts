@@ -99,7 +99,8 @@ export class BrowserBackend implements Backend {
 
   /** A classic worker from a Blob: what also a page from a file may start. */
   private async startWorker(): Promise<Worker> {
-    const { script, wasm } = globalThis.gridclozeRuntime ?? (await loadBeside('runtime.js').then(() => globalThis.gridclozeRuntime!))
+    if (!globalThis.gridclozeRuntime) await loadBeside('runtime.js')
+    const { script, wasm } = globalThis.gridclozeRuntime!
     const worker = new Worker(URL.createObjectURL(new Blob([script, '\n', workerScript], { type: 'text/javascript' })))
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data)
     worker.onerror = ({ message }) => {
