@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import data
-from common import DOCS
+from common import DOCS, MODELS
 from gridcloze import checkpoint, filling
 from gridcloze.files.palettes import Palette
 from gridcloze.pictures import write_panels
@@ -14,7 +14,7 @@ from gridcloze.priors import hiding
 from gridcloze.puzzles import Puzzles
 from gridcloze.words import HIDDEN
 
-MODEL = Path(__file__).parent.parent / "models" / "channels.safetensors"
+MODEL = MODELS / "channels.safetensors"
 REALISATION = 410  # not among the 400 that the model learned from
 
 

@@ -25,6 +25,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 
 import pages
+from common import MODELS
 from figures import PRIOR, draw
 from gridcloze import checkpoint
 from gridcloze.files.paths import atomic_write
@@ -36,7 +37,6 @@ PAGE, STYLE, ROOM = HERE / "article.html", HERE / "article.css", HERE / "figures
 ARTICLE = HERE.parent / "docs" / "article"
 BUILT = HERE.parent / "build" / "article"
 FOR_HUGO = HERE.parent / "build" / "hugo"
-MODELS = HERE.parent / "models"
 KATEX = HERE.parent / ".venv" / "katex" / "node_modules" / "katex" / "dist"
 KATEX_FILES = ("katex.min.css", "katex.min.js", "fonts/*.woff2")
 TEXT = "index.md"
@@ -101,8 +101,8 @@ def markdown() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False)
     parser.use(anchors_plugin, min_level=2, max_level=3, permalink=True, permalinkSymbol="#")
     parser.add_render_rule("image", render_image)
-    scrolling = '<div class="table" tabindex="0">\n<table>\n'  # not the page
-    parser.add_render_rule("table_open", lambda *_: scrolling)
+    table = '<div class="table" tabindex="0">\n<table>\n'  # the table scrolls, not the page
+    parser.add_render_rule("table_open", lambda *_: table)
     parser.add_render_rule("table_close", lambda *_: "</table>\n</div>\n")
     return parser
 

@@ -37,6 +37,7 @@ from gridcloze.words import HIDDEN, __version__
 RESULTS = Path(__file__).parent / "results"
 RUNS = RESULTS / "runs"
 DOCS = Path(__file__).parent.parent / "docs"
+MODELS = DOCS.parent / "models"
 STOPPED = 3  # exit code: called again, the script goes on where it was stopped
 
 Figures = dict[str, Any]

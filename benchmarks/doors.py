@@ -15,10 +15,9 @@ import numpy as np
 import rasterio
 
 import data
-from common import measured
+from common import MODELS, measured
 from gridcloze import HIDDEN, Inpainter
 
-MODELS = Path(__file__).parent.parent / "models"
 REALISATION = 410
 Answer = tuple[np.ndarray, np.ndarray, float]  # the fill, the probability of its symbols, and seconds
 

@@ -10,18 +10,16 @@ written to benchmarks/results/fills-TASK.json.
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 import data
-from common import Figures, Task, main
+from common import MODELS, Figures, Task, main
 from gridcloze import answers, checkpoint, filling
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden
 
-MODELS = Path(__file__).parent.parent / "models"
 SAMPLES, FORBIDDEN = 4, 1  # symbol 1 is not allowed in the rows and columns of a corner of what is hidden
 GRIDS = 3
 

@@ -3,13 +3,13 @@
 import numpy as np
 from playwright.sync_api import Browser, Page
 
-from common import DOCS, RUNS
+from common import DOCS, MODELS, RUNS
 from figures import PRIOR
 from gridcloze import checkpoint, filling
 from gridcloze.puzzles import Puzzles
 from gridcloze.studio.single import PageModel, prior_name, single_file
 from gridcloze.words import HIDDEN
-from studio import MODELS, chromium
+from studio import chromium
 
 SEED = 3
 SIZE = {"width": 1280, "height": 868}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from common import RUNS, Figures, main, trained
+from common import MODELS, RUNS, Figures, main, trained
 from gridcloze import answers, checking, checkpoint, filling, priors
 from gridcloze.checkpoint import TrainedPredictor
 from gridcloze.commands.export import export
@@ -32,7 +32,6 @@ from gridcloze.studio.single import built_file
 from gridcloze.training import Budget
 
 FOLDER = RUNS / "studio"
-MODELS = Path(__file__).parent.parent / "models"
 PUZZLES, AT_ONCE, SEED = 500, 25, 7
 NOISE, TRIES = 2e-6, 40  # of a probability: what is decided by less is a near tie
 PASSES_TIMED = 20

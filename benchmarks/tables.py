@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,13 +11,12 @@ import decoders
 import landcover
 import sudoku
 import toys
-from common import RESULTS, Figures
+from common import MODELS, RESULTS, Figures
 from gridcloze.priors.known import make_toy
 from gridcloze.study.charts import by_network, name_of
 from scale import DRAWS
 from textures import slug
 
-MODELS = Path(__file__).parent.parent / "models"
 SECONDS = "seconds_per_realisation"
 TITLES_OF_SAMPLES = {
     "s per sample": SECONDS,

@@ -13,14 +13,13 @@ after `training` need its models.
 
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from common import RESULTS, RUNS, main
+from common import MODELS, RESULTS, RUNS, main
 from gridcloze import checkpoint, explaining, filling, scoring
 from gridcloze.bert import Bert, BertConfig
 from gridcloze.checkpoint import Header, TrainedPredictor
@@ -48,8 +47,8 @@ SHOWN = 6
 MOMENTS = 90  # of a training, ever farther apart
 LEARNED_DIGITS, DIGIT_MINUTES = 1437, 1.0
 EXPLAINED, TARGETS = 100, 4  # puzzles, and hidden cells of each
-WINDOWED = Path(__file__).parent.parent / "models" / "cnn-7.onnx"
-MODELS = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
+WINDOWED = MODELS / "cnn-7.onnx"
+TRAINED = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
 
 
 def puzzles(name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,14 +102,14 @@ def trained(name: str, cells: np.ndarray, hidden: np.ndarray) -> tuple[Bert, lis
     held_out = prior.sample(256, np.random.default_rng([SEED, 1]))
     progress = Training(model, prior, held_out, Budget(minutes=MINUTES[name]), 0, look).run()
     header = Header(asdict(config), Palette.default(2), training={"steps": progress.steps})
-    checkpoint.save(MODELS[name], TrainedPredictor(NetworkPredictor(model), header))
+    checkpoint.save(TRAINED[name], TrainedPredictor(NetworkPredictor(model), header))
     return model, moments
 
 
 def reveal() -> dict[str, Any]:
     """The cells known so far, what the model says, and what is so, until nothing is open."""
     cells, hidden = open_puzzle()
-    recording = explaining.Recording(checkpoint.load(MODELS["squares"]))
+    recording = explaining.Recording(checkpoint.load(TRAINED["squares"]))
     filling.sample(recording, Puzzles(cells[None], hidden[None]), 1, SEED, Decoder("weighted", None))
     known, unknown, said = (np.array(parts) for parts in zip(*recording.moments, strict=True))
     exact = posterior(PRIORS["squares"]).marginals(known, unknown)
@@ -170,7 +169,7 @@ def nearly_empty_puzzle() -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 def example_of(name: str) -> dict[str, np.ndarray]:
     """All that explains one cell: what model and exact answer say, their influences, attention of each head."""
     cells, hidden, target = nearly_empty_puzzle() if name == "squares" else half_puzzle()
-    model, exact = checkpoint.load(MODELS[name]), posterior(PRIORS[name])
+    model, exact = checkpoint.load(TRAINED[name]), posterior(PRIORS[name])
     said = {who: explaining.explain(one, cells, hidden, target) for who, one in (("model", model), ("exact", exact))}
     attention = explaining.attention(model, cells, hidden, np.array([target]))
     parts = {
@@ -189,7 +188,7 @@ def influence_of(name: str) -> dict[str, Any]:
 
     Mean rank correlations, mean correlations, and how often the same visible cell has most influence.
     """
-    model, exact, generator = checkpoint.load(MODELS[name]), posterior(PRIORS[name]), np.random.default_rng(SEED)
+    model, exact, generator = checkpoint.load(TRAINED[name]), posterior(PRIORS[name]), np.random.default_rng(SEED)
     heads: list[np.ndarray] = []
     agreements: dict[str, list[tuple[float, float, float]]] = {}
     for cells, hidden in zip(*puzzles(name, EXPLAINED), strict=True):

@@ -3,10 +3,13 @@
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+PAGE = Path(__file__).parent.parent / "src" / "gridcloze" / "studio" / "page"
+AXE = PAGE / "node_modules" / "axe-core" / "axe.min.js"
 QUIET = (
     "--headless",
     "--no-sandbox",
@@ -35,3 +38,11 @@ def opened_browser():
         browser = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
         yield browser
         browser.close()
+
+
+def violations(page):
+    """What axe-core finds that keeps people from a page: each rule, with the elements that break it."""
+    needed(AXE.exists(), "axe-core, which `make page` installs,")
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found]

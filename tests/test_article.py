@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import article
-from browsers import needed, opened_browser
+from browsers import needed, opened_browser, violations
 from gridcloze.studio import single
 from gridcloze.words import InputError
 
@@ -52,7 +52,6 @@ FONTS = """async () => {
 WIDTH = "() => document.documentElement.scrollWidth - window.innerWidth"
 LIVE = "[data-gridcloze]"
 HEIGHTS = f"() => [...document.querySelectorAll('{LIVE}')].map(figure => figure.offsetHeight)"
-AXE = article.HERE.parent / "src/gridcloze/studio/page/node_modules/axe-core/axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -233,10 +232,7 @@ def test_live_figures_answer(opened, live, tmp_path, width, dark):
         figure.screenshot(path=Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / name)
     assert page.evaluate(HEIGHTS) == room
     assert page.evaluate(WIDTH) <= 0
-    needed(AXE.exists(), "axe-core, which `make page` installs,")
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+    assert violations(page) == []
 
 
 def test_without_scripts_pictures_stand_where_figures_would(opened, article_page):

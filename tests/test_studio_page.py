@@ -18,17 +18,13 @@ import pytest
 from PIL import Image
 from playwright import sync_api
 
-from browsers import needed, opened_browser
+from browsers import PAGE, needed, opened_browser, violations
 from gridcloze import HIDDEN
 from gridcloze.files.grids import Grid, read_grid, write_grid
 from gridcloze.files.palettes import Palette
 from gridcloze.priors import posterior, squares
+from gridcloze.studio.guards import POLICY
 
-PAGE = Path(__file__).parent.parent / "src" / "gridcloze" / "studio" / "page"
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; connect-src 'self'; "
-    "img-src 'self' blob: data:; style-src 'self'; frame-ancestors 'none'"
-)
 pytestmark = pytest.mark.slow
 
 
@@ -214,12 +210,6 @@ def saved(page, what, path):
 def png_bytes(cells, tmp_path, palette=None, scale=5):
     write_grid(tmp_path / "own.png", Grid.from_cells(cells, palette, scale))
     return (tmp_path / "own.png").read_bytes()
-
-
-def violations(page):
-    page.evaluate((PAGE / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    return [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found]
 
 
 def test_grid_logic_and_file_formats():

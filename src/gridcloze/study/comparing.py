@@ -313,16 +313,10 @@ def train_and_score(
 
     Parameters
     ----------
-    network
-        Its name; see `Plan`.
-    plan
-        What is compared.
+    network, plan, seed, report
+        As in `train`.
     puzzles
         What it is scored on.
-    seed
-        The seed of the network and of its training.
-    report
-        See `Training`.
 
     Returns
     -------
