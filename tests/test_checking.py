@@ -93,7 +93,7 @@ def test_a_grid_is_judged_alone_as_among_others():
             self.asked = set()
 
         def marginals(self, cells, hidden):
-            self.asked.add(hidden[0].tobytes())
+            self.asked.update(one.tobytes() for one in hidden if one[0, 3:].all())  # of the first grid
             return super().marginals(cells, hidden)
 
     cells = np.arange(9).reshape(1, 1, 9).repeat(2, axis=0)
@@ -102,7 +102,8 @@ def test_a_grid_is_judged_alone_as_among_others():
     alone, among = Watched(), Watched()
     checking.contradicting(alone, Puzzles(cells[:1], hidden[:1]))
     checking.contradicting(among, Puzzles(cells, hidden))
-    assert among.asked - {hidden[0].tobytes()} == alone.asked
+    assert among.asked == alone.asked
+    assert len(alone.asked) == 4
 
 
 def test_a_block_keeps_neighbours_from_vouching():

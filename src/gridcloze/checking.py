@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -134,8 +133,8 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     """Find the visible cells that the others all but rule out.
 
     Half of the visible cells are predicted from the rest, in turn for each binary digit of their numbers, so that of
-    any two one is predicted while the other is visible. Only a grid with a cell of a probability below `CONTRADICTION`
-    is looked at closely.
+    any two one is predicted while the other is visible; all of these questions are put together, which is one forward
+    pass for a small grid. Only a grid with a cell of a probability below `CONTRADICTION` is looked at closely.
 
     Parameters
     ----------
@@ -159,12 +158,15 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     cells, hidden = puzzles.cells, puzzles.hidden
     found = np.zeros(cells.shape, dtype=bool)
     number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
-    most, least = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells))
-    for digit, half in product(range(int(most.max()).bit_length()), (0, 1)):
+    most, least, shown = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells)), np.where(hidden, 0, cells)
+    for some in _in_parts(2 * int(most.max()).bit_length(), cells.size * predictor.n_symbols):
+        digit, half = np.divmod(np.arange(some.start, some.stop)[:, None, None, None], 2)
         queried = (number >> digit & 1 == half) & (most >> digit > 0) & ~hidden
-        predicted = predictor.marginals(cells, hidden | queried)
-        probability = np.take_along_axis(predicted, np.where(hidden, 0, cells)[..., None], axis=-1)[..., 0]
-        least = np.minimum(least, np.where(queried, probability, 1.0).min(axis=(1, 2)))
+        asked = queried.any(axis=(2, 3))
+        grid, queried = np.nonzero(asked)[1], queried[asked]
+        predicted = predictor.marginals(cells[grid], hidden[grid] | queried)
+        probability = np.take_along_axis(predicted, shown[grid][..., None], axis=-1)[..., 0]
+        np.minimum.at(least, grid, np.where(queried, probability, 1.0).min(axis=(1, 2)))
     for grid in np.flatnonzero(least < CONTRADICTION):
         for one in surprises(predictor, cells[grid], hidden[grid], CONTRADICTION):
             found[grid, one.row, one.column] = True
