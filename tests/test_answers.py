@@ -1,7 +1,9 @@
 """One answer behind every door: the shell, Python and maps answer the same question alike, to the bit."""
 
 import json
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -365,3 +367,20 @@ def test_many_contradicting_cells_are_not_all_named(gridcloze, model, monkeypatc
     [words] = from_inpainter(path, np.zeros((5, 5), int))["words"]
     assert words.count("(row ") == 5
     assert "more" not in words
+
+
+def test_answers_in_several_threads_do_not_wait_for_each_other():
+    """Two fills are computed at once: each asks the predictor while the other one does."""
+    both = threading.Barrier(2, timeout=30)
+
+    class Meeting:
+        n_symbols, window = 2, None
+
+        def marginals(self, cells, hidden):
+            both.wait()
+            return np.where(hidden[..., None], 0.5, np.eye(2)[np.where(hidden, 0, cells)])
+
+    puzzles = Puzzles(np.array([[[0, HIDDEN]]]))
+    with ThreadPoolExecutor(2) as threads:
+        fills = list(threads.map(lambda _: answers.fill(Meeting(), puzzles).fill, range(2)))
+    assert np.array_equal(*fills)

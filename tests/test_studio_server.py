@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from http.client import HTTPConnection
@@ -28,12 +30,10 @@ from gridcloze.networks import NetworkPredictor
 from gridcloze.priors import squares
 from gridcloze.puzzles import Puzzles
 from gridcloze.studio import guards, operations, server
-from gridcloze.studio.desk import Desk
 from gridcloze.studio.guards import MOST_BYTES, MOST_IN_WORK, POLICY, Door, Guard
 from gridcloze.studio.operations import OPERATIONS, load_models
-from gridcloze.studio.schemas import SampleRequest
 from gridcloze.studio.server import bind, make_app
-from gridcloze.studio.watching import GoneError, Watch, watched
+from gridcloze.studio.watching import GoneError, Watch, joined, watched
 from gridcloze.words import HIDDEN, InputError
 
 TOKEN = "dGhlIHRva2Vu"
@@ -269,7 +269,7 @@ def test_passes_are_those_of_the_decoder(served, files):
     assert answer["log2_probability"] == fills.log_prob_bits[0].tolist()
 
 
-def test_questions_that_wait_are_answered_together_as_alone(served):
+def test_questions_that_come_together_are_answered_as_alone(served):
     """Twenty different puzzles at once get the answers that each gets alone."""
     generator = np.random.default_rng(0)
     puzzles = np.where(generator.random((20, 5, 5)) < 0.5, HIDDEN, generator.integers(0, 2, (20, 5, 5)))
@@ -287,50 +287,38 @@ def test_questions_that_wait_are_answered_together_as_alone(served):
     assert together == alone
 
 
-def test_only_equal_questions_are_answered_together(files, monkeypatch):
-    """Questions that wait go together if their options are equal; with other seeds, samples or sizes they go apart."""
-    [model] = load_models([files / "whole.safetensors"])
-    asked = [(PUZZLE, {}), (PUZZLE.T, {}), (PUZZLE, {"seed": 1}), (PUZZLE, {"samples": 2}), (PUZZLE[:3], {})]
-    requests = [SampleRequest(cells=cells.tolist(), **options) for cells, options in asked]
-    questions = [operations.question(model, "sample", request) for request in requests]
-    alone = [next(OPERATIONS["sample"].run([question], Watch(lambda: False))) for question in questions]
-    together, run = [], OPERATIONS["sample"].run
+@pytest.mark.parametrize("is_one_bad", [False, True])
+def test_questions_that_come_together_share_forward_passes(is_one_bad, files, monkeypatch):
+    """What waits while all threads are busy is one pass for each size; what is wrong with one harms no other."""
+    alone, free, passes = checkpoint.load(files / "whole.safetensors"), threading.Event(), []
+    model, cores = joined(alone), len(os.sched_getaffinity(0))
+    puzzles = [*np.random.default_rng(0).integers(HIDDEN, 2, (cores + 8, 1, 5, 5)), np.full((1, 3, 4), HIDDEN)]
+    bad = len(puzzles) - 2 if is_one_bad else -1
+    expected = [alone.marginals(puzzle, puzzle == HIDDEN) for puzzle in puzzles]
+    original = NetworkPredictor.logits
 
-    def counted(questions, watch):
-        together.append(len(questions))
-        return run(questions, watch)
-
-    monkeypatch.setitem(OPERATIONS, "sample", replace(OPERATIONS["sample"], run=counted))
-    desk, free = Desk(threads=1), threading.Event()
-    desk.pool.submit(free.wait)
-    jobs = [desk.ask(question) for question in questions]
-    free.set()
-    assert [json.loads(job.answer.result(60)) for job in jobs] == alone
-    assert together == [2, 1, 1, 1]
-    desk.close()
-
-
-def test_what_one_question_does_harms_no_other(files, monkeypatch):
-    """If questions that are answered together fail, each is answered alone, and only the bad one fails."""
-    [model] = load_models([files / "whole.safetensors"])
-    questions = [
-        operations.question(model, "sample", SampleRequest(cells=cells.tolist())) for cells in (PUZZLE, PUZZLE.T)
-    ]
-    run = OPERATIONS["sample"].run
-
-    def picky(asked, watch):
-        if questions[1] in asked:
+    def logits(self, tokens):
+        passes.append(tokens)
+        free.wait(60)
+        if is_one_bad and any(np.array_equal(one, puzzles[bad][0] % 3) for one in tokens):  # 2 stands for hidden
             raise InputError("not that one")
-        return run(asked, watch)
+        return original(self, tokens)
 
-    monkeypatch.setitem(OPERATIONS, "sample", replace(OPERATIONS["sample"], run=picky))
-    desk, free = Desk(threads=1), threading.Event()
-    desk.pool.submit(free.wait)
-    good, bad = map(desk.ask, questions)
-    free.set()
-    assert json.loads(good.answer.result(60))["hidden_cells"] == 20
-    assert str(bad.answer.exception(60)) == "not that one"
-    desk.close()
+    monkeypatch.setattr(NetworkPredictor, "logits", logits)
+    with ThreadPoolExecutor(len(puzzles)) as threads:
+        found = []
+        for one in puzzles:
+            found.append(threads.submit(model.marginals, one, one == HIDDEN))
+            wait_for(lambda: len(passes) == min(cores, len(found)))
+        waiting = model.base.one_pass.__self__.waiting
+        wait_for(lambda: sum(map(len, waiting.values())) == 9)
+        free.set()
+    for number, one in enumerate(found):
+        if number == bad:
+            assert str(one.exception()) == "not that one"
+        else:
+            assert np.array_equal(one.result(), expected[number])
+    assert len(passes) == cores + 2 + 8 * is_one_bad
 
 
 # What is said of it
@@ -404,8 +392,7 @@ def test_long_work_tells_its_progress(served):
 def failing(monkeypatch, error):
     """Let `check` fail."""
 
-    def fail(questions, watch):
-        yield from ()
+    def fail(question, watch):
         raise error
 
     monkeypatch.setitem(OPERATIONS, "check", replace(OPERATIONS["check"], run=fail))

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, cast, get_args
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -82,6 +81,23 @@ def fill(
     return Answers(predictor, puzzles, samples, seed, decoder, kind)
 
 
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """A cached property without the lock that `functools.cached_property` of Python 3.11 shares between all objects.
+
+    With it, answers that several threads compute would wait for each other.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]):
+        self.compute, self.name, self.__doc__ = compute, compute.__name__, compute.__doc__
+
+    def __get__(self, answers: Any, owner: type) -> T:
+        answers.__dict__[self.name] = value = self.compute(answers)  # which hides the property from now on
+        return value
+
+
 class Answers:
     """Fills, samples and probabilities of some puzzles; each part is computed when it is first looked at.
 
@@ -113,19 +129,19 @@ class Answers:
         self.seed, self.decoder, self.kind = seed, decoder, checked_kind(kind)
         self._sampled: Fills | None = None
 
-    @cached_property
+    @_Once
     def contradicting(self) -> Hidden:
         """The visible cells that contradict the others of their grid."""
         if self.predictor.window is not None:
             return np.zeros_like(self.puzzles.hidden)
         return checking.contradicting(self.predictor, self.puzzles)
 
-    @cached_property
+    @_Once
     def _believed(self) -> Puzzles:
         """The puzzles without what contradicts the rest."""
         return self.puzzles.with_hidden(self.contradicting)
 
-    @cached_property
+    @_Once
     def _chosen(self) -> Fills:
         """The fill of each puzzle."""
         if self.kind == "none":
@@ -158,7 +174,7 @@ class Answers:
         cells = self.first_samples(self.n_samples).cells
         return np.where(self.puzzles.hidden[:, None], cells, self.puzzles.cells[:, None])
 
-    @cached_property
+    @_Once
     def marginals(self) -> Marginals:
         """The probability of each symbol at each cell; a visible cell has its own with probability 1."""
         marginals = filling.marginals(self.predictor, self._believed, self.seed)

@@ -20,13 +20,12 @@ try:
     from typer.core import TyperCommand, TyperGroup
 
     from .commands.process import tune_process
-    from .words import InputError, __version__, finite_or_none
+    from .words import REPORT, InputError, __version__, finite_or_none
 except KeyboardInterrupt:  # Ctrl-C at the very start; `main` handles the rest
     print("gridcloze: stopped", file=sys.stderr)
     sys.exit(130)
 
 BAD_INPUT, BUG, STOPPED, CLOSED_PIPE = 2, 70, 130, 141  # exit statuses; those of the shell and of sysexits.h
-REPORT = "this is a bug of gridcloze: please report it to its authors, with the lines above and the command"
 NO_MEMORY = re.compile("allocate|bad.alloc|out of memory|array is too big|maximum allowed|new thread", re.IGNORECASE)
 EXTRAS = {
     "fastapi": "studio",

@@ -128,15 +128,34 @@ class LogitsPredictor(ABC):
         tokens = tokens_of(cells, hidden, self.n_symbols)
         chunk = max(1, min(GRIDS_A_PASS, self.pass_cells // max(1, tokens[0].size))) if len(tokens) else 1
         parts = [tokens[start : start + chunk] for start in range(0, len(tokens), chunk)]
-        run_all = _workers(self.start_thread).map if len(parts) > 1 else map
-        passes = list(run_all(lambda part: self._one_pass(part, chunk), parts))
+        run_all = workers(self.start_thread).map if len(parts) > 1 else map
+        passes = list(run_all(lambda part: self.one_pass(part, chunk), parts))
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
         temperature = self.calibration.temperature(hidden)[:, None, None, None]
         marginals = known_or(logits / temperature, cells, hidden)
         marginals[hidden] = softmax(marginals[hidden])
         return marginals
 
-    def _one_pass(self, tokens: Cells, chunk: int) -> Marginals:
+    def one_pass(self, tokens: Cells, chunk: int) -> Marginals:
+        """Do one forward pass; what a grid gets does not depend on the others in it.
+
+        Parameters
+        ----------
+        tokens
+            As in `logits`.
+        chunk
+            How many grids the pass has room for.
+
+        Returns
+        -------
+        ndarray
+            As `logits` returns, in float64.
+
+        Raises
+        ------
+        InputError
+            If the logits are of another shape, or no finite numbers.
+        """
         padded = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
         padded[: len(tokens)] = tokens
         logits = self.logits(padded)
@@ -148,10 +167,29 @@ class LogitsPredictor(ABC):
 
 
 @cache
-def _workers(start_thread: Callable[[], None]) -> ThreadPoolExecutor:
+def workers(start_thread: Callable[[], None], name: str = "passes") -> ThreadPoolExecutor:
+    """Give the threads in which forward passes run, one for each core.
+
+    Parameters
+    ----------
+    start_thread
+        What each thread calls first.
+    name
+        Of the threads; each name has its own.
+
+    Returns
+    -------
+    ThreadPoolExecutor
+        The same each time.
+
+    Examples
+    --------
+    >>> workers(LogitsPredictor.start_thread) is workers(LogitsPredictor.start_thread)
+    True
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores, "passes", start_thread)
+    return ThreadPoolExecutor(cores, name, start_thread)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.cache_clear)  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=workers.cache_clear)  # a child has none of its parent's threads

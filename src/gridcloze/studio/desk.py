@@ -1,20 +1,19 @@
-"""Where questions wait for one of a few threads; those that can be answered together are."""
+"""Where questions wait for one of the threads that answer them."""
 
 import json
 import os
 import sys
-import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
-from ..words import InputError
+from ..words import REPORT, InputError
 from .operations import OPERATIONS, Question
 from .watching import GoneError, Watch
 
-TOGETHER = 64  # questions at most
-BUG = "this is a bug of gridcloze: please report it to its authors, with what the server printed"
+THREADS = 32  # in which small questions wait for forward passes, which they share
+MANY_CELLS = 2**14  # of a large question, which takes memory: few are in work at once
 
 
 class Job:
@@ -24,6 +23,8 @@ class Job:
     ----------
     question
         What is asked.
+    is_closed
+        Whether all work is to end.
 
     Attributes
     ----------
@@ -38,10 +39,10 @@ class Job:
     'Question'
     """
 
-    def __init__(self, question: Question):
+    def __init__(self, question: Question, is_closed: Callable[[], bool]):
         self.question, self.is_gone = question, False
         self.answer: Future[bytes] = Future()
-        self.watch = Watch(lambda: self.is_gone)
+        self.watch = Watch(lambda: self.is_gone or is_closed())
 
     def leave(self) -> None:
         """Say that nobody waits any more: the work ends before its next forward pass."""
@@ -49,21 +50,16 @@ class Job:
 
 
 class Desk:
-    """Answers questions in a few threads.
-
-    Parameters
-    ----------
-    threads
-        How many; by default one for each core, and 2 at least, so that a long question does not stop short ones.
+    """Answers questions in threads: many at once that are small, and of large ones as many as there are cores.
 
     Examples
     --------
-    >>> Desk(threads=1).close()
+    >>> Desk().close()
     """
 
-    def __init__(self, threads: int | None = None):
-        self.pool = ThreadPoolExecutor(threads or max(2, os.cpu_count() or 1), "answers")
-        self.lock, self.waiting = threading.Lock(), dict[tuple[Any, ...], list[Job]]()
+    def __init__(self) -> None:
+        self.small = ThreadPoolExecutor(THREADS, "answers")
+        self.large = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "large-answers")
         self.is_closed = False
 
     def ask(self, question: Question) -> Job:
@@ -79,52 +75,33 @@ class Desk:
         Job
             Its answer is in the future.
         """
-        job = Job(question)
-        with self.lock:
-            self.waiting.setdefault(question.key, []).append(job)
-        self.pool.submit(self._answer_waiting, question.key)
+        job = Job(question, lambda: self.is_closed)
+        pool = self.large if question.grid.cells.size > MANY_CELLS else self.small
+        pool.submit(_answer, job)
         return job
 
     def close(self) -> None:
         """End all work before its next forward pass."""
         self.is_closed = True
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.small, self.large):
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    def _answer_waiting(self, key: tuple[Any, ...]) -> None:
-        """Answer what waits with a key; the turns of those that were taken along find nothing."""
-        with self.lock:
-            jobs = self.waiting.pop(key, [])
-            if len(jobs) > TOGETHER:
-                self.waiting[key], jobs = jobs[TOGETHER:], jobs[:TOGETHER]
-        if jobs := [job for job in jobs if not job.is_gone]:
-            self._answer(jobs)
 
-    def _answer(self, jobs: list[Job]) -> None:
-        watch = Watch(lambda: self.is_closed or all(job.is_gone for job in jobs))
-        for job in jobs:
-            job.watch = watch
-        try:
-            run = OPERATIONS[jobs[0].question.operation].run
-            for job, answer in zip(jobs, run([job.question for job in jobs], watch), strict=True):
-                job.answer.set_result(json.dumps(answer, allow_nan=False).encode())
-        except GoneError as gone:
-            for job in jobs:
-                job.answer.set_exception(gone)
-        except Exception as error:
-            left = [job for job in jobs if not job.answer.done()]
-            if len(jobs) == 1:
-                left[0].answer.set_exception(_in_a_line(error))
-            else:  # what one of them did must not harm the others
-                for job in left:
-                    self._answer([job])
+def _answer(job: Job) -> None:
+    try:
+        job.watch.go_on()
+        answer = OPERATIONS[job.question.operation].run(job.question, job.watch)
+        job.answer.set_result(json.dumps(answer, allow_nan=False).encode())
+    except Exception as error:
+        job.answer.set_exception(_in_a_line(error))
 
 
 def _in_a_line(error: Exception) -> Exception:
     """The error that a person is told; others are printed, where the server was started."""
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | GoneError):
         return error
     if isinstance(error, MemoryError):
         return InputError("not enough memory: give a smaller grid, or ask for less at once")
     with suppress(OSError):
         traceback.print_exception(error, file=sys.stderr)
-    return RuntimeError(BUG)
+    return RuntimeError(REPORT)

@@ -1,7 +1,7 @@
 """What the server answers: each operation is the command line's, on one grid that came as JSON."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +27,7 @@ from ..words import InputError, __version__, about, finite_or_none
 from . import schemas
 from .schemas import GridRequest, ModelEntry, Pass
 from .single import prior_name
-from .watching import Recorded, Watch, watched
+from .watching import Recorded, Watch, joined, watched
 
 MOST_CELLS = 2**20  # of a grid
 MOST_NUMBERS = 2**23  # in an answer
@@ -135,7 +135,7 @@ def load_models(paths: Sequence[Path], prior_path: Path | None = None) -> list[M
             *predictor.size,
             predictor.n_symbols,
         )
-        models[one] = Model(one, path.stem, predictor, prior if fits else None)
+        models[one] = Model(one, path.stem, joined(predictor), prior if fits else None)
     if prior is not None and prior_path is not None and not any(model.prior for model in models.values()):
         for model in models.values():
             check_prior(prior, prior_path, model.predictor.size, model.predictor.n_symbols)
@@ -172,14 +172,6 @@ class Question:
     likelihoods: Likelihoods | None = None
     allowed: np.ndarray | None = None
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Questions with the same key can be answered together; each gets the answer that it gets alone."""
-        if self.operation not in TOGETHER:
-            return (id(self),)
-        options = self.request.model_dump(exclude={"cells", "allow"})
-        return self.model.id, self.operation, self.grid.cells.shape, self.likelihoods is None, *options.values()
-
 
 def question(model: Model, operation: str, request: GridRequest) -> Question:
     """Check a request before any work is done.
@@ -214,11 +206,10 @@ def question(model: Model, operation: str, request: GridRequest) -> Question:
     palette = model.predictor.header.palette
     cells = _array(request.cells)
     grid = Grid.from_cells(cells, palette)
-    if operation not in TOGETHER:
+    if not isinstance(request, schemas.MarginalsRequest):
         _refuse_large(model.predictor, grid, operation)
         return Question(model, operation, request, grid)
-    asked = cast(schemas.MarginalsRequest, request)
-    samples = getattr(asked, "samples", 0)
+    samples = getattr(request, "samples", 0)
     fill.bytes_of_fill(grid.cells.shape, samples, palette.n_symbols)
     numbers = grid.cells.size * (samples + palette.n_symbols)
     if numbers > MOST_NUMBERS:
@@ -226,16 +217,16 @@ def question(model: Model, operation: str, request: GridRequest) -> Question:
         raise InputError(
             f"{size} give {numbers} numbers; ask for at most {MOST_NUMBERS} at once, or use gridcloze fill"
         )
-    _decoder(asked)
-    if asked.allow is None:
-        return Question(model, operation, asked, grid)
-    if isinstance(asked.allow, str):
-        evidence, allowed = evidence_by_rule(asked.allow, palette, grid.cells.shape), None
+    _decoder(request)
+    if request.allow is None:
+        return Question(model, operation, request, grid)
+    if isinstance(request.allow, str):
+        evidence, allowed = evidence_by_rule(request.allow, palette, grid.cells.shape), None
     else:
         with about("--allow"):
-            evidence = allowed = _array(asked.allow)
+            evidence = allowed = _array(request.allow)
             check_evidence_shape(evidence.shape, palette, grid.cells.shape)
-    return Question(model, operation, asked, grid, Likelihoods.checked(evidence, grid.hidden), allowed)
+    return Question(model, operation, request, grid, Likelihoods.checked(evidence, grid.hidden), allowed)
 
 
 def _array(rows: Any) -> np.ndarray:
@@ -279,31 +270,29 @@ def _decoder(request: Any) -> Decoder | None:
     return Decoder(order or DEFAULT_DECODER.order, DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits)
 
 
-# What is answered together
+# What is answered
 
 
-def _begin(questions: Sequence[Question], watch: Watch, kind: answers.Kind) -> Answers:
-    """The answers to questions with the same options, none of which is computed yet."""
-    first, predictor = questions[0], questions[0].model.predictor
-    checked = [one.likelihoods.values for one in questions if one.likelihoods is not None]
-    evidence = Likelihoods(np.stack(checked)) if checked else None
-    puzzles = Puzzles(np.stack([one.grid.cells for one in questions]), evidence=evidence)
-    samples, hidden = getattr(first.request, "samples", 0), float(puzzles.hidden.sum())
+def _begin(one: Question, watch: Watch, kind: answers.Kind) -> Answers:
+    """The answer to a puzzle, nothing of which is computed yet."""
+    predictor, samples = one.model.predictor, getattr(one.request, "samples", 0)
+    evidence = None if one.likelihoods is None else Likelihoods(one.likelihoods.values[None])
+    puzzles = Puzzles(one.grid.cells[None], evidence=evidence)
     filling.check_fits(predictor, puzzles)
     drawn = samples or answers.CHOSEN_AMONG * (kind == "typical")
-    watch.total = hidden * (drawn + (kind == "likely") + MARGINALS)
-    return answers.fill(watched(predictor, watch), puzzles, samples, first.request.seed, _decoder(first.request), kind)
+    watch.total = float(puzzles.hidden.sum()) * (drawn + (kind == "likely") + MARGINALS)
+    return answers.fill(watched(predictor, watch), puzzles, samples, one.request.seed, _decoder(one.request), kind)
 
 
-def _marginals_of(found: Answers, watch: Watch) -> np.ndarray:
+def _marginals_of(found: Answers, watch: Watch) -> list[Any]:
     """The marginals as `gridcloze fill` writes them."""
     size, window = found.puzzles.size, found.predictor.window or found.puzzles.size
-    windows = sum(map(len, Tiling(*size, window, tiling.HALF_OVERLAPPING).rows)) * len(found.puzzles)
+    windows = sum(map(len, Tiling(*size, window, tiling.HALF_OVERLAPPING).rows))
     watch.of_a_grid = MARGINALS * float(found.puzzles.hidden.sum()) / windows
-    return found.marginals.astype(np.float32)
+    return found.marginals[0].astype(np.float32).tolist()
 
 
-def _head(one: Question, found: Answers, number: int) -> dict[str, Any]:
+def _head(one: Question, found: Answers) -> dict[str, Any]:
     """What all answers begin with."""
     header = one.model.predictor.header
     more = fill.ruled_out(one.grid.cells, one.allowed), checkpoint.size_warning(header, one.grid.cells.shape)
@@ -312,18 +301,15 @@ def _head(one: Question, found: Answers, number: int) -> dict[str, Any]:
         "version": __version__,
         "seed": one.request.seed,
         "hidden_cells": int(one.grid.hidden.sum()),
-        "warnings": [*found.warnings[number], *filter(None, more)],
+        "warnings": [*found.warnings[0], *filter(None, more)],
     }
 
 
-def _marginals(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
-    found = _begin(questions, watch, "none")
-    for number, (one, marginals) in enumerate(zip(questions, _marginals_of(found, watch), strict=True)):
-        answer = _head(one, found, number) | {"marginals": marginals.tolist()}
-        exact = _exact_marginals(one) if one.likelihoods is None else None
-        if exact is not None:
-            answer["exact"] = exact.astype(np.float32).tolist()
-        yield answer
+def _marginals(one: Question, watch: Watch) -> dict[str, Any]:
+    found = _begin(one, watch, "none")
+    answer = _head(one, found) | {"marginals": _marginals_of(found, watch)}
+    exact = _exact_marginals(one) if one.likelihoods is None else None
+    return answer if exact is None else answer | {"exact": exact.astype(np.float32).tolist()}
 
 
 def _exact_marginals(one: Question) -> np.ndarray | None:
@@ -335,42 +321,39 @@ def _exact_marginals(one: Question) -> np.ndarray | None:
     return None
 
 
-def _sample(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
-    found = _begin(questions, watch, "none")
+def _sample(one: Question, watch: Watch) -> dict[str, Any]:
+    found = _begin(one, watch, "none")
     fills, recorded = _recorded(watch, lambda: found.first_samples(found.n_samples))
-    for number, one in enumerate(questions):
-        bits = fills.log_prob_bits[number].tolist()
-        whole, lanes = found.samples[number], range(number * found.n_samples, (number + 1) * found.n_samples)
-        yield _head(one, found, number) | {
-            "samples": whole.tolist(),
-            "log2_probability": finite_or_none(bits),
-            "passes": [_passes(recorded.get(lane), one, *each) for lane, *each in zip(lanes, whole, bits, strict=True)],
-            "passes_per_sample": round(float(found.passes[number]), 3),
-        }
+    bits, samples = fills.log_prob_bits[0].tolist(), found.samples[0]
+    each = enumerate(zip(samples, bits, strict=True))
+    return _head(one, found) | {
+        "samples": samples.tolist(),
+        "log2_probability": finite_or_none(bits),
+        "passes": [_passes(recorded.get(number), one, *of_sample) for number, of_sample in each],
+        "passes_per_sample": round(float(found.passes[0]), 3),
+    }
 
 
-def _fill(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
-    kind: answers.Kind = "typical" if questions[0].request.typical else "likely"
-    found = _begin(questions, watch, kind)
+def _fill(one: Question, watch: Watch) -> dict[str, Any]:
+    kind: answers.Kind = "typical" if one.request.typical else "likely"
+    found = _begin(one, watch, kind)
     drawn = found.n_samples or answers.CHOSEN_AMONG * (kind == "typical")
     samples, of_samples = _recorded(watch, lambda: found.first_samples(drawn))
-    log_prob_bits, of_fills = _recorded(watch, lambda: found.log_prob_bits)
-    marginals = _marginals_of(found, watch)
-    for number, one in enumerate(questions):
-        fill_of, bits, passes = found.fill[number], float(log_prob_bits[number]), of_fills.get(number)
-        if passes is None and drawn:  # the fill is one of the samples
-            is_other = (samples.cells[number] != fill_of) & one.grid.hidden
-            passes = of_samples.get(number * drawn + int(is_other.any(axis=(1, 2)).argmin()))
-        yield _head(one, found, number) | {
-            "kind": kind,
-            "fill": fill_of.tolist(),
-            "log_prob_bits": finite_or_none(round(bits, 6)),
-            "log2_probability": finite_or_none(bits),
-            "passes": _passes(passes, one, fill_of, bits),
-            "passes_per_sample": round(float(found.passes[number]), 3),
-            "samples": found.samples[number].tolist(),
-            "marginals": marginals[number].tolist(),
-        }
+    log_prob_bits, of_fill = _recorded(watch, lambda: found.log_prob_bits)
+    filled, bits, passes = found.fill[0], float(log_prob_bits[0]), of_fill.get(0)
+    if passes is None and drawn:  # the fill is one of the samples
+        is_other = (samples.cells[0] != filled) & one.grid.hidden
+        passes = of_samples.get(int(is_other.any(axis=(1, 2)).argmin()))
+    return _head(one, found) | {
+        "kind": kind,
+        "fill": filled.tolist(),
+        "log_prob_bits": finite_or_none(round(bits, 6)),
+        "log2_probability": finite_or_none(bits),
+        "passes": _passes(passes, one, filled, bits),
+        "passes_per_sample": round(float(found.passes[0]), 3),
+        "samples": found.samples[0].tolist(),
+        "marginals": _marginals_of(found, watch),
+    }
 
 
 def _recorded(watch: Watch, compute: Callable[[], Any]) -> tuple[Any, Recorded]:
@@ -401,38 +384,31 @@ def _passes(
     ]
 
 
-# What is answered alone
-
-
-def _explain(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
-    [one] = questions
+def _explain(one: Question, watch: Watch) -> dict[str, Any]:
     watch.total, watch.of_a_grid = explain.queries(one.grid, one.model.predictor.n_symbols), 1.0
     predictors: dict[str, Predictor] = {"model": watched(one.model.predictor, watch)}
     if one.model.exact is not None and _exact_marginals(one) is not None:
         predictors["exact"] = one.model.exact
     explained = explain.explain_cell(predictors, one.grid, one.request.cell)
     influence = explained.explanations["model"]
-    yield finite_or_none(explain.report_on(explained, one.request.input, one.model.predictor.header.hash)) | {
+    return finite_or_none(explain.report_on(explained, one.request.input, one.model.predictor.header.hash)) | {
         "influence": finite_or_none({"hide": influence.hide.tolist(), "flip": influence.flip.tolist()}),
         "attention_weights": explained.attention.tolist(),
     }
 
 
-def _check(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
-    [one] = questions
+def _check(one: Question, watch: Watch) -> dict[str, Any]:
     watch.total, watch.of_a_grid = check.queries(one.grid, one.model.predictor.n_symbols), 1.0
     predictor = watched(one.model.predictor, watch)
     report, information = check.checked(predictor, one.grid, one.request.threshold, one.request.input)
-    yield finite_or_none(report | {"information": information.tolist()})
+    return finite_or_none(report | {"information": information.tolist()})
 
 
-def _attention(questions: Sequence[Question], watch: Watch) -> Iterator[dict[str, Any]]:
-    [one] = questions
+def _attention(one: Question, watch: Watch) -> dict[str, Any]:
     predictor = one.model.predictor
-    watch.go_on()
     weights = predictor.attention(one.grid.cells[None], one.grid.hidden[None])[0]
     patches = _patches(one.grid.cells.shape, predictor.patch)
-    yield {"patch": predictor.patch, "patches": patches, "weights": weights.tolist()}
+    return {"patch": predictor.patch, "patches": patches, "weights": weights.tolist()}
 
 
 def _patches(size: tuple[int, ...], patch: int) -> list[int]:
@@ -448,7 +424,7 @@ class Operation:
     request, answer
         Their types.
     run
-        Answers questions with the same key.
+        Answers a question.
     summary
         What it does.
 
@@ -460,7 +436,7 @@ class Operation:
 
     request: type[GridRequest]
     answer: Any
-    run: Callable[[Sequence[Question], Watch], Iterator[dict[str, Any]]]
+    run: Callable[[Question, Watch], dict[str, Any]]
     summary: str
 
 
@@ -482,4 +458,3 @@ OPERATIONS = {
         schemas.GridRequest, schemas.AttentionAnswer, _attention, "Show where each head looks from each patch"
     ),
 }
-TOGETHER = ("marginals", "sample", "fill")

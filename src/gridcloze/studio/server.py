@@ -21,8 +21,8 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Streamin
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from ..words import InputError, __version__
-from .desk import BUG, Desk, Job
+from ..words import REPORT, InputError, __version__
+from .desk import Desk, Job
 from .guards import Door, Guard
 from .operations import OPERATIONS, Model, load_models, question
 from .schemas import GridRequest, ModelList, Problem, model_of
@@ -202,7 +202,7 @@ def _problem(request: Request, error: Any) -> Response:
 
 def _bug(request: Request, error: Any) -> Response:
     traceback.print_exception(error, file=sys.stderr)
-    return JSONResponse({"error": BUG}, 500)
+    return JSONResponse({"error": REPORT}, 500)
 
 
 def _file(path: str) -> Response:

@@ -1,15 +1,17 @@
-"""Work that is watched: how far it is, in which order cells were revealed, and whether anybody still waits for it."""
+"""What happens on the way to an answer: forward passes are shared, and somebody watches how far the work is."""
 
 import copy
 import threading
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 
 from ..checkpoint import TrainedPredictor
-from ..logits import LogitsPredictor
+from ..logits import LogitsPredictor, workers
 from ..shapes import Cells, Hidden, Marginals
 
 Recorded = dict[int, list[tuple[np.ndarray, float]]]  # of each fill its passes: the cells, and their log-probability
@@ -139,14 +141,85 @@ def watched(predictor: TrainedPredictor, watch: Watch) -> Watched:
     """
     base = cast(Any, copy.copy(predictor.base))
 
-    def logits(tokens: Cells) -> Marginals:
+    def one_pass(tokens: Cells, chunk: int) -> Marginals:
         watch.go_on()
-        return predictor.base.logits(tokens)
+        return predictor.base.one_pass(tokens, chunk)
 
     def marginals(cells: Cells, hidden: Hidden) -> Marginals:
         found = LogitsPredictor.marginals(base, cells, hidden)
         watch.count(watch.of_a_grid * len(cells))
         return found
 
-    base.logits, base.marginals = logits, marginals
+    base.one_pass, base.marginals = one_pass, marginals
     return Watched(base, predictor.header, watch)
+
+
+_Part = tuple[Cells, Future[Marginals]]  # of a pass
+
+
+class _Joined:
+    """Forward passes with room for many grids, of which one question often has few."""
+
+    def __init__(self, base: LogitsPredictor):
+        self.base, self.lock = base, threading.Lock()
+        self.waiting: defaultdict[Any, list[_Part]] = defaultdict(list)
+
+    def one_pass(self, tokens: Cells, chunk: int) -> Marginals:
+        """See `LogitsPredictor.one_pass`: what comes while all threads are busy goes together."""
+        size, logits = tokens.shape[1:], Future[Marginals]()
+        with self.lock:
+            self.waiting[size].append((tokens, logits))
+        workers(self.base.start_thread, "joined").submit(self._pass, size, chunk)
+        return logits.result()
+
+    def _pass(self, size: tuple[int, ...], chunk: int) -> None:
+        """Take the part that waits longest, and others that fit; the turns of these find less, or nothing."""
+        taken, left, room = list[_Part](), list[_Part](), chunk
+        with self.lock:
+            for part in self.waiting.pop(size, []):
+                fits = len(part[0]) <= room
+                (taken if fits else left).append(part)
+                room -= fits * len(part[0])
+            if left:
+                self.waiting[size] = left
+        if taken:
+            self._answer(taken, chunk)
+
+    def _answer(self, parts: list[_Part], chunk: int) -> None:
+        try:
+            found = self.base.one_pass(np.concatenate([tokens for tokens, _ in parts]), chunk)
+            ends = np.cumsum([len(tokens) for tokens, _ in parts])
+            for (_, logits), of_part in zip(parts, np.split(found, ends[:-1]), strict=True):
+                logits.set_result(of_part)
+        except Exception as error:
+            if len(parts) == 1:
+                parts[0][1].set_exception(error)
+            else:  # what is wrong with one of them must not harm the others
+                for part in parts:
+                    self._answer([part], chunk)
+
+
+def joined(predictor: TrainedPredictor) -> TrainedPredictor:
+    """Let threads that ask a model at once share its forward passes, of which each costs as much as a full one.
+
+    Parameters
+    ----------
+    predictor
+        The model, which stays as it is.
+
+    Returns
+    -------
+    TrainedPredictor
+        The same model; what it answers does not depend on what else is asked.
+
+    Examples
+    --------
+    >>> from gridcloze import Inpainter
+    >>> model = Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).predictor_
+    >>> cells = np.full((1, 4, 4), -1)
+    >>> np.array_equal(joined(model).marginals(cells, cells < 0), model.marginals(cells, cells < 0))
+    True
+    """
+    base = cast(Any, copy.copy(predictor.base))
+    base.one_pass = _Joined(predictor.base).one_pass
+    return replace(predictor, base=base)
