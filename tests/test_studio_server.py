@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from http.client import HTTPConnection
+from io import BytesIO
 from pathlib import Path
 
 import jsonschema
@@ -22,6 +23,7 @@ import psutil
 import pytest
 import uvicorn
 
+from browsers import needed, opened_browser
 from gridcloze import checkpoint, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.decoding import DEFAULT_DECODER
@@ -33,6 +35,7 @@ from gridcloze.studio import guards, operations, server
 from gridcloze.studio.guards import MOST_BYTES, MOST_IN_WORK, POLICY, Door, Guard
 from gridcloze.studio.operations import OPERATIONS, load_models
 from gridcloze.studio.server import bind, make_app
+from gridcloze.studio.single import BUILT
 from gridcloze.studio.watching import GoneError, Watch, joined, watched
 from gridcloze.words import HIDDEN, InputError
 
@@ -152,7 +155,7 @@ def by_command(gridcloze, files, cells, *options, model="whole"):
 def assert_same(answer, report, arrays):
     """An answer has what the command line reports and writes, to the bit."""
     for name in ("fill", "samples", "marginals"):
-        if name in answer:
+        if answer.get(name):  # no samples where none were asked
             assert np.array_equal(np.array(answer[name], arrays[name].dtype).reshape(arrays[name].shape), arrays[name])
     keys = answer.keys() & report.keys() - {"samples"}
     assert {key: answer[key] for key in keys} == {key: report[key] for key in keys}
@@ -919,3 +922,137 @@ def test_another_address_is_warned_of(monkeypatch, capsys):
     assert "other machines can reach this server" in capsys.readouterr().err
     served_without_end(monkeypatch)
     assert capsys.readouterr().err == ""
+
+
+# The page and the server together
+
+
+@pytest.fixture(scope="module")
+def browser():
+    needed((BUILT / "index.html").is_file(), "the built page, which `make page` makes,")
+    with opened_browser() as browser:
+        yield browser
+
+
+RECORDING = """
+const fetched = window.fetch
+window.answered = []
+window.fetch = async (url, question) => {
+  const answer = await fetched(url, question)
+  answer.clone().text().then((text) => window.answered.push([String(url), question?.body, text]), () => {})
+  return answer
+}
+"""
+
+
+@pytest.fixture
+def browse(browser):
+    """Opens an address of the server; fails if anything else is asked, and on any error of the page."""
+    pages, troubles = [], []
+
+    def open_page(url):
+        page = browser.new_page()
+        pages.append(page)
+        page.add_init_script(RECORDING)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda one: one.url.startswith((url.split("#")[0], "blob:")) or troubles.append(one.url))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not troubles
+
+
+def answer_to(page, operation, act):
+    """What the page sends to an operation after `act()`, and the last line of the answer."""
+    page.evaluate("answered.length = 0")
+    act()
+    for _ in range(600):
+        for url, asked, text in page.evaluate("answered"):
+            if url.endswith(f"/{operation}"):
+                return json.loads(asked), json.loads(text.splitlines()[-1])
+        page.wait_for_timeout(50)
+    raise AssertionError(f"no answer to {operation}")
+
+
+def put(page, cells):
+    """Let the page have a puzzle, as a file that is opened."""
+    page.wait_for_selector("text=bits of uncertainty per hidden cell")  # of the puzzle that is there
+    content = BytesIO()
+    np.save(content, cells)
+    puzzle = {"name": "puzzle.npy", "mimeType": "application/octet-stream", "buffer": content.getvalue()}
+    return answer_to(page, "marginals", lambda: page.get_by_label("Open a puzzle").set_input_files(puzzle))
+
+
+def view(page, name, operation):
+    """What is sent and answered when a view is chosen."""
+    asked, answered = answer_to(page, operation, page.get_by_role("radio", name=name, exact=True).check)
+    return asked, answered["result"]
+
+
+@pytest.mark.slow
+def test_the_page_at_the_printed_address_shows_what_the_command_line_answers(running, browse, gridcloze, files):
+    """Probabilities, fill, samples, influence and attention are the command line's, and are seen."""
+    _, port, token = running
+    page = browse(f"http://127.0.0.1:{port}/#token={token}")
+    asked, answered = put(page, PUZZLE)
+    report, arrays = by_command(gridcloze, files, PUZZLE, "--samples", "16")
+    assert np.array_equal(asked["cells"], PUZZLE)
+    assert_same(answered["result"], report, arrays)
+    _, fill = view(page, "Fill", "fill")
+    assert_same(fill, *by_command(gridcloze, files, PUZZLE))
+    page.wait_for_selector(f"text=log2 probability {fill['log2_probability']:.1f}".replace("-", "−"))
+    asked, samples = view(page, "Samples", "sample")
+    assert (asked["samples"], asked["seed"]) == (16, 0)
+    assert_same(samples, {}, arrays)
+    page.wait_for_selector(f"text=log2 probability {samples['log2_probability'][0]:.1f}".replace("-", "−"))
+    _, attention = view(page, "Attention", "attention")
+    weights = checkpoint.load(files / "whole.safetensors").attention(PUZZLE[None], PUZZLE[None] == HIDDEN)
+    assert np.array_equal(np.array(attention["weights"], np.float32), weights[0])
+    box = page.get_by_role("application").first.bounding_box()
+    at = box["x"] + 0.5 * box["width"], box["y"] + 0.9 * box["height"]
+    asked, answered = answer_to(page, "explain", lambda: page.mouse.move(*at))
+    np.save("puzzle.npy", PUZZLE)
+    _, out, _ = gridcloze("explain", files / "whole.safetensors", "puzzle.npy", "--cell", asked["cell"], "--json")
+    expected = json.loads(out)
+    assert asked["cell"] == "4,2"
+    assert {key: answered["result"][key] for key in expected} == {**expected, "input": ""}
+
+
+@pytest.mark.slow
+def test_what_the_server_refuses_is_a_line_in_the_page_and_costs_nothing(served, browse, monkeypatch, tmp_path):
+    """A grid that is too large and a model that is none are each one line; what was painted stays."""
+    page = browse(f"http://127.0.0.1:{served.port}/#token={TOKEN}")
+    put(page, PUZZLE)
+    view(page, "Fill", "fill")
+    monkeypatch.setattr(operations, "MOST_CELLS", 24)
+    painted, answered = answer_to(page, "fill", page.get_by_role("button", name="Clear").click)
+    assert "5 by 5 cells are more than 24" in answered["error"]
+    alert = page.get_by_role("region", name="Answer").get_by_role("alert")
+    assert alert.inner_text() == answered["error"]
+    (tmp_path / "none.onnx").write_bytes(b"no model")
+    page.get_by_label("Open a model from a file").set_input_files(tmp_path / "none.onnx")
+    page.wait_for_selector("[role=alert]:has-text('none.onnx: this is not an exported model')")
+    assert alert.is_visible()
+    monkeypatch.undo()
+    view(page, "Samples", "sample")
+    asked, _ = view(page, "Fill", "fill")
+    assert asked["cells"] == painted["cells"] == np.full((5, 5), HIDDEN).tolist()
+
+
+@pytest.mark.slow
+def test_stop_on_the_page_ends_the_work_of_the_server(served, browse, monkeypatch):
+    """The button closes the request, the work ends within a pass, and the puzzle can be asked again."""
+    page = browse(f"http://127.0.0.1:{served.port}/#token={TOKEN}")
+    put(page, PUZZLE)
+    with slow_passes(monkeypatch) as passes:
+        page.get_by_role("radio", name="Samples", exact=True).check()
+        page.get_by_role("button", name="Stop").click()
+        wait_for(lambda: served.app.in_work == 0)
+        left = len(passes)
+        page.wait_for_timeout(1000)
+        assert len(passes) <= left + 1
+    again = page.get_by_role("button", name="Answer for this puzzle").click
+    assert len(answer_to(page, "sample", again)[1]["result"]["samples"]) == 16

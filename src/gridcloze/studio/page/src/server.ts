@@ -58,11 +58,13 @@ export class ServerBackend implements Backend {
     }
     if (!response.ok) throw new Error(await complaintOf(response))
     if (!response.headers.get('content-type')?.includes('ndjson')) return response.json()
-    for await (const line of lines(response)) {
+    let result: Json | undefined
+    for await (const line of lines(response)) { // to its end: a response that is left unread stays open
       if (line.error) throw new Error(line.error)
-      if (line.result) return line.result
+      result ??= line.result
       if (line.progress !== undefined) options?.onProgress?.(line.progress)
     }
+    if (result) return result
     throw new Error('The server stopped before it was done. Ask again; if that happens twice, look at its log.')
   }
 }
