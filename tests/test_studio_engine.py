@@ -259,21 +259,46 @@ def test_files_that_are_no_models_are_refused_in_the_words_of_python(page, folde
     assert said == python
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The wheel, and the folder of programs of an environment that has nothing else."""
+    place = tmp_path_factory.mktemp("installed")
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "wheel", *quiet, "--no-deps", "-w", str(place), str(studio_vectors.ROOT)]
+    subprocess.run(pip, check=True, capture_output=True)
+    (wheel,), programs = place.glob("*.whl"), place / "clean" / "bin"
+    subprocess.run([sys.executable, "-m", "venv", str(programs.parent)], check=True)
+    constraints = ["--constraint", str(studio_vectors.ROOT / "constraints.txt")]
+    subprocess.run([programs / "pip", "install", *quiet, *constraints, f"{wheel}[studio]"], check=True)
+    return wheel, programs
+
+
 @pytest.mark.slow
-def test_a_wheel_carries_the_page_and_exports_it_without_node(folder, tmp_path):
-    """It has the built page, nothing of its sources, at most 10 MB; and exports a page where no program is found."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-    command = [*pip, "-w", str(tmp_path), str(studio_vectors.ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+def test_a_wheel_carries_the_page_and_nothing_of_its_sources(installed):
+    """It is at most 10 MB, and has no package that only training or development needs."""
+    wheel, programs = installed
     assert wheel.stat().st_size <= 10e6
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        archive.extractall(tmp_path / "installed")
+    names = zipfile.ZipFile(wheel).namelist()
     assert "gridcloze/studio/built/index.html" in names
     assert not [name for name in names if "studio/page/" in name]
-    arguments = ["export", str(folder / "model.onnx"), "-o", "page.html", "--prior", str(folder / "prior.json")]
-    command = [sys.executable, "-c", "from gridcloze.cli import main; main()", *arguments]
-    environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": "", "HOME": str(tmp_path)}
+    for package in ("torch", "playwright", "pytest"):
+        assert subprocess.run([programs / "python", "-c", f"import {package}"], capture_output=True).returncode == 1
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_exports_and_serves_the_page_without_node(browser, folder, installed, tmp_path):
+    """Where no program is found, both pages open in Chromium and answer."""
+    environment, model = {"PATH": "", "HOME": str(tmp_path)}, str(folder / "model.onnx")
+    command = [installed[1] / "gridcloze", "export", model, "-o", "page.html", "--prior", str(folder / "prior.json")]
     subprocess.run(command, check=True, cwd=tmp_path, env=environment)
     assert (tmp_path / "page.html").read_bytes() == (folder / "model.html").read_bytes()
+    command = [installed[1] / "gridcloze", "studio", model, "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as server:
+        try:
+            for url in ((tmp_path / "page.html").as_uri(), server.stdout.readline().strip()):
+                page = browser.new_page()
+                page.goto(url)
+                page.wait_for_selector("text=bits of uncertainty per hidden cell")
+                page.close()
+        finally:
+            server.terminate()
