@@ -51,7 +51,8 @@ def parameters_of(node):
 
 
 def is_property(node):
-    return any(ast.unparse(one).split(".")[-1] in ("property", "cached_property") for one in node.decorator_list)
+    decorators = {ast.unparse(one).split(".")[-1] for one in node.decorator_list}
+    return bool(decorators & {"property", "cached_property", "_Once"})
 
 
 def overrides(node, owner):

@@ -9,9 +9,9 @@ from typing import Any
 __version__ = "0.2.0"
 
 HIDDEN = -1
-REPORT = "this is a bug of gridcloze: please report it to its authors, with the command and what it printed"
 """Marks a hidden cell in integer arrays that enter or leave the package."""
 
+REPORT = "this is a bug of gridcloze: please report it to its authors, with the command and what it printed"
 AnyPath = str | Path
 
 
