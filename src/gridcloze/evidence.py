@@ -179,6 +179,8 @@ class Ways:
         for turn in range(max(map(len, todo))):
             splits = np.array([one >= 0 and turn < len(todo[one]) for one in asked])
             parents = np.flatnonzero(splits)
+            if len(parents) == 0:  # the ways with more cells to follow were dropped as the least probable
+                return
             cell = np.array([todo[asked[one]][turn] for one in parents])
             weights = predicted[asked[parents], cell] * self.evidence[cell]
             child, symbol = np.nonzero(weights)
