@@ -236,7 +236,7 @@ class Layer(nn.Module):
         self.input_to_inner = nn.Linear(size, 2 * size, bias=False)
         self.inner_to_output = nn.Linear(2 * size, size, bias=False)
         nn.init.zeros_(self.inner_to_output.weight)  # every layer starts as the identity
-        self.dropout = 0.0
+        self.dropout, self.of_batch = 0.0, slice(0, None)
 
     def forward(self, x: Patches, rotation: Rotation, attention: list[Tensor] | None = None) -> Patches:
         """Return the embedding of each patch after this layer.
@@ -262,7 +262,8 @@ class Layer(nn.Module):
         """Without some of the numbers of each grid, the same at all patches: fewer to draw than one for each."""
         if not (self.training and self.dropout):
             return x
-        return x * ((torch.rand(x.shape[1:], device=x.device) >= self.dropout) / (1 - self.dropout)).to(x.dtype)
+        drawn = torch.rand(self.of_batch.stop or x.shape[1], x.shape[2], device=x.device)[self.of_batch]
+        return x * ((drawn >= self.dropout) / (1 - self.dropout)).to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -452,16 +453,18 @@ class Bert(nn.Module):
         """The cells of a forward pass at least: two grids of 256 patches cost as much as one (LOG.md)."""
         return PASS_PATCHES * self.config.patch**2
 
-    def set_dropout(self, share: float) -> None:
+    def set_dropout(self, share: float, of_batch: slice = slice(0, None)) -> None:
         """Set how much is dropped while training.
 
         Parameters
         ----------
         share
             Of what each half of a layer adds, 0 up to 1.
+        of_batch
+            Which grids of a batch this process has, up to the last one, if several share it: they drop what one would.
         """
         for layer in self.layers:
-            cast(Layer, layer).dropout = share
+            cast(Layer, layer).dropout, cast(Layer, layer).of_batch = share, of_batch
 
     def cell_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the path from cell to cell, which learn at a higher rate.

@@ -386,6 +386,9 @@ def train(
     training is kept next to the model until it is complete: `--resume` continues after Ctrl-C, a crash or a full disk.
     """
     tune_process()
+
+    `torchrun --nproc-per-node 2 -m gridcloze train …` or `accelerate launch` train in several processes, which share
+    each batch: the model is the same up to rounding.
     from .commands import train as command
     from .training import Budget
 
@@ -393,6 +396,8 @@ def train(
     report = command.train(source, out, Budget(minutes, steps), seed, depth, resume, overwrite, model)
     training = report["training"]
     ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
+    if report is None:  # another process of the same training says it
+        return
     said = f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}"
     _print_report(report, as_json, said, training.get("verdict", ""))
 

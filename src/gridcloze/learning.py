@@ -17,7 +17,7 @@ from .networks import NetworkPredictor
 from .priors.examples import Examples
 from .priors.posterior import Prior
 from .priors.windows import Windows
-from .training import BATCH_CELLS, BATCH_SIZE, Budget, Progress, Training
+from .training import BATCH_CELLS, BATCH_SIZE, Budget, Progress, Training, from_first, is_first
 from .words import InputError, __version__
 
 MOST_SEED = 2**64 - 1  # of torch
@@ -135,8 +135,9 @@ def learn(
     settings_text = json.dumps({**settings, **asdict(config)}, sort_keys=True)
     training = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text, tell=tell)
     progress = training.run(resume)
-    tell("calibrating")
-    calibration = calibrate(model, held_out.cells)
+    if is_first():
+        tell("calibrating")
+    calibration = from_first(lambda: calibrate(model, held_out.cells))
     record = {
         **settings,
         "open": budget.is_open,

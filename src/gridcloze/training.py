@@ -5,6 +5,7 @@ import copy
 import hashlib
 import json
 import math
+import re
 import signal
 import threading
 import time
@@ -16,7 +17,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list
 from jaxtyping import Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import SafetensorError, safe_open
@@ -197,7 +199,8 @@ class Training:
     regularisation as the data ask for. With it, grids are cut and their symbols exchanged; see `training_batch`.
 
     With a budget in steps, the same seed gives the same weights. A killed run that is resumed ends with the weights of
-    a run that was never killed.
+    a run that was never killed. Started by `torchrun` or `accelerate launch`, several processes share each batch: their
+    number changes the result by rounding alone. The first process reports and saves.
 
     Parameters
     ----------
@@ -269,19 +272,22 @@ class Training:
         Raises
         ------
         InputError
-            If the state is damaged or was saved under other settings, several processes train at once, or the loss is
-            no finite number any more.
+            If the state is damaged or was saved under other settings, the loss is no finite number any more, or another
+            process of the training ends.
         """
-        accelerator = Accelerator(mixed_precision="bf16" if bf16_pays() else "no")
-        if accelerator.num_processes > 1:
-            raise InputError("training runs in one process: start it without `accelerate launch`")
+        accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if bf16_pays() else "no"
+        )
+        if not is_first():
+            self.report, self.tell = lambda progress: None, lambda line: None
         self.optimizers = make_optimizers(self.model.to(accelerator.device))
         self.averaged, self.best = copy.deepcopy(self.model).eval(), copy.deepcopy(self.model.state_dict())
         with self._stoppable() as stop:
             if resume and self.state_path is not None and self.state_path.exists():
                 self._restore(self.state_path)
-            model, *optimizers = accelerator.prepare(self.model, *self.optimizers)
-            self._loop(accelerator, model, optimizers, stop)
+            with _all_there():
+                model, *optimizers = accelerator.prepare(self.model, *self.optimizers)
+                self._loop(accelerator, model, optimizers, stop)
             accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
             self._save()
         self.progress.interrupted = self.progress.share < 1
@@ -296,12 +302,15 @@ class Training:
     ) -> None:
         model.train()
         progress, start = self.progress, time.monotonic() - self.progress.seconds
-        saved = progress.seconds
+        saved, stopped = progress.seconds, 0.0
         self.report(progress)
-        while progress.share < 1 and not stop.is_set():
-            self._step(accelerator, model, optimizers)
+        while progress.share < 1 and not stopped:
+            began = time.monotonic()
+            grids, nats = self._step(accelerator, model, optimizers)
+            seconds = (time.monotonic() - start) * is_first()  # all go by one clock
+            nats, progress.seconds, stopped = summed(nats, seconds, stop.is_set())
+            self._note(float(nats / np.log(2)), grids / (time.monotonic() - began))
             progress.steps += 1
-            progress.seconds = time.monotonic() - start
             if is_due(progress.steps):
                 self._score()
                 self._react()
@@ -324,7 +333,7 @@ class Training:
     def _score(self) -> None:
         """Score the averaged weights, and keep them if they are the best."""
         progress = self.progress
-        held_out = float(_held_out_bits(self.averaged, self.held_out))
+        held_out = _held_out_bits(self.averaged, self.held_out)
         if not np.isfinite(held_out):
             raise self._diverged()
         is_best = progress.curve.best is None or held_out < progress.curve.best.held_out
@@ -350,14 +359,18 @@ class Training:
 
     def _regularise(self, dropout: float) -> None:
         self.progress.dropout = dropout
-        cast(Any, self.model).set_dropout(dropout)
         for group in self.optimizers[-1].param_groups:  # Muon, of the layers
             group["weight_decay"] = DECAY_OF_DROPOUT * dropout
 
-    def _step(self, accelerator: Accelerator, model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
-        began = time.monotonic()
+    def _step(self, accelerator: Accelerator, model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[int, float]:
+        """Learn from a batch, of which each process has a part; the number of its grids, and the loss of the part."""
         generator = np.random.default_rng([self.seed, self.progress.steps])
         cells, hidden = training_batch(self.examples, generator, self.progress.dropout)
+        grids, scored, parts = len(cells), int((hidden & (cells >= 0)).sum()), accelerator.num_processes
+        if parts > grids:
+            raise InputError(f"a step has {grids} grids for {parts} processes: start {grids} or fewer")
+        part = slice(accelerator.process_index, grids, parts)
+        cells, hidden = cells[part], hidden[part]
         if self.progress.dropout:
             self.pool = None  # it would bring back what is known by heart
         elif self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
@@ -365,9 +378,10 @@ class Training:
         targets = self.pool.targets(cells, hidden) if self.pool else None
         with torch.random.fork_rng(enabled=self.progress.dropout > 0):
             if self.progress.dropout:  # a resumed run drops the same
+                cast(Any, self.model).set_dropout(self.progress.dropout, part)
                 torch.manual_seed((self.seed * MOST_STEPS + self.progress.steps) % 2**64)
-            loss = cross_entropy(model, cells, hidden, targets)
-        accelerator.backward(loss)
+            loss = cross_entropy(model, cells, hidden, targets, scored)
+        accelerator.backward(loss * parts)  # of whose gradients the mean is taken
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
         rate = self._learning_rate_share()
         for optimizer in optimizers:
@@ -376,11 +390,12 @@ class Training:
             optimizer.step()
             optimizer.zero_grad()
         self._average()
-        bits = loss.item() / np.log(2)
+        return grids, loss.item()
+
+    def _note(self, bits: float, speed: float) -> None:
         if not np.isfinite(bits):
             raise self._diverged()
         self.progress.bits_per_hidden_cell = _running_mean(self.progress.bits_per_hidden_cell, bits)
-        speed = len(cells) / (time.monotonic() - began)
         self.progress.grids_per_second = _running_mean(self.progress.grids_per_second, speed)
 
     @torch.no_grad()
@@ -412,7 +427,7 @@ class Training:
         """Save the state, never one that is of no use; that a disk is full is told once, and ends no training."""
         if not all(bool(value.isfinite().all()) for value in self.model.state_dict().values()):
             raise self._diverged()
-        if self.state_path is None:
+        if self.state_path is None or not is_first():
             return
         notes = {
             "settings": self.settings,
@@ -496,7 +511,8 @@ class Training:
 
         def handle(*_: object) -> None:
             flag.set()
-            restore()
+            if processes().num_processes == 1:  # what starts several passes signals on, and ends them after a while
+                restore()
             threading.Thread(target=self.tell, args=(STOPPING,)).start()  # what it cuts short may be printing itself
 
         for number in numbers:
@@ -625,7 +641,9 @@ class Pool:
         return counts / counts.sum(-1, keepdim=True).clamp(min=1)
 
 
-def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    model: nn.Module, cells: Cells, hidden: Hidden, targets: Tensor | None = None, n_scored: int | None = None
+) -> Tensor:
     """Return the mean cross-entropy of the hidden cells; unknown cells are always hidden and never scored.
 
     Parameters
@@ -638,6 +656,8 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tenso
         True where a cell is hidden.
     targets
         Distributions of the cells, with an axis for the symbols; by default certainty of what `cells` holds.
+    n_scored
+        The number of hidden cells that the mean is over; by default all in `cells`, which may be a part of a batch.
 
     Returns
     -------
@@ -656,25 +676,131 @@ def cross_entropy(model: nn.Module, cells: Cells, hidden: Hidden, targets: Tenso
     0.693
     """
     unknown, device = cells < 0, next(model.parameters()).device
-    logits = model(torch.from_numpy(tokens_of(cells, hidden | unknown, cast(int, model.n_symbols))).to(device))
+    n_symbols = cast(int, getattr(model, "module", model).n_symbols)  # which several processes wrap
+    logits = model(torch.from_numpy(tokens_of(cells, hidden | unknown, n_symbols)).to(device))
     scored = torch.from_numpy(hidden & ~unknown).to(device)
     true = torch.from_numpy(cells.astype(np.int64)).to(device) if targets is None else targets
-    return F.cross_entropy(logits[scored].float(), true[scored], reduction="sum") / max(1, int(scored.sum()))
+    return F.cross_entropy(logits[scored].float(), true[scored], reduction="sum") / max(
+        1, int(scored.sum()) if n_scored is None else n_scored
+    )
 
 
 @torch.no_grad()
 def _held_out_bits(model: nn.Module, cells: Cells) -> float:
-    """Bits per hidden cell of grids by `evaluation_hiding`, the same hidden cells every time."""
+    """Bits per hidden cell of grids by `evaluation_hiding`, the same cells every time; each process scores a part."""
     n = max(LEAST_SCORED, min(len(cells), SCORED_CELLS // cells[0].size))
     cells = cells[np.arange(n) % len(cells)]  # few grids several times, each with other cells hidden
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
-    nats, scored = 0.0, 0
-    for start in range(0, len(cells), BATCH_SIZE):
+    nats, scored, here = 0.0, 0, processes()
+    for start in range(here.process_index * BATCH_SIZE, len(cells), here.num_processes * BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)
         count = int((hidden[part] & (cells[part] >= 0)).sum())
         nats += cross_entropy(model, cells[part], hidden[part]).item() * count
         scored += count
-    return nats / np.log(2) / scored if scored else float("nan")
+    nats, total = summed(nats, scored)
+    return float(nats / np.log(2) / total) if total else float("nan")
+
+
+# Several processes
+
+
+def processes() -> PartialState:
+    """Join the processes that `torchrun` or `accelerate launch` started, if it is not done yet.
+
+    Returns
+    -------
+    PartialState
+        How many there are, which one this is, and its device.
+
+    Examples
+    --------
+    >>> processes().num_processes
+    1
+    """
+    return PartialState(cpu=not torch.accelerator.is_available())  # otherwise it passes over processes without a GPU
+
+
+def is_first() -> bool:
+    """Tell whether this process reports, saves and calibrates: the first of several, or the only one.
+
+    Returns
+    -------
+    bool
+        False in the other processes that `torchrun` or `accelerate launch` started.
+
+    Examples
+    --------
+    >>> is_first()
+    True
+    """
+    return processes().is_main_process
+
+
+def from_first(make: Callable[[], Any]) -> Any:
+    """Compute something in the first process, for all.
+
+    Parameters
+    ----------
+    make
+        Called in the first process only; what it returns can be pickled.
+
+    Returns
+    -------
+    Any
+        What it returned, in every process.
+
+    Raises
+    ------
+    InputError
+        When another process has ended.
+
+    Examples
+    --------
+    >>> from_first(lambda: "the only process is the first")
+    'the only process is the first'
+    """
+    values = [make() if is_first() else None]
+    if processes().num_processes > 1:
+        with _all_there():
+            broadcast_object_list(values)
+    return values[0]
+
+
+def summed(*values: float | int) -> list[float]:
+    """Add up numbers of all processes.
+
+    Parameters
+    ----------
+    *values
+        Those of this process.
+
+    Returns
+    -------
+    list of float
+        Their sums, the same in every process.
+
+    Examples
+    --------
+    >>> summed(0.5, True)
+    [0.5, 1.0]
+    """
+    if processes().num_processes == 1:
+        return list(map(float, values))
+    sums = torch.tensor(values, dtype=torch.float64, device=processes().device)
+    torch.distributed.all_reduce(sums)
+    return sums.tolist()
+
+
+@contextlib.contextmanager
+def _all_there() -> Iterator[None]:
+    """Say in one line that another process ended, which libraries say in many ways."""
+    try:
+        yield
+    except RuntimeError as error:
+        if processes().num_processes == 1 or not re.search("gloo|nccl|connection|peer", str(error), re.IGNORECASE):
+            raise
+        line = "another process of the training ended or cannot be reached: start all of them again, with --resume"
+        raise InputError(line) from error
 
 
 def make_optimizers(model: nn.Module) -> list[Optimizer]:

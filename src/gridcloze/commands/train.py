@@ -1,6 +1,7 @@
 """`gridcloze train`: from example grids to a model file."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..memory import in_words
 from ..priors.directions import direction_warning
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
-from ..training import Budget, Progress
+from ..training import Budget, Progress, from_first, is_first
 from ..words import InputError, about
 from .shared import TrainingRecord, console, display, tell
 
@@ -131,8 +132,11 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     model: Path | None = None,
-) -> TrainReport:
+) -> TrainReport | None:
     """Train a model on example grids and write it to one file.
+
+    Of several processes that `torchrun` or `accelerate launch` started, the first does all but its part of the
+    training alone; the others read the examples when it has checked everything.
 
     Parameters
     ----------
@@ -156,8 +160,8 @@ def train(
 
     Returns
     -------
-    TrainReport
-        What was written, and the record of the training.
+    TrainReport or None
+        What was written, and the record of the training; None in a process that is not the first.
 
     Raises
     ------
@@ -177,12 +181,15 @@ def train(
     >>> training["grids"], training["steps"], training["interrupted"]
     (20, 1, False)
     """
+    if not is_first():
+        return _follow(source, out, budget, seed, depth, resume, model)
     check_writable(out)
     with only_one(out):
         remove_leftovers(out.parent)
         if resume and not overwrite and out.exists() and not state_file(out).exists():
             header = checkpoint.read_header(out)
             tell(f"{out} is complete, there is nothing to resume: --overwrite trains anew")
+            from_first(lambda: False)
             return {"path": str(out), "model": header.hash, "training": cast(TrainingRecord, header.training)}
         _check_out(out, source, model, resume, overwrite)
         start = None if model is None else checkpoint.load(model)
@@ -200,6 +207,7 @@ def train(
         if resolution is not None:
             more_record["resolution"] = list(resolution)
         news = f"learning from {more_record['examples']}"
+        from_first(lambda: True)
         predictor = learn_with_progress(
             examples, out, budget, seed, depth, scale, resume, lambda: more_record, news, start
         )
@@ -211,6 +219,18 @@ def train(
         if not predictor.header.training["interrupted"]:
             state_file(out).unlink(missing_ok=True)
     return {"path": str(out), "model": model_hash, "training": cast(TrainingRecord, predictor.header.training)}
+
+
+def _follow(
+    source: Source, out: Path, budget: Budget, seed: int, depth: int | None, resume: bool, model: Path | None
+) -> None:
+    """Train along with the first process, once it has checked everything and if there is something to train."""
+    with suppress(InputError):  # the first has ended, and said why
+        if not from_first(bool):
+            return
+        start = None if model is None else checkpoint.load(model)
+        examples, scale, _ = source.read(None if start is None else start.header.palette)
+        learn(examples, budget, seed, depth, scale, state_path=state_file(out), resume=resume, start=start)
 
 
 def _check_out(out: Path, source: Source, model: Path | None, resume: bool, overwrite: bool) -> None:
