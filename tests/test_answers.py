@@ -301,8 +301,8 @@ def test_a_fill_is_the_same_however_many_samples_are_asked_for():
 def test_rows_are_read_a_few_at_a_time_and_named_like_the_whole(monkeypatch):
     """The name of a grid that is read by rows, from which its random streams follow, is that of the whole grid."""
     monkeypatch.setattr(answers, "CELLS_AT_ONCE", 14)
-    by_rows = AnswersByRows(posterior(squares()), lambda start, stop: LARGE[start:stop], LARGE.shape)
-    assert (SEED, *by_rows._name(), 0) == Puzzles(LARGE[None]).streams(1, SEED)[0]
+    by_rows = AnswersByRows(posterior(squares()), lambda start, stop: LARGE[start:stop], LARGE.shape, seed=SEED)
+    assert (*by_rows.stream(), 0) == Puzzles(LARGE[None]).streams(1, SEED)[0]
     assert by_rows.hidden_cells == (LARGE == HIDDEN).sum()
 
 

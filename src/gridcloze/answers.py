@@ -198,9 +198,9 @@ class Answers:
         if self.kind == "likely":
             excess = np.where(self._chosen.is_typical, 0, self._chosen.excess_bits)[:, 0]
             is_open = self.puzzles.hidden.all(axis=(1, 2))
-            further.append([_not_typical(bits) for bits in np.where(is_open, 0, excess)])
+            further.append([not_typical(bits) for bits in np.where(is_open, 0, excess)])
         lines = zip(self.puzzles.hidden, *further, strict=True)
-        return [_warnings(int(hidden.sum()), hidden.size, *others) for hidden, *others in lines]
+        return [warnings_of(int(hidden.sum()), hidden.size, *others) for hidden, *others in lines]
 
     def first_samples(self, n: int) -> Fills:
         """Draw samples with their log-probabilities; where cells were visible they may hold anything.
@@ -281,12 +281,48 @@ def disagreement(samples: Samples, marginals: Marginals, hidden: Hidden) -> Floa
     return np.where(hidden[:, None], 1 - agreement, 0).sum(axis=(2, 3))
 
 
-def _warnings(hidden_cells: int, cells: int, *others: str) -> list[str]:
+def warnings_of(hidden_cells: int, cells: int, *others: str) -> list[str]:
+    """List what there is to say about a puzzle.
+
+    Parameters
+    ----------
+    hidden_cells, cells
+        How many of its cells are hidden, and how many it has.
+    *others
+        Further lines; empty ones are left out.
+
+    Returns
+    -------
+    list of str
+        The lines.
+
+    Examples
+    --------
+    >>> warnings_of(9, 9, "")
+    ['every cell is hidden: the fill is a sample of the prior']
+    """
     extent = {0: NOTHING_HIDDEN, cells: EVERYTHING_HIDDEN}.get(hidden_cells, "")
     return [line for line in (extent, *others) if line]
 
 
-def _not_typical(excess_bits: float) -> str:
+def not_typical(excess_bits: float) -> str:
+    """Warn of a most likely grid that is more probable than samples are.
+
+    Parameters
+    ----------
+    excess_bits
+        As in `Fills`; 0 for a typical grid.
+
+    Returns
+    -------
+    str
+        A line, or nothing.
+
+    Examples
+    --------
+    >>> not_typical(0.0)
+    ''
+    """
     return NOT_TYPICAL.format(excess_bits) if excess_bits > 0 else ""
 
 
@@ -422,15 +458,15 @@ class AnswersByRows:
         answers = fill(self.predictor, puzzles, self.n_samples, self.seed, self.decoder, self.kind)
         self.hidden_cells, self.warnings = int(answers.puzzles.hidden.sum()), answers.warnings[0]
         fills = answers.fill[0] if self.kind != "none" else None
-        yield _rows_of(0, cells[0], fills, answers.samples[0], answers.marginals[0])
+        yield rows_of(0, cells[0], fills, answers.samples[0], answers.marginals[0])
         self.passes = float(answers.passes[0])
         if self.kind != "none":
             self.log_prob_bits = float(answers.log_prob_bits[0])
 
     def _swept(self) -> Iterator[FilledRows]:
-        stream = (self.seed, *self._name())
+        stream = self.stream()
         is_open = self.hidden_cells == self.size[0] * self.size[1]
-        self.warnings = _warnings(self.hidden_cells, self.size[0] * self.size[1])
+        self.warnings = warnings_of(self.hidden_cells, self.size[0] * self.size[1])
         sampled = self._sweep(stream, range(self.n_samples), pick_sample)
         chosen, lane = sampled, 0  # the sweep whose fill is the answer, and which of its fills
         if self.kind == "typical":
@@ -441,13 +477,13 @@ class AnswersByRows:
             chosen = self._sweep(stream, [0], pick_sample if is_open else pick_most_likely)
         for start, cells, marginals, rows in self._marginals_along([sampled, chosen][: 1 + (chosen is not sampled)]):
             fills = chosen.cells[lane, rows].copy() if self.kind != "none" else None
-            yield _rows_of(start, cells, fills, sampled.cells[:, rows].copy(), marginals)
+            yield rows_of(start, cells, fills, sampled.cells[:, rows].copy(), marginals)
         passes = sampled.passes if self.n_samples else chosen.passes
         self.passes = float(passes.mean()) if len(passes) else 0.0
         if self.kind != "none":
             self.log_prob_bits = float(chosen.log_prob_bits[lane])
         if self.kind == "likely" and not is_open and not chosen.fills((1, 1)).is_typical.all():
-            self.warnings.append(_not_typical(float(chosen.excess_bits[0])))
+            self.warnings.append(not_typical(float(chosen.excess_bits[0])))
 
     def _sweep(self, stream: Stream, samples: Sequence[int], pick: Pick) -> Sweep:
         nothing = np.empty((len(samples), 0, self.size[1]), dtype=np.int64)
@@ -486,8 +522,14 @@ class AnswersByRows:
         settled = Puzzles(cells[None], evidence=evidence).settled()
         return np.where(settled.hidden[0], HIDDEN, settled.cells[0])
 
-    def _name(self) -> tuple[int, ...]:
-        """The name that `Puzzles` gives the grid; counts its hidden cells on the way."""
+    def stream(self) -> Stream:
+        """Give the beginning of the names of all random streams, from the grid; counts its hidden cells on the way.
+
+        Returns
+        -------
+        tuple
+            As `Puzzles.streams` gives it, without the number of a sample.
+        """
         height, width = self.size
         at_once = max(1, CELLS_AT_ONCE // width)
 
@@ -497,7 +539,7 @@ class AnswersByRows:
                 self.hidden_cells += int((cells == HIDDEN).sum())
                 yield cells.astype(np.int16)
 
-        return name_of(*parts())
+        return self.seed, *name_of(*parts())
 
     def _cells_and_marginals(
         self, tiles: Tiling, rows: slice
@@ -518,9 +560,31 @@ class AnswersByRows:
         return cells, marginals
 
 
-def _rows_of(
+def rows_of(
     start: int, cells: np.ndarray, fill: np.ndarray | None, samples: np.ndarray, marginals: np.ndarray
 ) -> FilledRows:
+    """Put the answers to some rows together.
+
+    Parameters
+    ----------
+    start
+        The first of these rows.
+    cells
+        Of the puzzle, HIDDEN where hidden.
+    fill, samples, marginals
+        As in `FilledRows`.
+
+    Returns
+    -------
+    FilledRows
+        With the probability of what was filled in, and the entropy.
+
+    Examples
+    --------
+    >>> cell = np.zeros((1, 1), int)
+    >>> rows_of(0, cell - 1, cell, cell[:0, None], np.array([[[0.5, 0.5]]])).entropy
+    array([[1.]])
+    """
     most = marginals.argmax(axis=-1) if fill is None else fill
     probability = np.take_along_axis(marginals, most[..., None], axis=-1)[..., 0]
     return FilledRows(start, cells == HIDDEN, fill, samples, probability, entropy_bits(marginals), marginals)

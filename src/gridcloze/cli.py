@@ -28,6 +28,8 @@ except KeyboardInterrupt:  # Ctrl-C at the very start; `main` handles the rest
 BAD_INPUT, BUG, STOPPED, CLOSED_PIPE = 2, 70, 130, 141  # exit statuses; those of the shell and of sysexits.h
 NO_MEMORY = re.compile("allocate|bad.alloc|out of memory|array is too big|maximum allowed|new thread", re.IGNORECASE)
 EXTRAS = {
+    "dask": "scale",
+    "distributed": "scale",
     "fastapi": "studio",
     "onnx": "export",
     "pydantic": "studio",
@@ -384,20 +386,20 @@ def train(
     The training ends by itself when it predicts grids that it does not learn from no better than before, and keeps
     the weights that did it best. Ctrl-C ends it early and still writes a model that can be used. The state of a
     training is kept next to the model until it is complete: `--resume` continues after Ctrl-C, a crash or a full disk.
-    """
-    tune_process()
 
     `torchrun --nproc-per-node 2 -m gridcloze train …` or `accelerate launch` train in several processes, which share
     each batch: the model is the same up to rounding.
+    """
+    tune_process()
     from .commands import train as command
     from .training import Budget
 
     source = command.Source(examples, windows, symmetries, palette)
     report = command.train(source, out, Budget(minutes, steps), seed, depth, resume, overwrite, model)
-    training = report["training"]
-    ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
     if report is None:  # another process of the same training says it
         return
+    training = report["training"]
+    ended = "interrupted, continue with --resume" if training["interrupted"] else "done"
     said = f"{ended}: {training['steps']} steps in {training['seconds']:.0f} s, model in {out}"
     _print_report(report, as_json, said, training.get("verdict", ""))
 
@@ -412,6 +414,7 @@ def train(
         "A map whose clouds are a second file": (
             "gridcloze fill landcover.safetensors scene.tif -o filled --hidden clouds.tif"
         ),
+        "A large map with four processes": "gridcloze fill landcover.safetensors map.tif -o filled --dask local:4",
     }
 )
 def fill(
@@ -478,6 +481,15 @@ def fill(
         ),
     ] = False,
     dark: Dark = False,
+    cog: Annotated[bool, _option("Write GeoTIFFs as cloud-optimised ones, with overviews.", "", "--cog")] = False,
+    dask: Annotated[
+        str | None,
+        _option(
+            "Fill with several processes: local:N starts N of them here, tcp://HOST:PORT is a Dask scheduler whose "
+            "workers see the same disk. The results are the same.",
+            "ADDRESS",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, _option("Fill inputs again that are filled already, and replace their results.", "", "--overwrite")
     ] = False,
@@ -507,9 +519,9 @@ def fill(
         other = "--typical" if typical else "-o -"
         raise InputError(f"{other} asks for a fill, and --no-fill for none: choose one of them")
     kind = "none" if no_fill else "typical" if typical else "likely"
-    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark)
+    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark, cog)
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
-        reports = command.fill(model, inputs, folder, request, overwrite)
+        reports = command.fill(model, inputs, folder, request, overwrite, dask)
     for report in reports:
         for warning in report["warnings"]:
             _complain(f"{report['input']}: {warning}")

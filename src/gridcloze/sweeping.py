@@ -21,7 +21,7 @@ EvidenceIn = Callable[[int, tuple[slice, slice]], Float[np.ndarray, "height widt
 
 
 class Sweep:
-    """Fills on their way, all of one size; of a grid too large for memory only some rows, from `top` on.
+    """Fills on their way, all of one size; of a grid too large for memory only a part, from `top` and `left` on.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Sweep:
         evidence: EvidenceIn | None = None,
     ):
         self.predictor, self.cells, self.hidden, self.streams = predictor, cells.copy(), hidden.copy(), streams
-        self.decoder, self.pick, self.evidence, self.top = decoder, pick, evidence, 0
+        self.decoder, self.pick, self.evidence, self.top, self.left = decoder, pick, evidence, 0, 0
         self.passes = np.zeros(len(cells), dtype=np.int64)
         self.log_prob_bits, self.excess_bits, self.variance = np.zeros((3, len(cells)))
 
@@ -101,20 +101,43 @@ class Sweep:
         self.hidden = np.concatenate([self.hidden[:, top - self.top :], new == HIDDEN], axis=1)
         self.top = top
 
-    def decide(self, wave: list[Tile]) -> None:
+    def show(self, tile: Tile, decided: OneGrid) -> None:
+        """Take over what was decided elsewhere of a tile that may be in this part only with some of its cells.
+
+        Parameters
+        ----------
+        tile
+            Of the whole grid.
+        decided
+            The cells of its core, for every fill.
+        """
+        here, size = tile.below(self.top, self.left).core, self.cells.shape[1:]
+        inside = [slice(max(0, part.start), min(part.stop, length)) for part, length in zip(here, size, strict=True)]
+        of_core = [
+            slice(part.start - whole.start, part.stop - whole.start) for part, whole in zip(inside, here, strict=True)
+        ]
+        self.cells[:, inside[0], inside[1]] = decided[of_core[0], of_core[1]]
+        self.hidden[:, inside[0], inside[1]] = False
+
+    def decide(self, wave: list[Tile]) -> list[tuple[Tile, np.ndarray]]:
         """Fill the cores of tiles that do not see each other's.
 
         Parameters
         ----------
         wave
             The tiles, as `Tiling.waves` gives them.
+
+        Returns
+        -------
+        list
+            The tiles that had hidden cells, each with the `NUMBERS` that it adds to those of its fill.
         """
-        tiles = [(tile, tile.below(self.top)) for tile in wave]
+        tiles = [(tile, tile.below(self.top, self.left)) for tile in wave]
         open_tiles = [
             (lane, *each) for each in tiles for lane in range(len(self.cells)) if self.hidden[lane][each[1].core].any()
         ]
         if not open_tiles:
-            return
+            return []
         cells, hidden = (
             np.stack([array[lane][here.window] for lane, _, here in open_tiles]) for array in (self.cells, self.hidden)
         )
@@ -133,6 +156,8 @@ class Sweep:
             self.hidden[lane][here.core] = False
             for name in NUMBERS:
                 getattr(self, name)[lane] += getattr(rows, name)[number]
+        added = np.stack([getattr(rows, name) for name in NUMBERS], axis=-1)
+        return [(tile, added[number]) for number, (_, tile, _) in enumerate(open_tiles)]
 
     def _evidence_on(self, open_tiles: list[tuple[int, Tile, Tile]], size: Size) -> Marginals | None:
         """What is observed in the windows of tiles; nothing where a window is larger than the grid."""
@@ -174,8 +199,7 @@ def sweep_by_rows(sweeps: Sequence[Sweep], read_rows: ReadRows, size: Size, wind
     [(0, 4)]
     """
     tiles, read = Tiling(*size, window), 0
-    for first in range(0, len(tiles.rows), ROWS_AT_ONCE):
-        rows = tiles.rows[first : first + ROWS_AT_ONCE]
+    for rows in tiles.in_parts(ROWS_AT_ONCE):
         top, end = rows[0][0].window[0].start, rows[-1][0].window[0].stop
         below, read = read_rows(read, end).astype(np.int64), end
         for sweep in sweeps:

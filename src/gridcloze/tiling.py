@@ -34,20 +34,21 @@ class Tile:
     window: tuple[slice, slice]
     core: tuple[slice, slice]
 
-    def below(self, top: int) -> "Tile":
-        """Find the same tile in what is left of a grid without its upper rows.
+    def below(self, top: int, left: int = 0) -> "Tile":
+        """Find the same tile in what is left of a grid without its upper rows, and without columns on its left.
 
         Parameters
         ----------
-        top
-            The first row that is left.
+        top, left
+            The first row and column that are left.
 
         Returns
         -------
         Tile
-            With rows counted from there.
+            With rows and columns counted from there.
         """
-        return Tile(*((slice(down.start - top, down.stop - top), across) for down, across in (self.window, self.core)))
+        window, core = ((_shifted(down, top), _shifted(across, left)) for down, across in (self.window, self.core))
+        return Tile(window, core)
 
     @property
     def core_in_window(self) -> tuple[slice, slice]:
@@ -87,14 +88,50 @@ class Tiling:
     @cached_property
     def rows(self) -> list[list[Tile]]:
         """Row by row, each from left to right."""
-        down, across = (
+        down, across = self.spans
+        return [[self.tile(row, column) for column in range(len(across))] for row in range(len(down))]
+
+    @cached_property
+    def spans(self) -> list[list[tuple[Span, Span]]]:
+        """Along each axis the windows and their cores, which say all that is in `rows`."""
+        return [
             _spans(length, window, margin_of(window, self.margin))
             for length, window in zip((self.height, self.width), self.size, strict=True)
-        )
-        return [
-            [Tile((slice(*row[0]), slice(*column[0])), (slice(*row[1]), slice(*column[1]))) for column in across]
-            for row in down
         ]
+
+    def tile(self, row: int, column: int) -> Tile:
+        """Give one tile, without those around it: a large grid has millions.
+
+        Parameters
+        ----------
+        row, column
+            Of the tile, among tiles.
+
+        Returns
+        -------
+        Tile
+            The same as `rows[row][column]`.
+        """
+        down, across = (spans[place] for spans, place in zip(self.spans, (row, column), strict=True))
+        return Tile(*((slice(*rows), slice(*columns)) for rows, columns in zip(down, across, strict=True)))
+
+    def in_parts(self, at_once: int) -> Iterator[list[list[Tile]]]:
+        """Give the rows of tiles by parts, in order.
+
+        Parameters
+        ----------
+        at_once
+            Rows of a part.
+
+        Yields
+        ------
+        list
+            Some rows of tiles, which exist as long as they are looked at.
+        """
+        down, across = map(len, self.spans)
+        for first in range(0, down, at_once):
+            rows = range(first, min(first + at_once, down))
+            yield [[self.tile(row, column) for column in range(across)] for row in rows]
 
     @staticmethod
     def waves(rows: list[list[Tile]]) -> Iterator[list[Tile]]:
@@ -115,6 +152,10 @@ class Tiling:
         """
         for wave in range(2 * (len(rows) - 1) + len(rows[0])):
             yield [row[wave - 2 * number] for number, row in enumerate(rows) if 0 <= wave - 2 * number < len(row)]
+
+
+def _shifted(cells: slice, by: int) -> slice:
+    return slice(cells.start - by, cells.stop - by)
 
 
 def margin_of(window: int, share: float = MARGIN) -> int:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from zlib import crc32
 
 import numpy as np
@@ -41,13 +41,16 @@ from ..files.paths import (
 )
 from ..files.png import enlarge
 from ..memory import in_words, refuse_beyond_memory
-from ..predictor import Size, entropy_bits
+from ..predictor import Size, entropy_bits, exceeds_window
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
 from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
 from .estimate import Work, announce_fill, work_in
 from .shared import display, read_puzzle, tell
+
+if TYPE_CHECKING:
+    from ..scale import Cluster, ModelOnDisk
 
 GRIDS_AT_ONCE, BYTES_AT_ONCE = 64, 2**30
 ANNOUNCED_BYTES = 2**31
@@ -64,6 +67,7 @@ LEAST_PIXELS = 256  # to the side of the picture of a grid that came as text or 
 LONGEST_NAME = 255  # bytes, of every common file system
 SAMPLES_DRAWN, GRIDS_DRAWN = 16, 6  # that pictures have room for
 SAMPLE_FILES = 999  # at most, of a map
+PARTS_AT_ONCE = 64  # of a stack, that workers fill
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 OF_FILLS = ("fill", "log_prob_bits")
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
@@ -104,6 +108,8 @@ class FillReport(TypedDict):
         Whether samples and probabilities were drawn.
     dark
         Whether they were drawn on a dark ground.
+    cog
+        Whether GeoTIFFs were written cloud-optimised.
     hidden_hash
         SHA-256 of the content of that file, or an empty text.
     allow
@@ -143,6 +149,7 @@ class FillReport(TypedDict):
     hide_unseen: bool
     pictures: bool
     dark: bool
+    cog: bool
     hidden_hash: str
     allow: str
     allow_hash: str
@@ -182,6 +189,8 @@ class Request:
         colours.
     dark
         Whether to draw on a dark ground.
+    cog
+        Whether GeoTIFFs are cloud-optimised, with overviews.
 
     Raises
     ------
@@ -204,6 +213,7 @@ class Request:
     kind: answers.Kind = "likely"
     pictures: bool = False
     dark: bool = False
+    cog: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
@@ -225,7 +235,12 @@ class Request:
 
 
 def fill(
-    model_path: Path, inputs: Sequence[Path], out: Path, request: Request, overwrite: bool = False
+    model_path: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    request: Request,
+    overwrite: bool = False,
+    dask: str | None = None,
 ) -> list[FillReport]:
     """Fill grids with a trained model and write each result into a folder, showing how far it is.
 
@@ -244,6 +259,9 @@ def fill(
         The options of the fill.
     overwrite
         Whether to fill again what is filled already.
+    dask
+        The scheduler of Dask whose workers fill, or "local:N" for N processes here; None for this process. The results
+        are the same.
 
     Returns
     -------
@@ -253,7 +271,7 @@ def fill(
     Raises
     ------
     InputError
-        For a bad model or input, and for results of other requests.
+        For a bad model or input, for results of other requests, and for a cluster that is not there or does not fit.
 
     Examples
     --------
@@ -270,10 +288,19 @@ def fill(
 
     predictor = checkpoint.load(model_path)
     paths = _grid_files(inputs)
-    with made_folder(out), only_one(out), display("filling") as show:
+    with made_folder(out), only_one(out), ExitStack() as stack:
         remove_leftovers(out)
+        cluster = None
+        if dask is not None:
+            from .. import scale
+
+            if request.kind == "typical" or "allow" in request.files:
+                raise InputError("--typical and --allow FILE need a whole grid in one process: leave out --dask")
+            model = scale.ModelOnDisk(model_path.absolute(), predictor.header.hash)
+            cluster = stack.enter_context(scale.cluster(dask, model))
+        show = stack.enter_context(display("filling"))
         watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
-        run = _Run(predictor, request, out)
+        run = _Run(predictor, request, out.absolute(), cluster)
         return _fill_files(run, paths, [model_path, *request.files.values()], overwrite, watch)
 
 
@@ -286,10 +313,11 @@ def _fill_files(
     todo = [one for one in inputs if reports[one.path] is None]
     sizes = {one.path: one.check(len(todo) > 1) for one in todo}
     done, total = 0, sum(sizes.values())
-    run.announce([one.work for one in todo], total)
-    for part in _together([one for one in todo if isinstance(one, _Single)]):
-        reports |= _fill_singles(run, part)
-        watch(done := done + len(part), total)
+    if run.cluster is None:
+        run.announce([one.work for one in todo], total)
+    for filled in _filled_singles(run, list(_together([one for one in todo if isinstance(one, _Single)]))):
+        reports |= filled
+        watch(done := done + len(filled), total)
     for one in [one for kind in (_Map, _Many) for one in todo if isinstance(one, kind)]:
         reports[one.path] = one.fill(lambda grids, before=done: watch(before + grids, total))
         done += sizes[one.path]
@@ -336,6 +364,7 @@ class _Run:
     predictor: TrainedPredictor
     request: Request
     out: Path
+    cluster: "Cluster | None" = None
     evidence_by_size: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict)
     announced: set[Size] = field(default_factory=set)
 
@@ -522,7 +551,14 @@ class _Input(ABC):
         if report["input_hash"] != self.identity["input_hash"]:
             line = "or it was changed since: choose another folder, or --overwrite"
             raise InputError(f"{report_path} is of another {self.path.name}, {line}")
+        if is_whole:  # what a run left that was killed after its last step
+            shutil.rmtree(self.growing, ignore_errors=True)
         return cast(FillReport, report) if is_whole else None
+
+    @property
+    def growing(self) -> Path:
+        """The folder of the results that are not complete."""
+        return self.run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
 
     @abstractmethod
     def check(self, one_of_many: bool) -> int:
@@ -647,6 +683,34 @@ def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> dict[Path, FillReport
     return reports
 
 
+def _filled_singles(run: _Run, parts: Sequence[Sequence[_Single]]) -> Iterator[dict[Path, FillReport]]:
+    """The reports of each part, filled here or by workers."""
+    if run.cluster is None:
+        yield from (_fill_singles(run, part) for part in parts)
+        return
+    model = run.cluster.model
+    tasks = (
+        (part[0].path.name, _fill_on_worker, (model, run.request, run.out, [one.path.absolute() for one in part]), ())
+        for part in parts
+    )
+    by_name = {part[0].path.name: part for part in parts}
+    for name, reports in run.cluster.results(tasks):
+        yield {one.path: report for one, report in zip(by_name[name], reports, strict=True)}
+
+
+def _fill_on_worker(model: "ModelOnDisk", request: Request, out: Path, paths: Sequence[Path]) -> list[FillReport]:
+    """Fill whole files, as the process that was asked would do."""
+    run = _Run(model.load(), request, out)
+    inputs = [_input_of(run, path) for path in paths]
+    for one in inputs:
+        one.finished(overwrite=True)
+        one.check(len(inputs) > 1)
+    if isinstance(inputs[0], _Single):
+        reports = _fill_singles(run, cast(Sequence[_Single], inputs))
+        return [reports[path] for path in paths]
+    return [cast(_Map, one).fill(lambda share: None) for one in inputs]
+
+
 def _puzzles_of(cells: Sequence[np.ndarray], inputs: Sequence[_Single]) -> Puzzles:
     checked = [one.likelihoods.values for one in inputs if one.likelihoods is not None]
     return Puzzles(np.stack(cells), evidence=Likelihoods(np.stack(checked)) if checked else None)
@@ -698,28 +762,12 @@ class _Many(_Input):
     def puzzles(self, cells: Cells) -> Puzzles:
         return Puzzles(cells, evidence=self.likelihoods)
 
-    @property
-    def growing(self) -> Path:
-        """The folder of the results that are not complete."""
-        return self.run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
-
-    def finished(self, overwrite: bool) -> FillReport | None:
-        """See `_Input.finished`; what a run left that was killed after its last step is removed."""
-        report = super().finished(overwrite)
-        if report is not None:
-            shutil.rmtree(self.growing, ignore_errors=True)
-        return report
-
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
         growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length}, run.request.arrays)
-        for part in _parts(length, self.at_once, growing.done):
-            puzzles = self.puzzles(self.stack.read(part))
-            results, found = run.results(puzzles)
-            lines = [
-                f"grid {part.start + number}: {line}" for number, some in enumerate(found.warnings) for line in some
-            ]
-            growing.append(results, lines, int(puzzles.hidden.sum()))
+        for part, results, warnings, hidden_cells in self.answered(growing.done):
+            lines = [f"grid {part.start + number}: {line}" for number, some in enumerate(warnings) for line in some]
+            growing.append(results, lines, hidden_cells)
             watch(part.stop)
         with scratch_folder(run.out) as scratch:
             growing.write(scratch / f"{self.path.stem}.npz")
@@ -733,6 +781,32 @@ class _Many(_Input):
             kept.put_results(scratch, run.out, self.older)
         shutil.rmtree(growing.folder)
         return report
+
+    def answered(self, start: int) -> Iterator[tuple[slice, Results, list[list[str]], int]]:
+        """Parts of the stack in order, each with its results, warnings, and the number of its hidden cells."""
+        run, parts = self.run, list(_parts(len(self.stack), self.at_once, start))
+        if run.cluster is None:
+            yield from ((part, *_answered(run, self.puzzles(self.stack.read(part)))) for part in parts)
+            return
+        tasks = (
+            (number, _answer_on_worker, (run.cluster.model, run.request, self.puzzles(self.stack.read(part))), ())
+            for number, part in enumerate(parts)
+        )
+        early, written = dict[int, Any](), 0
+        for number, answered in run.cluster.results(tasks, most=PARTS_AT_ONCE):
+            early[number] = answered
+            while written in early:
+                yield (parts[written], *early.pop(written))
+                written += 1
+
+
+def _answered(run: _Run, puzzles: Puzzles) -> tuple[Results, list[list[str]], int]:
+    results, found = run.results(puzzles)
+    return results, found.warnings, int(puzzles.hidden.sum())
+
+
+def _answer_on_worker(model: "ModelOnDisk", request: Request, puzzles: Puzzles) -> tuple[Results, list[list[str]], int]:
+    return _answered(_Run(model.load(), request, Path()), puzzles)
 
 
 def _parts(length: int, at_once: int, start: int = 0) -> Iterator[slice]:
@@ -862,12 +936,7 @@ class _Map(_Input):
             source = stack.enter_context(self.open())
             unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
-            size, allowed = (source.height, source.width), None
-            if request.allow is not None:
-                values = run.allowed(size)
-                allowed = lambda window: Likelihoods.of_window(values, window)  # noqa: E731
-            options = request.samples, request.seed, request.decoder, request.kind
-            found = AnswersByRows(run.predictor, source.read_rows, size, *options, allowed)
+            found = self.answers(source, watch)
             with maps.write_maps(source, filled, uncertainty, samples, request.samples, probabilities) as writer:
                 for rows in found:
                     marginals = rows.marginals if request.pictures else None
@@ -881,6 +950,28 @@ class _Map(_Input):
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
             warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
             bits = found.log_prob_bits if filled else None
+            if request.cog:
+                for file in scratch.glob("*.tif*"):
+                    maps.optimise(file)
             report = self.report(scratch, writer.n_filled, found.passes, bits, warnings=warnings)
             kept.put_results(scratch, run.out, self.older)
-            return report
+        shutil.rmtree(self.growing, ignore_errors=True)
+        return report
+
+    def answers(self, source: maps.OpenMap, watch: Callable[[float], None]) -> AnswersByRows:
+        """The answers of this process; or in blocks, of a cluster, or of what a cluster left."""
+        run, request, size = self.run, self.run.request, (source.height, source.width)
+        options = request.samples, request.seed, request.decoder, request.kind
+        if exceeds_window(run.predictor, size) and (run.cluster is not None or self.growing.exists()):
+            from ..scale import AnswersByBlocks, run_here
+
+            allowed = None if request.allow is None else tuple(map(bool, run.allowed(size)[0, 0]))
+            runner = run_here(run.predictor) if run.cluster is None else run.cluster.run
+            kept_in = self.growing, {**self.identity, "decoder": self.run.identity["decoder"]}
+            others = run.predictor, source.read_rows, size, *options, allowed
+            return AnswersByBlocks(*others, *kept_in, runner, watch, request.pictures)
+        allowed = None
+        if request.allow is not None:
+            values = run.allowed(size)
+            allowed = lambda window: Likelihoods.of_window(values, window)  # noqa: E731
+        return AnswersByRows(run.predictor, source.read_rows, size, *options, allowed)

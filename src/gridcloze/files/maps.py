@@ -1087,6 +1087,39 @@ def write_each_sample(source: OpenMap, samples: Path, paths: Sequence[Path]) -> 
                     growing.write(start, rows, unknown)
 
 
+def optimise(path: Path) -> None:
+    """Turn a GeoTIFF into a cloud-optimised one, in tiles and with overviews, in its place.
+
+    Parameters
+    ----------
+    path
+        The file. Overviews of whole numbers show one of the cells that they stand for, others their mean.
+
+    Raises
+    ------
+    InputError
+        When the disk is full.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.fromarray(np.zeros((600, 600), np.uint8)).save("map.tif")
+    >>> optimise(Path("map.tif"))
+    >>> read_map("map.tif").cells.shape
+    (600, 600)
+    """
+    import rasterio.shutil
+
+    optimised = path.with_name(f"cog-{path.name}")
+    with about(path), _reported("cannot be written"), _silent():
+        with _open(path) as dataset:
+            resampling = "nearest" if np.dtype(dataset.dtypes[0]).kind in "iu" else "average"
+        options = {"COMPRESS": "DEFLATE", "OVERVIEW_RESAMPLING": resampling, "BIGTIFF": "IF_SAFER"}
+        rasterio.shutil.copy(path.absolute(), optimised.absolute(), driver="COG", **options)
+        os.replace(optimised, path)
+        Path(f"{optimised}.aux.xml").unlink(missing_ok=True)
+
+
 @contextmanager
 def _growing(path: Path, partial: Path, **profile: Any) -> Iterator[_GrowingMap]:
     """Read all rows again once they are written, since GDAL does not report a full disk when it closes a file."""

@@ -1,0 +1,175 @@
+"""Blocks of windows: any of them, in any order and any process, give the answers of one process, to the bit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gridcloze.answers import AnswersByRows
+from gridcloze.puzzles import Likelihoods
+from gridcloze.scale import AnswersByBlocks, Blocks, run_here
+from gridcloze.words import HIDDEN, InputError
+
+
+class Window:
+    """An exact posterior of small grids that serves as a window of large ones."""
+
+    window, n_symbols = (8, 8), 3
+
+    def marginals(self, cells, hidden):
+        """Odd but deterministic, and dependent on every visible cell of the window and where it is."""
+        weights = np.arange(1, cells[0].size + 1).reshape(cells.shape[1:])
+        seen = np.where(hidden, 0, (cells + 1) * weights).sum(axis=(1, 2))[:, None, None, None]
+        logits = np.sin(seen * 0.7 + weights[..., None] * np.array([0.3, 0.5, 0.9])) * 2
+        predicted = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        return np.where(hidden[..., None], predicted, np.eye(3)[cells.clip(0)])
+
+
+def puzzle_of(size, seed=0, share=0.5):
+    generator = np.random.default_rng(seed)
+    return np.where(generator.random(size) < share, HIDDEN, generator.integers(0, 3, size))
+
+
+def shuffled(predictor, seed=0):
+    """A runner that takes any block whose needs are done."""
+
+    def run(store, left):
+        generator, left = np.random.default_rng(seed), list(left)
+        while left:
+            ready = [
+                one
+                for one in left
+                if not any((other, one[1]) in left for other in store.question.blocks.needed(one[0]))
+            ]
+            one = ready[generator.integers(len(ready))]
+            left.remove(one)
+            yield store.run(predictor, *one)
+
+    return run
+
+
+def by_blocks(folder, puzzle, run, side=3, samples=2, kind="likely", allowed=None, identity=None, percent=True):
+    read = lambda start, stop: puzzle[start:stop]  # noqa: E731
+    options = samples, 7, None, kind, allowed, folder, identity or {}, run
+    return AnswersByBlocks(Window(), read, puzzle.shape, *options, percent=percent, side=side)
+
+
+def by_rows(puzzle, samples=2, kind="likely", allowed=None):
+    evidence = None
+    if allowed is not None:
+        values = np.broadcast_to(np.array(allowed), (*puzzle.shape, 3))
+        evidence = lambda window: Likelihoods.of_window(values, window)  # noqa: E731
+    read = lambda start, stop: puzzle[start:stop]  # noqa: E731
+    return AnswersByRows(Window(), read, puzzle.shape, samples, 7, None, kind, evidence)
+
+
+def same(one, other, percent=True):
+    for ours, theirs in zip(one, other, strict=True):
+        for field in dataclasses.fields(ours):
+            mine, right = getattr(ours, field.name), getattr(theirs, field.name)
+            if field.name == "marginals":
+                mine, right = np.rint(100 * mine), np.rint(100 * right)
+            if field.name in ("probability", "entropy"):
+                right = right.astype(np.float32)
+            np.testing.assert_array_equal(mine, right, err_msg=field.name)
+    for name in ("hidden_cells", "warnings", "log_prob_bits", "passes"):
+        assert getattr(one, name) == getattr(other, name), name
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "options"),
+    [
+        ((39, 45), 3, {}),
+        ((39, 45), 5, {}),
+        ((9, 40), 3, {"samples": 1}),
+        ((51, 8), 3, {"samples": 0}),
+        ((27, 28), 4, {"kind": "none"}),
+        ((25, 29), 3, {"samples": 1, "allowed": (True, False, True)}),
+        ((25, 29), 3, {"allowed": (False, True, False)}),
+    ],
+)
+def test_blocks_are_rows(tmp_path, size, side, options):
+    """Fills, samples, probabilities and all numbers are those of one process, whatever the order and the side."""
+    puzzle = puzzle_of(size)
+    same(by_blocks(tmp_path / "store", puzzle, shuffled(Window()), side, **options), by_rows(puzzle, **options))
+
+
+def test_a_grid_with_every_cell_hidden_is_a_sample(tmp_path):
+    """As in one process."""
+    puzzle = np.full((20, 31), HIDDEN)
+    same(by_blocks(tmp_path / "store", puzzle, run_here(Window())), by_rows(puzzle))
+
+
+def test_what_a_window_sees_decides_the_bits(tmp_path, monkeypatch):
+    """A control: without the cells that were decided before, answers differ."""
+    from gridcloze.sweeping import Sweep
+
+    monkeypatch.setattr(Sweep, "show", lambda *_: None)
+    puzzle = puzzle_of((30, 33))
+    with pytest.raises(AssertionError):
+        same(by_blocks(tmp_path / "store", puzzle, run_here(Window())), by_rows(puzzle))
+
+
+@pytest.mark.parametrize("height", range(9, 40, 3))
+def test_a_window_sees_only_what_it_waits_for(height):
+    """Of any size: what comes before a window row by row and meets it has an earlier wave and a needed block."""
+    blocks = Blocks((height, height + 13), (8, 8), 3)
+    rows, columns = map(len, blocks.tiles.spans)
+    place = lambda row, column: (row // 3, (row + column) // 3)  # noqa: E731
+    for row, column in np.ndindex(rows, columns):
+        window, needed = blocks.tiles.tile(row, column).window, blocks.needed(place(row, column))
+        for other in np.ndindex(rows, columns):
+            core = blocks.tiles.tile(*other).core
+            if all(a.start < b.stop and b.start < a.stop for a, b in zip(core, window, strict=True)):
+                is_earlier = other[1] + 2 * other[0] < column + 2 * row
+                assert is_earlier <= (other < (row, column))
+                if other < (row, column):
+                    assert is_earlier
+                    assert place(*other) in (place(row, column), *needed)
+
+
+def test_every_window_is_in_one_block():
+    """And a block comes after those that it needs."""
+    blocks = Blocks((100, 77), (8, 8), 4)
+    places = list(blocks)
+    found = [window.tile.core for place in places for window in blocks.windows(place)]
+    assert sorted(map(str, found)) == sorted(str(tile.core) for row in blocks.tiles.rows for tile in row)
+    for number, place in enumerate(places):
+        assert set(blocks.needed(place)) <= set(places[:number])
+
+
+def test_a_run_goes_on_where_another_stopped(tmp_path):
+    """Blocks with a marker are not filled again; what was written without one is."""
+    puzzle, filled = puzzle_of((30, 33)), []
+
+    def stopping(after):
+        def run(store, left):
+            for number, one in enumerate(left):
+                if number == after:
+                    store.array("cells")[store.question.lanes.index(one[1]), *store.chunk(one[0])] = 2  # half written
+                    raise KeyboardInterrupt
+                filled.append(one)
+                yield store.run(Window(), *one)
+
+        return run
+
+    for after in (4, 5):
+        with pytest.raises(KeyboardInterrupt):
+            list(by_blocks(tmp_path / "store", puzzle, stopping(after)))
+    answers = by_blocks(tmp_path / "store", puzzle, stopping(10**6))
+    same(answers, by_rows(puzzle))
+    assert len(filled) == len(set(filled)) == 3 * len(list(answers.blocks))
+
+
+def test_a_store_of_other_answers_is_begun_anew_and_other_chunks_are_refused(tmp_path):
+    """As are the most typical samples."""
+    puzzle = puzzle_of((20, 30))
+    list(by_blocks(tmp_path / "store", puzzle, run_here(Window())))
+    same(
+        by_blocks(tmp_path / "store", 2 - puzzle.clip(0), run_here(Window()), identity={"of": 1}),
+        by_rows(2 - puzzle.clip(0)),
+    )
+    with pytest.raises(InputError, match="has chunks of 3 by 3 windows, not 4"):
+        list(by_blocks(tmp_path / "store", puzzle, run_here(Window()), side=4, identity={"of": 1}))
+    with pytest.raises(InputError, match="leave out --typical"):
+        by_blocks(tmp_path / "store", puzzle, run_here(Window()), kind="typical")

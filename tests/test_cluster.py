@@ -1,0 +1,209 @@
+"""`fill --dask`: workers on this machine or of a scheduler give the files of one process, whatever happens to them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+pytest.importorskip("distributed")
+
+from gridcloze.commands.train import Source, train
+from gridcloze.training import Budget
+
+SECONDS = 240  # at most, for machines with other work
+
+
+def write(path, values, **more):
+    height, width = values.shape
+    layout = {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": "EPSG:5070", "tiled": True, "compress": "deflate"}
+    place = rasterio.Affine(30, 0, 0, 0, -30, 0)
+    with rasterio.open(path, "w", height=height, width=width, transform=place, **layout, **more) as file:
+        file.write(values, 1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of windows, a map under clouds, a stack, two grids, and what one process makes of them."""
+    folder, generator = tmp_path_factory.mktemp("cluster"), np.random.default_rng(0)
+    values = np.array([11, 41, 90], np.uint8)[generator.integers(0, 3, (100, 110)) * (np.arange(110) % 5 > 1)]
+    model = folder / "model.safetensors"
+    train(Source(write(folder / "train.tif", values), windows=12), model, Budget(steps=3), seed=0, depth=1)
+    write(folder / "map.tif", np.where(generator.random(values.shape) < 0.3, 255, values), nodata=255)
+    puzzles = np.where(generator.random((70, 12, 12)) < 0.3, -1, 0)
+    np.save(folder / "stack.npy", puzzles)
+    (folder / "grids").mkdir()
+    for number in range(2):
+        np.save(folder / "grids" / f"{number}.npy", puzzles[number])
+    return folder
+
+
+def fill(folder, out, *more, inputs=("map.tif",)):
+    command = [
+        sys.executable,
+        "-m",
+        "gridcloze",
+        "fill",
+        "model.safetensors",
+        *inputs,
+        "-o",
+        out,
+        "--samples",
+        "2",
+        *more,
+    ]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+
+
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def refused(done, line):
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    [said] = [one for one in done.stderr.splitlines() if one.startswith("gridcloze: ")]
+    assert line in said, said
+
+
+def test_a_scheduler_that_is_not_there(folder):
+    """One line, and nothing written."""
+    refused(fill(folder, "nowhere", "--dask", "tcp://127.0.0.1:9"), "no scheduler answers there")
+    assert not (folder / "nowhere").exists()
+
+
+def test_what_needs_one_process_is_refused(folder):
+    """As are no numbers of processes."""
+    refused(fill(folder, "nowhere", "--dask", "local:2", "--typical"), "leave out --dask")
+    refused(fill(folder, "nowhere", "--dask", "local:0"), "as in local:4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_write_the_files_of_one_process(folder, workers):
+    """GeoTIFFs, reports, the results of a stack and of a folder are equal, byte by byte."""
+    inputs = ("map.tif", "stack.npy", "grids")
+    assert fill(folder, "one", inputs=inputs).returncode == 0
+    done = fill(folder, f"by-{workers}", "--dask", f"local:{workers}", inputs=inputs)
+    assert done.returncode == 0, done.stderr
+    assert files_in(folder / f"by-{workers}") == files_in(folder / "one")
+    assert fill(folder, "two", "--seed", "1").returncode == 0
+    assert files_in(folder / "two")["map-samples.tif"] != files_in(folder / "one")["map-samples.tif"]
+
+
+@pytest.fixture
+def scheduler(folder, tmp_path):
+    """Processes of their own: a scheduler, and what starts workers."""
+    started = []
+
+    def start(*arguments):
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "100"}
+        command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *map(str, arguments[1:])]
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+        return started[-1]
+
+    def begin(n_workers=2):
+        port = 20_000 + os.getpid() % 20_000
+        of_scheduler = start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+        address = f"tcp://127.0.0.1:{port}"
+        for _ in range(n_workers):
+            start("worker", address, "--nthreads", 1, "--no-dashboard")
+        time.sleep(5)
+        return address, of_scheduler
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_fit_are_named(folder, scheduler):
+    """Without workers, and with another model where the model should be, in one line each."""
+    address, _ = scheduler(0)
+    refused(fill(folder, "nowhere", "--dask", address), "the scheduler has no workers")
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_costs_only_what_is_not_finished(folder, scheduler):
+    """One line, and the next run, here in one process, fills the blocks that are left."""
+    address, process = scheduler()
+    command = [
+        sys.executable,
+        "-m",
+        "gridcloze",
+        "fill",
+        "model.safetensors",
+        "map.tif",
+        "-o",
+        "killed",
+        "--samples",
+        "2",
+    ]
+    run = subprocess.Popen([*command, "--dask", address], cwd=folder, stderr=subprocess.PIPE, text=True)
+    done = wait_for_blocks(folder / "killed", 4, run)
+    process.kill()
+    _, err = run.communicate(timeout=SECONDS)
+    assert run.returncode == 2
+    assert "the scheduler is gone" in err
+    kept = {path: path.stat().st_mtime_ns for path in done.iterdir() if path.suffix == ".npy"}
+    assert len(kept) >= 4
+    assert fill(folder, "killed").returncode == 0
+    assert fill(folder, "one").returncode == 0
+    assert files_in(folder / "killed") == {
+        name: data for name, data in files_in(folder / "one").items() if "map" in name
+    }
+
+
+@pytest.mark.slow
+def test_killed_workers_change_nothing(folder):
+    """Workers are killed again and again: the files are those of one process."""
+    command = [
+        sys.executable,
+        "-m",
+        "gridcloze",
+        "fill",
+        "model.safetensors",
+        "map.tif",
+        "-o",
+        "kills",
+        "--samples",
+        "2",
+    ]
+    run = subprocess.Popen([*command, "--dask", "local:2"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    wait_for_blocks(folder / "kills", 1, run)
+    generator, kills = np.random.default_rng(0), 0
+    while run.poll() is None and kills < 5:
+        workers = [pid for pid in descendants(run.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if workers:
+            os.kill(generator.choice(workers).item(), signal.SIGKILL)
+            kills += 1
+        time.sleep(1 + 2 * generator.random())
+    _, err = run.communicate(timeout=SECONDS)
+    assert run.returncode == 0, err
+    assert kills > 0
+    assert fill(folder, "one").returncode == 0
+    assert json.loads((folder / "kills/map.json").read_text()) == json.loads((folder / "one/map.json").read_text())
+
+
+def descendants(pid):
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")  # Dask starts workers in another thread
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return children + [one for child in children for one in descendants(child)]
+
+
+def wait_for_blocks(out, n, run):
+    """The folder of markers, once there are some."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and run.poll() is None:
+        for done in out.glob(".gridcloze-*.partial/done"):
+            if len(list(done.glob("*.npy"))) >= n:
+                return done
+        time.sleep(0.05)
+    raise AssertionError("no block was filled")
