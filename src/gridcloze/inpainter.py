@@ -18,7 +18,7 @@ from .answers import Answers, Kind, fill
 from .bert import BertConfig
 from .curve import Curve
 from .files import html
-from .files.arrays import stacked
+from .files.arrays import nodata_of, stacked
 from .files.codes import STACK_AXES, cells_from_array
 from .files.palettes import Palette
 from .files.paths import refuse_replacing
@@ -604,7 +604,7 @@ def _joined(X: Any) -> Any:  # noqa: N803
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         X = list(X)  # noqa: N806
     if not isinstance(X, list | tuple):
-        return X
+        return X if nodata_of(X) is None else stacked(X)  # of a DataArray of xarray
     grids = [stacked(one) for one in X]
     of_sizes = len({grid.shape for grid in grids}) > 1 and all(grid.ndim == 2 for grid in grids)
     return grids if of_sizes else stacked(grids)

@@ -319,9 +319,37 @@ def stacked(grids: Any) -> np.ndarray:
     """
     if np.ma.isMaskedArray(grids):
         return grids
+    if (nodata := nodata_of(grids)) is not None:
+        return np.ma.masked_equal(np.asarray(grids), nodata)
     with undamaged("these are no numbers in grids of one size"):
         return np.ma.stack([stacked(grid) for grid in grids]) if _has_mask(grids) else np.asarray(grids)
 
 
+def nodata_of(array: Any) -> Any:
+    """Find which value means that nothing is known.
+
+    Parameters
+    ----------
+    array
+        A DataArray of xarray, or any other array.
+
+    Returns
+    -------
+    number or None
+        Its `_FillValue`, in the attributes or in the encoding; None if there is none, or it is NaN.
+
+    Examples
+    --------
+    >>> nodata_of(np.zeros((2, 2)))
+    """
+    notes = {**getattr(array, "encoding", {}), **getattr(array, "attrs", {})}
+    value = notes.get("_FillValue")
+    return None if value is None or value != value else value
+
+
 def _has_mask(grids: Any) -> bool:
-    return np.ma.isMaskedArray(grids) or (isinstance(grids, list | tuple) and any(map(_has_mask, grids)))
+    return (
+        np.ma.isMaskedArray(grids)
+        or nodata_of(grids) is not None
+        or (isinstance(grids, list | tuple) and any(map(_has_mask, grids)))
+    )

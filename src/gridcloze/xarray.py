@@ -1,0 +1,330 @@
+"""`da.gridcloze` on DataArrays of xarray, once this module is imported: filled with coordinates, attributes and dtype.
+
+xarray is an extra; a chunked array gives a lazy one, computed in the blocks of `scale`.
+"""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from . import answers, checkpoint
+from .files.arrays import nodata_of
+from .files.codes import symbols_of
+from .predictor import Predictor, entropy_bits, exceeds_window
+from .puzzles import Puzzles, name_of
+from .scale import Blocks, Box, Cores, Question, fill_block, marginals_in
+from .words import HIDDEN, AnyPath, InputError
+
+ROWS_OF_A_BAND = 512  # of a chunked array, that are hashed together
+
+
+@xarray.register_dataarray_accessor("gridcloze")
+class Accessor:
+    """Fill a DataArray of two dimensions, such as a band of rioxarray; its values are the classes of the model.
+
+    Hidden is what is NaN or equals `_FillValue`, in the attributes or in the encoding. With `hidden`, only the cells
+    that it names are filled; what else has no value stays as it is.
+
+    A model is an `Inpainter`, what `gridcloze.load` returns, or the name of a model file. Answers are those of the
+    command `fill` to a GeoTIFF of the same cells.
+
+    Parameters
+    ----------
+    array
+        The DataArray.
+
+    Examples
+    --------
+    >>> from gridcloze import Inpainter, priors
+    >>> grids = priors.squares(5, 5, 2, 4).sample(40, np.random.default_rng(0))
+    >>> model = Inpainter(steps=2, depth=1).fit(grids)
+    >>> puzzle = xarray.DataArray(np.where(np.eye(5) == 1, np.nan, grids[0]), dims=("y", "x"))
+    >>> puzzle.gridcloze.fill(model).dims, puzzle.gridcloze.sample(model, 3).dims
+    (('y', 'x'), ('sample', 'y', 'x'))
+    """
+
+    def __init__(self, array: xarray.DataArray):
+        self.array = array
+
+    def fill(self, model: Any, hidden: Any = None, seed: int = 0) -> xarray.DataArray:
+        """Find the most likely fill.
+
+        Parameters
+        ----------
+        model
+            What fills.
+        hidden
+            True at the cells to fill; by default those without a value.
+        seed
+            From which all random numbers follow.
+
+        Returns
+        -------
+        DataArray
+            Like this one.
+
+        Raises
+        ------
+        InputError
+            For other than two dimensions, and for values that are no classes of the model; of a chunked array these are
+            found when it is computed.
+        """
+        asked = _Asked(self.array, model, hidden)
+        return asked.like(asked.decoded(asked.fills(["fill"], seed)[0]))
+
+    def sample(self, model: Any, n: int = 1, hidden: Any = None, seed: int = 0) -> xarray.DataArray:
+        """Draw joint samples.
+
+        Parameters
+        ----------
+        model, hidden, seed
+            As in `fill`.
+        n
+            How many.
+
+        Returns
+        -------
+        DataArray
+            Like this one, with a first dimension "sample".
+        """
+        asked = _Asked(self.array, model, hidden)
+        drawn = [asked.decoded(one) for one in asked.fills(range(n), seed)]
+        stacked = asked.numpy.stack(drawn) if drawn else np.empty((0, *self.array.shape), self.array.dtype)
+        return asked.like(stacked, before=("sample",))
+
+    def predict_proba(self, model: Any, hidden: Any = None) -> xarray.DataArray:
+        """Predict the probability of each class at each cell.
+
+        Parameters
+        ----------
+        model, hidden
+            As in `fill`.
+
+        Returns
+        -------
+        DataArray
+            With a last dimension "symbol", whose coordinates are the classes.
+        """
+        asked = _Asked(self.array, model, hidden)
+        return asked.like(asked.marginals(), after=("symbol",)).assign_coords(symbol=list(asked.values))
+
+    def entropy(self, model: Any, hidden: Any = None) -> xarray.DataArray:
+        """Compute how uncertain each cell is.
+
+        Parameters
+        ----------
+        model, hidden
+            As in `fill`.
+
+        Returns
+        -------
+        DataArray
+            The entropy of each cell in bits.
+        """
+        asked = _Asked(self.array, model, hidden)
+        marginals = asked.marginals()
+        if asked.is_lazy:
+            return asked.like(marginals.map_blocks(entropy_bits, drop_axis=2, dtype=np.float64))
+        return asked.like(entropy_bits(marginals))
+
+
+class _Asked:
+    """A DataArray as a puzzle, in memory or in chunks."""
+
+    def __init__(self, array: xarray.DataArray, model: Any, hidden: Any):
+        self.array, self.predictor, self.values = array, *_model(model)
+        if array.ndim != 2:
+            taken = "take one of its bands, as in da.isel(band=0)"
+            raise InputError(
+                f"a DataArray with {array.ndim} dimensions {array.dims} is no grid of rows and columns: {taken}"
+            )
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"values of type {array.dtype} are no classes: they must be whole numbers")
+        if hidden is not None and np.shape(hidden) != array.shape:
+            raise InputError(f"hidden {np.shape(hidden)} and the DataArray {array.shape} must have the same shape")
+        self.is_lazy = array.chunks is not None
+        self.numpy: Any = np
+        self.to_fill: Any
+        given = [array.data, *([] if hidden is None else [getattr(hidden, "data", hidden)])]
+        nodata, values = nodata_of(array), self.values
+        if self.is_lazy:
+            import dask.array
+
+            self.numpy = dask.array
+            given = [dask.array.asarray(one).rechunk(array.data.chunks) for one in given]
+            puzzle = dask.array.map_blocks(_encoded, *given, nodata=nodata, values=values, dtype=np.int16)
+            self.to_fill = dask.array.map_blocks(_to_fill, *given, nodata=nodata, dtype=bool)
+        else:
+            puzzle = _encoded(*given, nodata=nodata, values=values)
+            self.to_fill = _to_fill(*given, nodata=nodata)
+        self.puzzle: Any = puzzle
+
+    def like(self, data: Any, before: Sequence[str] = (), after: Sequence[str] = ()) -> xarray.DataArray:
+        """A DataArray with the coordinates of this one and, if it has classes, its attributes and encoding."""
+        made = xarray.DataArray(data, self.array.coords, (*before, *self.array.dims, *after))
+        made.name = self.array.name  # or it would be that of a Dask array
+        if data.dtype == self.array.dtype and not after:
+            made.attrs, made.encoding = dict(self.array.attrs), dict(self.array.encoding)
+        return made
+
+    def decoded(self, symbols: Any) -> Any:
+        """Symbols as classes, and what is not to be filled as it is."""
+        values = np.array(self.values).astype(self.array.dtype)
+        classes = symbols.map_blocks(lambda part: values[part], dtype=values.dtype) if self.is_lazy else values[symbols]
+        return self.numpy.where(self.to_fill, classes, self.array.data)
+
+    def fills(self, lanes: Sequence[Any], seed: int) -> list[Any]:
+        """The symbols of "fill", or of samples by their numbers."""
+        n = 0 if "fill" in lanes else len(lanes)
+        if not self.is_lazy:
+            return list(_answered(self.predictor, self.puzzle, n, seed))
+        import dask.array as lazy
+        from dask.delayed import delayed
+
+        if not exceeds_window(self.predictor, self.array.shape):
+            whole = delayed(_answered)(self.predictor, self._piece(np.s_[:, :]), n, seed)
+            found: Any = lazy.from_delayed(whole, (n or 1, *self.array.shape), np.int64)
+            return [one.rechunk(self.puzzle.chunks) for one in found]
+        blocks, predictor = self.blocks, delayed(self.predictor)
+        bands = self.puzzle.rechunk({0: ROWS_OF_A_BAND, 1: -1}).to_delayed().ravel().tolist()
+        question = delayed(_question)(blocks, [delayed(_packed)(band) for band in bands], n, seed)
+        return [self._lane(blocks, predictor, question, -1 if lane == "fill" else lane) for lane in lanes]
+
+    @property
+    def blocks(self) -> Blocks:
+        """Of an array larger than the window."""
+        size = int(self.array.shape[0]), int(self.array.shape[1])
+        return Blocks(size, self.predictor.window or size)
+
+    def _lane(self, blocks: Blocks, predictor: Any, question: Any, lane: int) -> Any:
+        from dask.delayed import delayed
+
+        filled: dict[Any, Any] = {}
+        for place in blocks:
+            needed = [(other, filled[other]) for other in blocks.needed(place)]
+            piece = self._piece(blocks.box(place))
+            filled[place] = delayed(_cores)(predictor, question, place, lane, piece, needed)
+        return self._chunked(
+            lambda box: delayed(_assembled)(blocks, box, [(place, filled[place]) for place in blocks.meeting(box)]),
+            np.int64,
+        )
+
+    def marginals(self) -> Any:
+        """The probabilities, with a last axis for symbols."""
+        if not self.is_lazy:
+            return answers.fill(self.predictor, Puzzles(self.puzzle[None].astype(np.int64))).marginals[0]
+        from dask.delayed import delayed
+
+        predictor, shape = delayed(self.predictor), self.array.shape
+        if not exceeds_window(self.predictor, shape):
+            whole: Any = delayed(_whole_marginals)(predictor, self._piece(np.s_[:, :]))
+            return self._chunked(lambda box: whole[box], np.float64, self.predictor.n_symbols)
+        blocks = self.blocks
+        question = Question(blocks, (), None, "none", 0)
+
+        def part(box: Box) -> Any:
+            around = blocks.around_overlapping([box])
+            return delayed(_marginals)(predictor, question, box, self._piece(around))
+
+        return self._chunked(part, np.float64, self.predictor.n_symbols)
+
+    def _piece(self, box: Box) -> Any:
+        """A part of the puzzle, as what a task waits for."""
+        return self.puzzle[box].rechunk(-1).to_delayed().item()
+
+    def _chunked(self, part: Any, dtype: Any, *last: int) -> Any:
+        """An array in the chunks of this one, from a task for each of them."""
+        import dask.array as lazy
+
+        down, across = (
+            [slice(end - n, end) for n, end in zip(axis, np.cumsum(axis).tolist(), strict=True)]
+            for axis in self.puzzle.chunks
+        )
+        shape = lambda box: (*(side.stop - side.start for side in box), *last)  # noqa: E731
+        rows = [
+            [lazy.from_delayed(part((row, column)), shape((row, column)), dtype) for column in across] for row in down
+        ]
+        return lazy.concatenate([lazy.concatenate(row, axis=1) for row in rows], axis=0)
+
+
+def _model(model: Any) -> tuple[Predictor, tuple[int, ...]]:
+    """What predicts, and the class of each symbol."""
+    if isinstance(model, AnyPath):
+        model = checkpoint.load(Path(model))
+    if hasattr(model, "predictor_"):
+        return model.predictor_, tuple(model.symbols_.tolist())
+    return model, model.header.palette.raster_values
+
+
+def _empty(data: np.ndarray, nodata: Any) -> np.ndarray:
+    empty = np.isnan(data) if data.dtype.kind == "f" else np.zeros(data.shape, bool)
+    return empty if nodata is None else empty | (data == nodata)
+
+
+def _to_fill(data: np.ndarray, hidden: Any = None, *, nodata: Any) -> np.ndarray:
+    return _empty(data, nodata) if hidden is None else np.asarray(hidden) != 0
+
+
+def _encoded(data: np.ndarray, hidden: Any = None, *, nodata: Any, values: tuple[int, ...]) -> np.ndarray:
+    """Symbols, HIDDEN where hidden; InputError for a visible value that is no class."""
+    hides = _empty(data, nodata) | _to_fill(data, hidden, nodata=nodata)
+    cells = np.where(hides, HIDDEN, symbols_of(np.where(hides, 0, data), values))
+    wrong = (cells == HIDDEN) & ~hides
+    if wrong.any():
+        found = ", ".join(f"{value:g}" for value in np.unique(data[wrong])[:5])
+        raise InputError(f"{found}: no classes of the model, which are {', '.join(map(str, values))}; hide such cells")
+    return cells.astype(np.int16)
+
+
+def _answered(predictor: Predictor, puzzle: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """The samples, or if there are none the fill, with a first axis."""
+    found = answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64)), n, seed)
+    return found.samples[0] if n else found.fill
+
+
+def _whole_marginals(predictor: Predictor, puzzle: np.ndarray) -> np.ndarray:
+    return answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64))).marginals[0]
+
+
+def _marginals(predictor: Predictor, question: Question, box: Box, puzzle: np.ndarray) -> np.ndarray:
+    return marginals_in(predictor, question, [box], lambda _: puzzle)[0]
+
+
+def _packed(band: np.ndarray) -> tuple[bytes, bool]:
+    """Rows of a puzzle in little memory, and whether all of it is hidden: one task reads those of the whole."""
+    return zlib.compress(np.ascontiguousarray(band, np.int16).tobytes(), 1), bool((band == HIDDEN).all())
+
+
+def _question(blocks: Blocks, bands: Sequence[tuple[bytes, bool]], n: int, seed: int) -> Question:
+    name = name_of(*(np.frombuffer(zlib.decompress(band), np.int16) for band, _ in bands))
+    return Question(blocks, (seed, *name), None, "likely", n, all(is_open for _, is_open in bands))
+
+
+def _cores(
+    predictor: Predictor, question: Question, place: Any, lane: int, puzzle: np.ndarray, needed: Sequence[Any]
+) -> Cores:
+    return fill_block(predictor, question, place, lane, puzzle, dict(needed))[0]
+
+
+def _assembled(blocks: Blocks, box: Box, filled: Sequence[Any]) -> np.ndarray:
+    """A part of a fill, from blocks that hold it."""
+    cells = np.zeros([side.stop - side.start for side in box], np.int64)
+    for place, cores in filled:
+        for window in blocks.windows(place):
+            inside = [
+                slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, window.tile.core, strict=True)
+            ]
+            if all(side.start < side.stop for side in inside):
+                here, there = (
+                    tuple(
+                        slice(side.start - whole.start, side.stop - whole.start)
+                        for side, whole in zip(inside, of, strict=True)
+                    )
+                    for of in (box, window.tile.core)
+                )
+                cells[here] = cores[window.inside][there]
+    return cells
