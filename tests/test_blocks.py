@@ -7,8 +7,8 @@ import pytest
 
 from gridcloze.answers import AnswersByRows
 from gridcloze.puzzles import Likelihoods
-from gridcloze.scale import AnswersByBlocks, Blocks, run_here
-from gridcloze.words import HIDDEN, InputError
+from gridcloze.scale import AnswersByBlocks, Blocks
+from gridcloze.words import HIDDEN
 
 
 class Window:
@@ -48,10 +48,10 @@ def shuffled(predictor, seed=0):
     return run
 
 
-def by_blocks(folder, puzzle, run, side=3, samples=2, kind="likely", allowed=None, identity=None, percent=True):
+def by_blocks(folder, puzzle, run=None, side=3, samples=2, kind="likely", **more):
     read = lambda start, stop: puzzle[start:stop]  # noqa: E731
-    options = samples, 7, None, kind, allowed, folder, identity or {}, run
-    return AnswersByBlocks(Window(), read, puzzle.shape, *options, percent=percent, side=side)
+    options = {"folder": folder, "run": run, "percent": True, "side": side} | more
+    return AnswersByBlocks(Window(), read, puzzle.shape, samples, 7, None, kind, **options)
 
 
 def by_rows(puzzle, samples=2, kind="likely", allowed=None):
@@ -63,7 +63,7 @@ def by_rows(puzzle, samples=2, kind="likely", allowed=None):
     return AnswersByRows(Window(), read, puzzle.shape, samples, 7, None, kind, evidence)
 
 
-def same(one, other, percent=True):
+def same(one, other):
     for ours, theirs in zip(one, other, strict=True):
         for field in dataclasses.fields(ours):
             mine, right = getattr(ours, field.name), getattr(theirs, field.name)
@@ -84,8 +84,8 @@ def same(one, other, percent=True):
         ((9, 40), 3, {"samples": 1}),
         ((51, 8), 3, {"samples": 0}),
         ((27, 28), 4, {"kind": "none"}),
-        ((25, 29), 3, {"samples": 1, "allowed": (True, False, True)}),
-        ((25, 29), 3, {"allowed": (False, True, False)}),
+        ((25, 29), 3, {"samples": 1, "allowed": (1.0, 0.0, 1.0)}),
+        ((25, 29), 3, {"allowed": (0.0, 1.0, 0.0)}),
     ],
 )
 def test_blocks_are_rows(tmp_path, size, side, options):
@@ -97,7 +97,7 @@ def test_blocks_are_rows(tmp_path, size, side, options):
 def test_a_grid_with_every_cell_hidden_is_a_sample(tmp_path):
     """As in one process."""
     puzzle = np.full((20, 31), HIDDEN)
-    same(by_blocks(tmp_path / "store", puzzle, run_here(Window())), by_rows(puzzle))
+    same(by_blocks(tmp_path / "store", puzzle), by_rows(puzzle))
 
 
 def test_what_a_window_sees_decides_the_bits(tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ def test_what_a_window_sees_decides_the_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(Sweep, "show", lambda *_: None)
     puzzle = puzzle_of((30, 33))
     with pytest.raises(AssertionError):
-        same(by_blocks(tmp_path / "store", puzzle, run_here(Window())), by_rows(puzzle))
+        same(by_blocks(tmp_path / "store", puzzle), by_rows(puzzle))
 
 
 @pytest.mark.parametrize("height", range(9, 40, 3))
@@ -161,15 +161,12 @@ def test_a_run_goes_on_where_another_stopped(tmp_path):
     assert len(filled) == len(set(filled)) == 3 * len(list(answers.blocks))
 
 
-def test_a_store_of_other_answers_is_begun_anew_and_other_chunks_are_refused(tmp_path):
-    """As are the most typical samples."""
+def test_a_store_of_other_answers_is_begun_anew(tmp_path):
+    """As is one of blocks of another size, or with percentages where there were none."""
     puzzle = puzzle_of((20, 30))
-    list(by_blocks(tmp_path / "store", puzzle, run_here(Window())))
-    same(
-        by_blocks(tmp_path / "store", 2 - puzzle.clip(0), run_here(Window()), identity={"of": 1}),
-        by_rows(2 - puzzle.clip(0)),
-    )
-    with pytest.raises(InputError, match="has chunks of 3 by 3 windows, not 4"):
-        list(by_blocks(tmp_path / "store", puzzle, run_here(Window()), side=4, identity={"of": 1}))
-    with pytest.raises(InputError, match="leave out --typical"):
-        by_blocks(tmp_path / "store", puzzle, run_here(Window()), kind="typical")
+    list(by_blocks(tmp_path / "store", puzzle))
+    other = 2 - puzzle.clip(0)
+    for more in ({"identity": {"of": 1}}, {"identity": {"of": 1}, "side": 4}):
+        same(by_blocks(tmp_path / "store", other, **more), by_rows(other))
+    list(by_blocks(tmp_path / "store", other, side=4, percent=False))
+    same(by_blocks(tmp_path / "store", other, side=4), by_rows(other))

@@ -6,11 +6,11 @@ Dask and zarr are an extra: they are imported when a cluster or a store is used,
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from uuid import uuid4
@@ -23,20 +23,22 @@ from .answers import AnswersByRows, FilledRows
 from .decoding import NUMBERS, Decoder, Fills, default_decoder, pick_most_likely, pick_sample
 from .files.paths import write_json
 from .predictor import Predictor, Size, given_evidence
-from .puzzles import Likelihoods, Puzzles, Stream
+from .puzzles import Stream
 from .shapes import OneGrid
 from .sweeping import ROWS_AT_ONCE, EvidenceIn, Sweep
-from .tiling import Tile, Tiling
+from .tiling import Span, Tile, Tiling
 from .words import HIDDEN, InputError, __version__
 
 WINDOWS_OF_A_BLOCK = 8  # along each of its sides
 PUZZLE_CHUNK = 512
 MOST_TASKS = 20_000  # that the scheduler knows of at once: about 100 MB
+MOST_TASKS_WITH_DATA = 128
 RETRIES = 3
 SECONDS_TO_CONNECT = 10
 MARKERS_AT_ONCE = 2**14  # of 2 KiB each
 Place = tuple[int, int]  # of a block among blocks
 Box = tuple[slice, slice]
+Cores = UInt8[np.ndarray, "side side core_height core_width"]
 
 
 class Window(NamedTuple):
@@ -110,26 +112,19 @@ class Blocks:
         return height, width
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Of the array of all windows, in whole blocks: row, and column + row."""
+    def shape(self) -> Size:
+        """Blocks down, and across."""
         rows, columns = map(len, self.tiles.spans)
-        return -(-rows // self.side) * self.side, -(-(rows + columns - 1) // self.side) * self.side
+        return -(-rows // self.side), -(-(rows + columns - 1) // self.side)
 
     def __contains__(self, place: Place) -> bool:
-        return 0 <= place[0] < self.shape[0] // self.side and next(self._indices(place), None) is not None
+        (i, j), (rows, columns) = place, map(len, self.tiles.spans)
+        return 0 <= i < self.shape[0] and i <= j and j * self.side < min((i + 1) * self.side, rows) - 1 + columns
 
     def __iter__(self) -> Iterator[Place]:
-        down, across = (length // self.side for length in self.shape)
+        down, across = self.shape
         for level in range(down + across - 1):
             yield from (place for i in range(min(level + 1, down)) if (place := (i, level - i)) in self)
-
-    def _indices(self, place: Place) -> Iterator[tuple[int, int]]:
-        """Row and column + row of each window."""
-        rows, columns = map(len, self.tiles.spans)
-        for row in range(place[0] * self.side, min((place[0] + 1) * self.side, rows)):
-            for skewed in range(place[1] * self.side, (place[1] + 1) * self.side):
-                if row <= skewed < row + columns:
-                    yield row, skewed
 
     def windows(self, place: Place) -> list[Window]:
         """List the windows of a block.
@@ -144,12 +139,12 @@ class Blocks:
         list of Window
             In the order of their waves.
         """
-        i, j = (self.side * number for number in place)
-        found = [
-            Window(row + skewed, (row - i, skewed - j), self.tiles.tile(row, skewed - row))
-            for row, skewed in self._indices(place)
-        ]
-        return sorted(found, key=lambda window: (window.wave, window.inside))
+        (rows, columns), (top, left) = map(len, self.tiles.spans), (self.side * number for number in place)
+        return sorted(
+            Window(row + skewed, (row - top, skewed - left), self.tiles.tile(row, skewed - row))
+            for row in range(top, min(top + self.side, rows))
+            for skewed in range(max(left, row), min(left + self.side, row + columns))
+        )
 
     def needed(self, place: Place) -> list[Place]:
         """List the blocks that must be filled before one.
@@ -168,7 +163,7 @@ class Blocks:
         return [other for other in ((i, j - 1), (i - 1, j), (i - 1, j - 1)) if other in self]
 
     def box(self, place: Place) -> Box:
-        """Find the part of the grid that a block sees.
+        """Find the part of the grid that holds a block and those that it needs.
 
         Parameters
         ----------
@@ -180,7 +175,7 @@ class Blocks:
         tuple of slice
             Rows and columns.
         """
-        return around([window.tile for window in self.windows(place)])
+        return around([window.tile for one in (place, *self.needed(place)) for window in self.windows(one)])
 
     def meeting(self, box: Box) -> list[Place]:
         """List the blocks that hold cells of a part of the grid.
@@ -195,26 +190,9 @@ class Blocks:
         list
             Their places.
         """
-        down, across = (
-            [n for n, (_, core) in enumerate(spans) if core[0] < part.stop and part.start < core[1]]
-            for spans, part in zip(self.tiles.spans, box, strict=True)
-        )
-        return sorted({(row // self.side, (row + column) // self.side) for row in down for column in across})
-
-    def around_overlapping(self, parts: Sequence[Box]) -> Box:
-        """Find the part of the grid that the marginals of other parts depend on.
-
-        Parameters
-        ----------
-        parts
-            Rows and columns of each.
-
-        Returns
-        -------
-        tuple of slice
-            Rows and columns.
-        """
-        return around(self.overlapping_in(parts))
+        cores = ([core for _, core in spans] for spans in self.tiles.spans)
+        found = product(*map(_meeting, cores, box))
+        return sorted({(row // self.side, (row + column) // self.side) for row, column in found})
 
     def overlapping_in(self, parts: Sequence[Box]) -> list[Tile]:
         """List the windows of marginals that meet some parts of the grid.
@@ -229,24 +207,18 @@ class Blocks:
         list of Tile
             Row by row.
         """
-        down, across = (
-            {
-                (part.start, part.stop): [
-                    number
-                    for number, (window, _) in enumerate(spans)
-                    if window[0] < part.stop and part.start < window[1]
-                ]
-                for part in {(part.start, part.stop): part for part in sides}.values()
-            }
-            for spans, sides in zip(self.overlapping.spans, zip(*parts, strict=True), strict=True)
-        )
-        meeting = {
-            (row, column)
-            for rows, columns in parts
-            for row in down[rows.start, rows.stop]
-            for column in across[columns.start, columns.stop]
-        }
-        return [self.overlapping.tile(row, column) for row, column in sorted(meeting)]
+        windows = [[window for window, _ in spans] for spans in self.overlapping.spans]
+        found = {place for box in parts for place in product(*map(_meeting, windows, box))}
+        return [self.overlapping.tile(*place) for place in sorted(found)]
+
+
+def _meeting(spans: Sequence[Span], part: slice) -> list[int]:
+    return [number for number, (start, stop) in enumerate(spans) if start < part.stop and part.start < stop]
+
+
+def _extent(cells: Box) -> Box:
+    rows, columns = (slice(part.stop - part.start) for part in cells)
+    return rows, columns
 
 
 def around(tiles: Sequence[Tile]) -> Box:
@@ -269,9 +241,7 @@ def around(tiles: Sequence[Tile]) -> Box:
     (slice(0, 16, None), slice(0, 9, None))
     """
     down, across = zip(*(tile.window for tile in tiles), strict=True)
-    rows, columns = (
-        slice(min(part.start for part in side), max(part.stop for part in side)) for side in (down, across)
-    )
+    rows, columns = (slice(min(one.start for one in axis), max(one.stop for one in axis)) for axis in (down, across))
     return rows, columns
 
 
@@ -285,35 +255,27 @@ class Question:
         Of the grid.
     stream
         The beginning of the names of its random streams.
+    lanes
+        The fills to make: -1 is the most likely one, the others are samples.
     decoder
         Which cells come first; None for the default.
-    kind
-        As in `answers.fill`, but not "typical".
-    samples
-        Their number.
     is_open
         Whether all cells are hidden, so that the fill is a sample.
     allowed
-        The symbols that hidden cells may have; None for all.
+        1 for each symbol that hidden cells may have, otherwise 0; None for all.
 
     Examples
     --------
-    >>> Question(Blocks((300, 300), (64, 64)), (0, 1), None, "likely", 2).lanes
-    [-1, 0, 1]
+    >>> Question(Blocks((300, 300), (64, 64)), (0, 1), range(-1, 2)).evidence(np.s_[0:9, 0:9]) is None
+    True
     """
 
     blocks: Blocks
     stream: Stream
-    decoder: Decoder | None
-    kind: answers.Kind
-    samples: int
+    lanes: Sequence[int]
+    decoder: Decoder | None = None
     is_open: bool = False
-    allowed: tuple[bool, ...] | None = None
-
-    @property
-    def lanes(self) -> list[int]:
-        """The fills to make: -1 is the most likely one, the others are samples."""
-        return [*([-1] if self.kind == "likely" else []), *range(self.samples)]
+    allowed: tuple[float, ...] | None = None
 
     def evidence(self, box: Box) -> Float[np.ndarray, "height width symbol"] | None:
         """Give the evidence in a part of the grid.
@@ -326,38 +288,28 @@ class Question:
         Returns
         -------
         array or None
-            As `Likelihoods.of_window` gives it.
+            As `Likelihoods` holds it.
         """
         if self.allowed is None:
             return None
-        allowed = np.array(self.allowed)
         rows, columns = (part.stop - part.start for part in box)
-        return Likelihoods.of_window(np.broadcast_to(allowed, (rows, columns, len(allowed))), np.s_[:, :])
+        return np.broadcast_to(np.array(self.allowed, float), (rows, columns, len(self.allowed)))
 
-    def settled(self, puzzle: OneGrid, box: Box) -> OneGrid:
-        """Show the cells that evidence leaves a single symbol.
+    def cells(self, puzzle: OneGrid) -> OneGrid:
+        """Show the hidden cells, if they may have a single symbol.
 
         Parameters
         ----------
         puzzle
             A part of it, HIDDEN where hidden.
-        box
-            Which part.
 
         Returns
         -------
         array
-            With fewer hidden cells.
+            The same, or with no hidden cells.
         """
-        evidence = self.evidence(box)
-        cells = puzzle.astype(np.int64)
-        if evidence is None:
-            return cells
-        settled = Puzzles(cells[None], evidence=Likelihoods(evidence)).settled()
-        return np.where(settled.hidden[0], HIDDEN, settled.cells[0])
-
-
-Cores = UInt8[np.ndarray, "side side core_height core_width"]
+        only = self.allowed.index(1) if self.allowed is not None and sum(self.allowed) == 1 else HIDDEN
+        return np.where(puzzle == HIDDEN, only, puzzle).astype(np.int64)
 
 
 def fill_block(
@@ -376,7 +328,7 @@ def fill_block(
     lane
         Which fill.
     puzzle
-        The part of the puzzle that is `around` the windows of the block.
+        The part of the puzzle in the box of the block.
     needed
         What this returned for the blocks that it needs.
 
@@ -392,49 +344,36 @@ def fill_block(
     >>> from gridcloze.priors import posterior, squares
     >>> class OfWindows:
     ...     window, n_symbols, marginals = (4, 4), 2, posterior(squares(4, 4, 2, 3)).marginals
-    >>> question = Question(Blocks((4, 9), (4, 4), 3), (0,), None, "likely", 0)
+    >>> question = Question(Blocks((4, 9), (4, 4), 3), (0,), [-1])
     >>> puzzle = np.full((4, 9), -1)[question.blocks.box((0, 0))]
     >>> cores, numbers = fill_block(OfWindows(), question, (0, 0), -1, puzzle, {})
     >>> cores.shape, numbers.shape
     ((3, 3, 4, 3), (3, 3, 4))
     """
-    blocks, windows = question.blocks, question.blocks.windows(place)
-    box = around([window.tile for window in windows])
-    cells = question.settled(puzzle, box)[None]
-    is_sample = lane >= 0 or question.is_open
+    blocks, cells = question.blocks, question.cells(puzzle)[None]
+    streams = [(*question.stream, max(0, lane))]
+    decoder, pick = question.decoder or default_decoder(predictor), pick_most_likely
+    if lane >= 0 or question.is_open:
+        pick = pick_sample
     evidence = cast(EvidenceIn | None, None if question.allowed is None else lambda _, box: question.evidence(box))
-    sweep = Sweep(
-        predictor,
-        cells,
-        cells == HIDDEN,
-        [(*question.stream, max(0, lane))],
-        question.decoder or default_decoder(predictor),
-        pick_sample if is_sample else pick_most_likely,
-        evidence,
-    )
-    sweep.top, sweep.left = box[0].start, box[1].start
-    earlier = sorted(
-        ((window, decided[window.inside]) for other, decided in needed.items() for window in blocks.windows(other)),
-        key=lambda pair: pair[0].wave,
-        reverse=True,
-    )
-    numbers = dict[int, np.ndarray]()
+    sweep = Sweep(predictor, cells, cells == HIDDEN, streams, decoder, pick, evidence)
+    sweep.top, sweep.left = (part.start for part in blocks.box(place))
+    windows, numbers = blocks.windows(place), np.zeros((blocks.side, blocks.side, len(NUMBERS)))
+    earlier = [(window, cores) for other, cores in needed.items() for window in blocks.windows(other)]
     for wave, together in groupby(windows, key=lambda window: window.wave):
-        while earlier and earlier[-1][0].wave < wave:  # a window sees no cell that row by row would come after it
-            window, decided = earlier.pop()
-            if all(
-                core.start < part.stop and part.start < core.stop
-                for core, part in zip(window.tile.core, box, strict=True)
-            ):
-                sweep.show(window.tile, decided.astype(np.int64))
-        numbers |= {id(tile): added for tile, added in sweep.decide([window.tile for window in together])}
+        for window, decided in earlier:
+            if window.wave < wave:  # a window sees no cell that row by row would come after it
+                core = window.tile.below(sweep.top, sweep.left).core
+                sweep.cells[0][core] = decided[window.inside][_extent(core)]
+                sweep.hidden[0][core] = False
+        inside = {id(window.tile): window for window in together}
+        for tile, added in sweep.decide([window.tile for window in inside.values()]):
+            numbers[inside[id(tile)].inside] = added
     cores = np.zeros((blocks.side, blocks.side, *blocks.core), np.uint8)
-    added = np.zeros((blocks.side, blocks.side, len(NUMBERS)))
     for window in windows:
-        core = sweep.cells[0][window.tile.below(sweep.top, sweep.left).core]
-        cores[window.inside][: core.shape[0], : core.shape[1]] = core
-        added[window.inside] = numbers.get(id(window.tile), 0)
-    return cores, added
+        core = window.tile.below(sweep.top, sweep.left).core
+        cores[window.inside][_extent(core)] = sweep.cells[0][core]
+    return cores, numbers
 
 
 def marginals_in(
@@ -463,26 +402,20 @@ def marginals_in(
     >>> from gridcloze.priors import posterior, squares
     >>> class OfWindows:
     ...     window, n_symbols, marginals = (4, 4), 2, posterior(squares(4, 4, 2, 3)).marginals
-    >>> question = Question(Blocks((4, 9), (4, 4), 3), (0,), None, "likely", 0)
+    >>> question = Question(Blocks((4, 9), (4, 4), 3), (0,), [-1])
     >>> everything = np.full((4, 9), -1)
     >>> marginals_in(OfWindows(), question, [np.s_[0:1, 0:1]], lambda box: everything[box])[0].shape
     (1, 1, 2)
     """
     tiles = question.blocks.overlapping_in(parts)
     box = around(tiles)
-    top, left = box[0].start, box[1].start
-    cells = question.settled(read(box), box)[None]
-    here = [tile.below(top, left) for tile in tiles]
-    every = tiling.blended(predictor, cells, cells == HIDDEN, here, question.blocks.window)[0]
-    found = []
-    for rows, columns in parts:
-        wanted = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-        marginals, evidence = every[wanted], question.evidence((rows, columns))
-        if evidence is not None:
-            is_hidden = (cells[0][wanted] == HIDDEN)[..., None]
-            marginals = np.where(is_hidden, given_evidence(marginals, evidence), marginals)
-        found.append(marginals)
-    return found
+    corner = box[0].start, box[1].start
+    cells, evidence = question.cells(read(box))[None], question.evidence(box)
+    here = [tile.below(*corner) for tile in tiles]
+    marginals = tiling.blended(predictor, cells, cells == HIDDEN, here, question.blocks.window)[0]
+    if evidence is not None:
+        marginals = np.where((cells[0] == HIDDEN)[..., None], given_evidence(marginals, evidence), marginals)
+    return [marginals[Tile(part, part).below(*corner).core] for part in parts]
 
 
 # The store
@@ -504,7 +437,7 @@ class Store:
 
     Examples
     --------
-    >>> question = Question(Blocks((300, 300), (64, 64), 3), (0,), None, "likely", 0)
+    >>> question = Question(Blocks((300, 300), (64, 64), 3), (0,), [-1])
     >>> Store(Path("store"), question).marker((0, 1), -1).name
     '-1.0.1.npy'
     """
@@ -513,15 +446,13 @@ class Store:
     question: Question
     _bands: dict[str, Any] = field(default_factory=dict)
 
-    def array(self, name: str, mode: str = "r+") -> Any:
+    def array(self, name: str) -> Any:
         """Open an array.
 
         Parameters
         ----------
         name
-            "puzzle", "cells", "uncertainty" or "percent".
-        mode
-            As zarr takes it.
+            "puzzle", "cells" or "marginals".
 
         Returns
         -------
@@ -530,29 +461,27 @@ class Store:
         """
         import zarr
 
-        return zarr.open_array(self.folder / name, mode=mode)  # type: ignore[arg-type]
+        return zarr.open_array(self.folder / name, mode="r+")
 
-    def create(self, n_symbols: int) -> None:
+    def create(self, n_bands: int) -> None:
         """Make the arrays of the answers, empty.
 
         Parameters
         ----------
-        n_symbols
-            How many percentages a cell has; 0 for none.
+        n_bands
+            How many numbers of each cell are kept: its probability and its entropy, and that of each symbol in percent.
         """
         import zarr
 
-        blocks, lanes = self.question.blocks, len(self.question.lanes)
-        side, core = blocks.side, blocks.core
-        for name, first, chunk, dtype in (
-            ("cells", lanes, 1, np.uint8),
-            ("uncertainty", 2, 2, np.float32),
-            ("percent", n_symbols, n_symbols, np.uint8),
+        blocks, side = self.question.blocks, self.question.blocks.side
+        windows = [side * length for length in blocks.shape]
+        for name, n, n_of_chunk, dtype in (
+            ("cells", len(self.question.lanes), 1, np.uint8),
+            ("marginals", n_bands, n_bands, np.float32),
         ):
-            if first:
-                shape, chunks = (first, *blocks.shape, *core), (chunk, side, side, *core)
-                zarr.create_array(self.folder / name, shape=shape, chunks=chunks, dtype=dtype, overwrite=True)
-        (self.folder / "done").mkdir(exist_ok=True)
+            shape, chunks = (n, *windows, *blocks.core), (n_of_chunk, side, side, *blocks.core)
+            zarr.create_array(self.folder / name, shape=shape, chunks=chunks, dtype=dtype)
+        (self.folder / "done").mkdir()
 
     def marker(self, place: Place, lane: int) -> Path:
         """Name the file that says that a block is done, and holds its numbers.
@@ -582,10 +511,10 @@ class Store:
         tuple of slice
             Along the axes of windows.
         """
-        side = self.question.blocks.side
-        return slice(place[0] * side, (place[0] + 1) * side), slice(place[1] * side, (place[1] + 1) * side)
+        rows, columns = (slice(n * self.question.blocks.side, (n + 1) * self.question.blocks.side) for n in place)
+        return rows, columns
 
-    def run(self, predictor: Predictor, place: Place, lane: int) -> None:
+    def run(self, predictor: Predictor, place: Place, lane: int, *needed: None) -> None:
         """Fill a block, unless it is done already.
 
         Parameters
@@ -594,42 +523,29 @@ class Store:
             The model.
         place, lane
             Of the block, and which fill.
+        *needed
+            What is done before; not used.
         """
         if self.marker(place, lane).exists():
             return
-        question, cells = self.question, self.array("cells")
-        number, puzzle = question.lanes.index(lane), self.array("puzzle")
-        windows = question.blocks.windows(place)
-        needed = {other: cells[number, *self.chunk(other)] for other in question.blocks.needed(place)}
-        read = lambda box: puzzle[box]  # noqa: E731
-        box = around([window.tile for window in windows])
-        cores, numbers = fill_block(predictor, question, place, lane, read(box), needed)
+        question, cells, puzzle = self.question, self.array("cells"), self.array("puzzle")
+        blocks, number = question.blocks, question.lanes.index(lane)
+        filled = {other: cells[number, *self.chunk(other)] for other in blocks.needed(place)}
+        cores, numbers = fill_block(predictor, question, place, lane, puzzle[blocks.box(place)], filled)
         cells[number, *self.chunk(place)] = cores
         if number == 0:  # the first fill brings the probabilities along
-            self._write_marginals(predictor, place, windows, cores if lane < 0 else None, read)
+            bands = np.zeros((self.array("marginals").shape[0], *cores.shape), np.float32)
+            windows = blocks.windows(place)
+            found = marginals_in(predictor, question, [window.tile.core for window in windows], lambda box: puzzle[box])
+            for (_, inside, tile), marginals in zip(windows, found, strict=True):
+                here = *inside, *_extent(tile.core)
+                fill = cores[here].astype(np.int64) if lane < 0 else None
+                bands[:, *here] = _bands_of(marginals, fill)[: len(bands)]
+            self.array("marginals")[:, *self.chunk(place)] = bands
         partial = self.marker(place, lane).with_suffix(f".{uuid4().hex}")
         with partial.open("wb") as file:
             np.save(file, numbers)
         os.replace(partial, self.marker(place, lane))
-
-    def _write_marginals(
-        self, predictor: Predictor, place: Place, windows: Sequence[Window], fill: Cores | None, read: Any
-    ) -> None:
-        blocks = self.question.blocks
-        parts = [window.tile.core for window in windows]
-        uncertainty = np.zeros((2, blocks.side, blocks.side, *blocks.core), np.float32)
-        percent = np.zeros((predictor.n_symbols, *uncertainty.shape[1:]), np.uint8)
-        for window, marginals in zip(windows, marginals_in(predictor, self.question, parts, read), strict=True):
-            height, width, _ = marginals.shape
-            here = *window.inside, slice(height), slice(width)
-            of_fill = None if fill is None else fill[here].astype(np.int64)
-            nothing = np.zeros((height, width), np.int64)
-            rows = answers.rows_of(0, nothing, of_fill, nothing[None][:0], marginals)
-            uncertainty[:, *here] = rows.probability, rows.entropy
-            percent[:, *here] = np.rint(100 * np.moveaxis(marginals, -1, 0))
-        self.array("uncertainty")[:, *self.chunk(place)] = uncertainty
-        if (self.folder / "percent").exists():
-            self.array("percent")[:, *self.chunk(place)] = percent
 
     def left(self) -> list[tuple[Place, int]]:
         """List what is not done yet.
@@ -640,7 +556,7 @@ class Store:
             Places of blocks and fills, each after what it needs.
         """
         done = {path.name for path in (self.folder / "done").iterdir()}
-        every = ((place, lane) for place in self.question.blocks for lane in self.question.lanes)
+        every = product(self.question.blocks, self.question.lanes)
         return [one for one in every if self.marker(*one).name not in done]
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
@@ -658,23 +574,17 @@ class Store:
         array
             Fills or bands, rows and columns.
         """
-        down, across = self.question.blocks.tiles.spans
+        side, (down, across) = self.question.blocks.side, self.question.blocks.tiles.spans
         parts = []
-        for row, (_, (first, end)) in enumerate(down):
-            if first < stop and start < end:
-                rows = slice(max(0, start - first), min(stop, end) - first)
-                cores = self._band(name, row)[:, :, rows]
-                widths = (right - left for _, (left, right) in across)
-                parts.append(np.concatenate([cores[:, n, :, :width] for n, width in enumerate(widths)], axis=-1))
+        for row in _meeting([core for _, core in down], slice(start, stop)):
+            i, (_, (first, end)) = row // side, down[row]
+            if self._bands.get(name, (None, None))[0] != i:  # one row of blocks is in memory
+                skewed = slice(i * side, (i + 1) * side + len(across))
+                self._bands[name] = i, self.array(name)[:, i * side : (i + 1) * side, skewed]
+            cores = self._bands[name][1][:, row % side, row % side :, max(start - first, 0) : min(stop, end) - first]
+            cores = [cores[:, n, :, : right - left] for n, (_, (left, right)) in enumerate(across)]
+            parts.append(np.concatenate(cores, axis=-1))
         return np.concatenate(parts, axis=1)
-
-    def _band(self, name: str, row: int) -> np.ndarray:
-        """The cores of a row of windows, read together with those of its blocks."""
-        side, columns = self.question.blocks.side, len(self.question.blocks.tiles.spans[1])
-        i = row // side
-        if self._bands.get(name, (None, None))[0] != i:
-            self._bands[name] = i, self.array(name)[:, i * side : (i + 1) * side, i * side : (i + 1) * side + columns]
-        return self._bands[name][1][:, row % side, row % side : row % side + columns]
 
     def numbers(self) -> Float[np.ndarray, "fill 4"]:
         """Add up the numbers of all windows in the order in which one process does, since rounding depends on it.
@@ -684,23 +594,26 @@ class Store:
         array
             The `NUMBERS` of each fill.
         """
-        side, tiles = self.question.blocks.side, self.question.blocks.tiles
+        side, (down, across) = self.question.blocks.side, map(len, self.question.blocks.tiles.spans)
+        load = lru_cache(MARKERS_AT_ONCE)(lambda *place_and_lane: np.load(self.marker(*place_and_lane)))
         total = np.zeros((len(self.question.lanes), len(NUMBERS)))
-        down, across = map(len, tiles.spans)
-        for number, lane in enumerate(self.question.lanes):
-            load = lru_cache(MARKERS_AT_ONCE)(lambda i, j, lane=lane: np.load(self.marker((i, j), lane)))
-            for first in range(0, down, ROWS_AT_ONCE):
-                rows = range(first, min(first + ROWS_AT_ONCE, down))
-                for wave in range(2 * (len(rows) - 1) + across):
-                    for row in rows:
-                        if 0 <= (column := wave - 2 * (row - first)) < across:
-                            skewed = column + row
-                            of_block = load(row // side, skewed // side)
-                            total[number] += of_block[row % side, skewed % side]
+        for first in range(0, down, ROWS_AT_ONCE):
+            part = product(range(first, min(first + ROWS_AT_ONCE, down)), range(across))
+            for row, column in sorted(part, key=lambda one: (2 * one[0] + one[1], one)):  # wave after wave
+                place = row // side, (row + column) // side
+                for number, lane in enumerate(self.question.lanes):
+                    total[number] += load(place, lane)[row % side, (row + column) % side]
         return total
 
 
-Runner = Callable[[Store, Sequence[tuple[Place, int]]], Iterator[None]]  # runs blocks, and yields once for each
+def _bands_of(marginals: np.ndarray, fill: np.ndarray | None) -> np.ndarray:
+    """What is kept of marginals: probability, entropy, and percent."""
+    nothing = np.zeros(marginals.shape[:2], np.int64)
+    rows = answers.rows_of(0, nothing, fill, nothing[None][:0], marginals)
+    return np.stack([rows.probability, rows.entropy, *np.rint(100 * np.moveaxis(marginals, -1, 0))])
+
+
+Runner = Callable[[Store, Sequence[tuple[Place, int]]], Iterable[Any]]  # runs blocks, and yields once for each
 
 
 class AnswersByBlocks(AnswersByRows):
@@ -708,16 +621,16 @@ class AnswersByBlocks(AnswersByRows):
 
     Parameters
     ----------
-    predictor, read_rows, size, samples, seed, decoder, kind
-        As in `AnswersByRows`; there is no kind "typical".
-    allowed
-        The symbols that hidden cells may have; None for all.
+    *of_rows
+        What `AnswersByRows` takes up to the kind, which is not "typical".
     folder
         The store. What is done there already is not done again.
     identity
         What the answers depend on; a store of other answers is begun anew.
+    allowed
+        As in `Question`.
     run
-        Runs the blocks that are left, in this process or on a cluster.
+        Runs the blocks that are left on a cluster; by default in this process.
     watch
         Called with the share of blocks that are done.
     percent
@@ -731,35 +644,28 @@ class AnswersByBlocks(AnswersByRows):
     >>> class OfWindows:
     ...     window, n_symbols, marginals = (4, 4), 2, posterior(Ising(4, 4)).marginals
     >>> puzzle = np.where(np.arange(90).reshape(9, 10) % 7, -1, 0)
-    >>> asked = lambda start, stop: puzzle[start:stop], (9, 10), 0, 0, None, "likely", None
-    >>> answers = AnswersByBlocks(OfWindows(), *asked, Path("store"), {}, run_here(OfWindows()))
+    >>> answers = AnswersByBlocks(OfWindows(), lambda start, stop: puzzle[start:stop], (9, 10), folder=Path("store"))
     >>> [rows.fill.shape for rows in answers], answers.hidden_cells
     ([(9, 10)], 77)
     """
 
     def __init__(
         self,
-        predictor: Predictor,
-        read_rows: answers.ReadRows,
-        size: Size,
-        samples: int,
-        seed: int,
-        decoder: Decoder | None,
-        kind: answers.Kind,
-        allowed: tuple[bool, ...] | None,
+        *of_rows: Any,
         folder: Path,
-        identity: Mapping[str, Any],
-        run: Runner,
+        identity: Mapping[str, Any] | None = None,
+        allowed: tuple[float, ...] | None = None,
+        run: Runner | None = None,
         watch: Callable[[float], None] = lambda share: None,
         percent: bool = False,
-        side: int | None = None,
+        side: int = WINDOWS_OF_A_BLOCK,
     ):
-        super().__init__(predictor, read_rows, size, samples, seed, decoder, kind)
-        if kind == "typical":
-            raise InputError("the most typical sample is not searched in blocks: leave out --typical, or --dask")
-        self.allowed, self.folder, self.run, self.watch = allowed, folder, run, watch
-        self.identity, self.percent = {**identity, "kept": percent}, percent
-        self.blocks = Blocks(size, predictor.window or size, side or WINDOWS_OF_A_BLOCK)
+        super().__init__(*of_rows)
+        self.folder, self.allowed, self.percent, self.watch = folder, allowed, percent, watch
+        self.identity = {**(identity or {}), "percent": percent, "windows of a block": side}
+        self.run = run or (lambda store, left: (store.run(self.predictor, *one) for one in left))
+        self.blocks = Blocks(self.size, self.predictor.window or self.size, side)
+        self.n_fills = int(self.kind == "likely")
 
     def _swept(self) -> Iterator[FilledRows]:
         store = self._opened()
@@ -770,98 +676,56 @@ class AnswersByBlocks(AnswersByRows):
             self.watch(done / total)
         yield from self._rows(store)
         totals = store.numbers()
-        of_fill = Fills(np.zeros((1, 1, 1, 1), np.int64), *totals[:1].T.reshape(len(NUMBERS), 1, 1))
-        passes = totals[question.lanes.index(0) :, NUMBERS.index("passes")] if self.n_samples else totals[:1, 1]
-        self.passes = float(passes.mean())
+        self.passes = float((totals[self.n_fills :] if self.n_samples else totals)[:, NUMBERS.index("passes")].mean())
         if self.kind == "likely":
-            self.log_prob_bits = float(of_fill.log_prob_bits[0, 0])
-            if not question.is_open and not of_fill.is_typical.all():
-                self.warnings.append(answers.not_typical(float(of_fill.excess_bits[0, 0])))
+            fill = Fills(np.zeros((1, 1, 1, 1), np.int64), *totals[:1].T[..., None])
+            self.log_prob_bits = float(fill.log_prob_bits[0, 0])
+            if not question.is_open and not fill.is_typical.all():
+                self.warnings.append(answers.not_typical(float(fill.excess_bits[0, 0])))
 
     def _rows(self, store: Store) -> Iterator[FilledRows]:
         """In the ranges in which `AnswersByRows` gives them, so that files that are written by them are equal, too."""
-        down, at_once = self.blocks.tiles.spans[0], answers.MARGINALS_AT_ONCE * self.blocks.window[0]
-        n_fills = len(store.question.lanes) - self.n_samples
-        for first in range(0, len(down), ROWS_AT_ONCE):
-            end = down[min(first + ROWS_AT_ONCE, len(down)) - 1][1][1]
-            for start in range(down[first][1][0], end, at_once):
-                stop = min(start + at_once, end)
-                cells = store.rows("cells", start, stop).astype(np.int64)
-                uncertainty = store.rows("uncertainty", start, stop).astype(np.float64)
-                marginals = (
-                    store.rows("percent", start, stop) / 100 if self.percent else np.zeros((1, *cells.shape[1:]))
-                )
-                probability, entropy = uncertainty
-                yield FilledRows(
-                    start,
-                    self.read_rows(start, stop) == HIDDEN,
-                    cells[0] if n_fills else None,
-                    cells[n_fills:],
-                    probability,
-                    entropy,
-                    np.moveaxis(marginals, 0, -1),
-                )
+        cores, at_once = (
+            [core for _, core in self.blocks.tiles.spans[0]],
+            answers.MARGINALS_AT_ONCE * self.blocks.window[0],
+        )
+        for some in (cores[first : first + ROWS_AT_ONCE] for first in range(0, len(cores), ROWS_AT_ONCE)):
+            for start in range(some[0][0], some[-1][1], at_once):
+                stop = min(start + at_once, some[-1][1])
+                hidden, cells = self.read_rows(start, stop) == HIDDEN, store.rows("cells", start, stop).astype(np.int64)
+                probability, entropy, *percent = store.rows("marginals", start, stop).astype(np.float64)
+                marginals = np.stack(percent or [probability], axis=-1) / 100
+                fill = cells[0] if self.n_fills else None
+                yield FilledRows(start, hidden, fill, cells[self.n_fills :], probability, entropy, marginals)
 
     def _opened(self) -> Store:
         """The store, in which the puzzle is; a store of other answers, or one that was not begun, is begun anew."""
         note = self.folder / "question.json"
-        kept: Any = json.loads(note.read_text()) if note.exists() else None
-        if kept is not None and kept["identity"] == self.identity and kept["side"] != self.blocks.side:
-            had = f"{self.folder} has chunks of {kept['side']} by {kept['side']} windows, not {self.blocks.side}"
-            raise InputError(f"{had}: remove it, or use the version of gridcloze that began it")
-        is_begun = kept is not None and kept["identity"] == self.identity
+        begun: Any = json.loads(note.read_text()) if note.exists() else {}
+        is_begun = begun.get("identity") == self.identity
         if not is_begun:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            begun: Any = {"identity": self.identity, "side": self.blocks.side, "stream": self._copied()}
-            begun["hidden"] = self.hidden_cells
-        else:
-            begun = kept
+            begun = {"stream": self._copied(), "hidden": self.hidden_cells, "identity": self.identity}
         self.hidden_cells = begun["hidden"]
-        is_open = begun["hidden"] == self.size[0] * self.size[1]
-        of_answers = self.decoder, self.kind, self.n_samples, is_open, self.allowed
-        store = Store(self.folder, Question(self.blocks, tuple(begun["stream"]), *of_answers))
+        lanes, is_open = range(-self.n_fills, self.n_samples), begun["hidden"] == self.size[0] * self.size[1]
+        question = Question(self.blocks, tuple(begun["stream"]), lanes, self.decoder, is_open, self.allowed)
+        store = Store(self.folder, question)
         if not is_begun:
-            store.create(self.predictor.n_symbols if self.percent else 0)
+            store.create(2 + self.predictor.n_symbols * self.percent)
             write_json(note, begun)
         return store
 
-    def _copied(self) -> list[int]:
+    def _copied(self) -> Stream:
         """Copy the puzzle into the store, and name its random streams on the way."""
         import zarr
 
         chunks = tuple(min(PUZZLE_CHUNK, length) for length in self.size)
         puzzle = zarr.create_array(self.folder / "puzzle", shape=self.size, chunks=chunks, dtype=np.int16)
         for start in range(0, self.size[0], PUZZLE_CHUNK):
-            stop = min(start + PUZZLE_CHUNK, self.size[0])
-            puzzle[start:stop] = self.read_rows(start, stop).astype(np.int16)
-        return list(self.stream())
-
-
-def run_here(predictor: Any) -> Runner:
-    """Run blocks one after the other in this process.
-
-    Parameters
-    ----------
-    predictor
-        The model.
-
-    Returns
-    -------
-    function
-        For `AnswersByBlocks`.
-
-    Examples
-    --------
-    >>> callable(run_here(None))
-    True
-    """
-
-    def run(store: Store, left: Sequence[tuple[Place, int]]) -> Iterator[None]:
-        for place, lane in left:
-            yield store.run(predictor, place, lane)
-
-    return run
+            rows = slice(start, min(start + PUZZLE_CHUNK, self.size[0]))
+            puzzle[rows] = self.read_rows(rows.start, rows.stop).astype(np.int16)
+        return self.stream()
 
 
 # The cluster
@@ -912,8 +776,19 @@ def _loaded(path: Path) -> checkpoint.TrainedPredictor:
     return checkpoint.load(path)
 
 
-def _run_block(store: Store, model: ModelOnDisk, place: Place, lane: int, *needed: None) -> None:
-    store.run(model.load(), place, lane)
+def _run_block(store: Store, model: ModelOnDisk, *of_block: Any) -> None:
+    store.run(model.load(), *of_block)
+
+
+def _why_not(model: ModelOnDisk, version: str) -> str:
+    """Why a worker cannot take part, or nothing."""
+    if version != __version__:
+        return f"it has gridcloze {__version__}, and you have {version}: install the same"
+    try:
+        model.load()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -948,17 +823,16 @@ class Cluster:
 
         try:
             self.client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
+            lines = self.client.run(_why_not, self.model, __version__)
         except TimeoutError:
             raise InputError("the scheduler has no workers: start some, with: dask worker ADDRESS") from None
-        try:
-            lines = self.client.run(_why_not, self.model, __version__)
         except ModuleNotFoundError as error:
             raise InputError(f"a worker lacks {error.name}: install gridcloze there, too") from None
         for address, line in lines.items():
             if line:
                 raise InputError(f"worker {address}: {line}")
 
-    def run(self, store: Store, left: Sequence[tuple[Place, int]]) -> Iterator[None]:
+    def run(self, store: Store, left: Sequence[tuple[Place, int]]) -> Iterator[Any]:
         """Run blocks, each when those that it needs are done; see `Runner`.
 
         Parameters
@@ -968,23 +842,43 @@ class Cluster:
         left
             The blocks that are not done, in an order in which they could be.
 
-        Yields
-        ------
-        None
-            For each that is done.
+        Returns
+        -------
+        iterator
+            Gives something for each that is done.
         """
         blocks = store.question.blocks
-        tasks = (
-            ((place, lane), _run_block, (store, self.model, place, lane), [(o, lane) for o in blocks.needed(place)])
+        return self.results(
+            ((place, lane), _run_block, (store, self.model, place, lane), [(one, lane) for one in blocks.needed(place)])
             for place, lane in left
         )
-        yield from (None for _ in self.results(tasks))
+
+    def each(self, call: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Call a function with each of some items.
+
+        Parameters
+        ----------
+        call
+            The function.
+        items
+            What it is called with; some are on their way at once.
+
+        Yields
+        ------
+        Any
+            What it returned, in the order of the items.
+        """
+        early, wanted = dict[int, Any](), 0
+        tasks = ((number, call, (item,), ()) for number, item in enumerate(items))
+        for number, result in self.results(tasks, MOST_TASKS_WITH_DATA):
+            early[number] = result
+            while wanted in early:
+                yield early.pop(wanted)
+                wanted += 1
 
     def results(
-        self,
-        tasks: Iterator[tuple[Any, Callable[..., Any], tuple[Any, ...], Sequence[Any]]],
-        most: int = MOST_TASKS,
-    ) -> Iterator[Any]:
+        self, tasks: Iterator[tuple[Any, Callable[..., Any], tuple[Any, ...], Sequence[Any]]], most: int = MOST_TASKS
+    ) -> Iterator[tuple[Any, Any]]:
         """Run tasks.
 
         Parameters
@@ -1006,26 +900,22 @@ class Cluster:
         """
         from distributed import as_completed
 
-        job, names, futures, coming = uuid4().hex[:8], {}, {}, as_completed([], with_results=False)
-
-        def submit() -> None:
-            while len(futures) < most and (task := next(tasks, None)) is not None:
-                name, call, arguments, needed = task
-                waited = [futures[other] for other in needed if other in futures]
-                key, options = f"gridcloze-{job}-{len(names)}", {"pure": False, "retries": RETRIES}
-                futures[name] = self.client.submit(call, *arguments, *waited, key=key, **options)
-                names[key] = name
-                coming.add(futures[name])
-
-        submit()
+        futures, names, coming = {}, {}, as_completed([], with_results=False)
         try:
-            for future in coming:
-                name = names[future.key]
+            while True:
+                for name, call, arguments, needed in islice(tasks, most - len(futures)):
+                    waited = [futures[other] for other in needed if other in futures]
+                    futures[name] = self.client.submit(call, *arguments, *waited, pure=False, retries=RETRIES)
+                    names[futures[name].key] = name
+                    coming.add(futures[name])
+                if not futures:
+                    return
+                future = next(coming)
+                name = names.pop(future.key)
                 if future.status != "finished":
                     raise _failed(name, future)
                 yield name, future.result()
                 del futures[name]
-                submit()
         finally:
             with suppress(Exception):  # of a scheduler that is gone
                 self.client.cancel(list(futures.values()), force=True)
@@ -1037,17 +927,6 @@ def _failed(name: Any, future: Any) -> InputError:
     error = future.exception()
     line = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     return InputError(f"{name} failed {RETRIES + 1} times ({' '.join(line.split())[:300]}); the same command goes on")
-
-
-def _why_not(model: ModelOnDisk, version: str) -> str:
-    """Why a worker cannot take part, or nothing."""
-    if version != __version__:
-        return f"it has gridcloze {__version__}, and you have {version}: install the same"
-    try:
-        model.load()
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 @contextmanager
@@ -1079,25 +958,24 @@ def cluster(address: str, model: ModelOnDisk) -> Iterator[Cluster]:
     gridcloze.words.InputError: --dask local:none: give a number of processes, as in local:4
     """
     kind, _, number = address.partition(":")
-    with ExitStack() as stack:
-        from dask import config
-        from distributed import Client, LocalCluster
+    if kind == "local" and not (number.isdecimal() and int(number)):
+        raise InputError(f"--dask {address}: give a number of processes, as in local:4")
+    from dask import config
+    from distributed import Client, LocalCluster
 
+    with ExitStack() as stack:
         if kind == "local":
-            if not number.isdecimal() or int(number) == 0:
-                raise InputError(f"--dask {address}: give a number of processes, as in local:4")
             stack.enter_context(config.set({"distributed.scheduler.allowed-failures": 100}))
-            options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
-            local = stack.enter_context(LocalCluster(n_workers=int(number), **options))
-            client = stack.enter_context(Client(local))
-        else:
-            try:
-                client = stack.enter_context(Client(address, timeout=SECONDS_TO_CONNECT))
-            except (OSError, ValueError) as error:
-                why = " ".join(str(error).split())[:200]
-                raise InputError(
-                    f"--dask {address}: no scheduler answers there ({why}); start one: dask scheduler"
-                ) from None
+            options: Any = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+            local: Any = stack.enter_context(LocalCluster(n_workers=int(number), **options))
+            address = local.scheduler_address
+        try:
+            client = stack.enter_context(Client(address, timeout=SECONDS_TO_CONNECT))
+        except (OSError, ValueError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"--dask {address}: no scheduler answers there ({why}); start one: dask scheduler"
+            ) from None
         found = Cluster(client, model)
         found.check()
         yield found

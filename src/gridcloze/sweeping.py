@@ -101,24 +101,6 @@ class Sweep:
         self.hidden = np.concatenate([self.hidden[:, top - self.top :], new == HIDDEN], axis=1)
         self.top = top
 
-    def show(self, tile: Tile, decided: OneGrid) -> None:
-        """Take over what was decided elsewhere of a tile that may be in this part only with some of its cells.
-
-        Parameters
-        ----------
-        tile
-            Of the whole grid.
-        decided
-            The cells of its core, for every fill.
-        """
-        here, size = tile.below(self.top, self.left).core, self.cells.shape[1:]
-        inside = [slice(max(0, part.start), min(part.stop, length)) for part, length in zip(here, size, strict=True)]
-        of_core = [
-            slice(part.start - whole.start, part.stop - whole.start) for part, whole in zip(inside, here, strict=True)
-        ]
-        self.cells[:, inside[0], inside[1]] = decided[of_core[0], of_core[1]]
-        self.hidden[:, inside[0], inside[1]] = False
-
     def decide(self, wave: list[Tile]) -> list[tuple[Tile, np.ndarray]]:
         """Fill the cores of tiles that do not see each other's.
 
@@ -199,7 +181,8 @@ def sweep_by_rows(sweeps: Sequence[Sweep], read_rows: ReadRows, size: Size, wind
     [(0, 4)]
     """
     tiles, read = Tiling(*size, window), 0
-    for rows in tiles.in_parts(ROWS_AT_ONCE):
+    for first in range(0, len(tiles.rows), ROWS_AT_ONCE):
+        rows = tiles.rows[first : first + ROWS_AT_ONCE]
         top, end = rows[0][0].window[0].start, rows[-1][0].window[0].stop
         below, read = read_rows(read, end).astype(np.int64), end
         for sweep in sweeps:

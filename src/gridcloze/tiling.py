@@ -115,24 +115,6 @@ class Tiling:
         down, across = (spans[place] for spans, place in zip(self.spans, (row, column), strict=True))
         return Tile(*((slice(*rows), slice(*columns)) for rows, columns in zip(down, across, strict=True)))
 
-    def in_parts(self, at_once: int) -> Iterator[list[list[Tile]]]:
-        """Give the rows of tiles by parts, in order.
-
-        Parameters
-        ----------
-        at_once
-            Rows of a part.
-
-        Yields
-        ------
-        list
-            Some rows of tiles, which exist as long as they are looked at.
-        """
-        down, across = map(len, self.spans)
-        for first in range(0, down, at_once):
-            rows = range(first, min(first + at_once, down))
-            yield [[self.tile(row, column) for column in range(across)] for row in rows]
-
     @staticmethod
     def waves(rows: list[list[Tile]]) -> Iterator[list[Tile]]:
         """Order tiles so that many can be filled at once, with the result of row by row.

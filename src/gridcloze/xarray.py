@@ -1,22 +1,25 @@
 """`da.gridcloze` on DataArrays of xarray, once this module is imported: filled with coordinates, attributes and dtype.
 
-xarray is an extra; a chunked array gives a lazy one, computed in the blocks of `scale`.
+xarray and Dask are an extra; a chunked array gives a lazy one, computed in the blocks of `scale`.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import xarray
+from dask.delayed import delayed
 
 from . import answers, checkpoint
 from .files.arrays import nodata_of
 from .files.codes import symbols_of
 from .predictor import Predictor, entropy_bits, exceeds_window
 from .puzzles import Puzzles, name_of
-from .scale import Blocks, Box, Cores, Question, fill_block, marginals_in
+from .scale import Blocks, Box, Cores, Question, around, fill_block, marginals_in
+from .tiling import Tile
 from .words import HIDDEN, AnyPath, InputError
 
 ROWS_OF_A_BAND = 512  # of a chunked array, that are hashed together
@@ -74,7 +77,7 @@ class Accessor:
             found when it is computed.
         """
         asked = _Asked(self.array, model, hidden)
-        return asked.like(asked.decoded(asked.fills(["fill"], seed)[0]))
+        return asked.like(asked.decoded(asked.fills([-1], seed)[0]))
 
     def sample(self, model: Any, n: int = 1, hidden: Any = None, seed: int = 0) -> xarray.DataArray:
         """Draw joint samples.
@@ -84,7 +87,7 @@ class Accessor:
         model, hidden, seed
             As in `fill`.
         n
-            How many.
+            How many, 1 or more.
 
         Returns
         -------
@@ -93,8 +96,7 @@ class Accessor:
         """
         asked = _Asked(self.array, model, hidden)
         drawn = [asked.decoded(one) for one in asked.fills(range(n), seed)]
-        stacked = asked.numpy.stack(drawn) if drawn else np.empty((0, *self.array.shape), self.array.dtype)
-        return asked.like(stacked, before=("sample",))
+        return asked.like(dask.array.stack(drawn), before=("sample",))
 
     def predict_proba(self, model: Any, hidden: Any = None) -> xarray.DataArray:
         """Predict the probability of each class at each cell.
@@ -126,45 +128,37 @@ class Accessor:
             The entropy of each cell in bits.
         """
         asked = _Asked(self.array, model, hidden)
-        marginals = asked.marginals()
-        if asked.is_lazy:
-            return asked.like(marginals.map_blocks(entropy_bits, drop_axis=2, dtype=np.float64))
-        return asked.like(entropy_bits(marginals))
+        return asked.like(asked.marginals().map_blocks(entropy_bits, drop_axis=2, dtype=np.float64))
 
 
 class _Asked:
-    """A DataArray as a puzzle, in memory or in chunks."""
+    """A DataArray as a puzzle in chunks; one that is in memory has a single chunk, and is answered at once."""
 
     def __init__(self, array: xarray.DataArray, model: Any, hidden: Any):
         self.array, self.predictor, self.values = array, *_model(model)
         if array.ndim != 2:
-            taken = "take one of its bands, as in da.isel(band=0)"
-            raise InputError(
-                f"a DataArray with {array.ndim} dimensions {array.dims} is no grid of rows and columns: {taken}"
-            )
+            line = f"a DataArray with {array.ndim} dimensions {array.dims} is no grid of rows and columns"
+            raise InputError(f"{line}: take one of its bands, as in da.isel(band=0)")
         if array.dtype.kind not in "biuf":
             raise InputError(f"values of type {array.dtype} are no classes: they must be whole numbers")
         if hidden is not None and np.shape(hidden) != array.shape:
             raise InputError(f"hidden {np.shape(hidden)} and the DataArray {array.shape} must have the same shape")
-        self.is_lazy = array.chunks is not None
-        self.numpy: Any = np
-        self.to_fill: Any
-        given = [array.data, *([] if hidden is None else [getattr(hidden, "data", hidden)])]
-        nodata, values = nodata_of(array), self.values
-        if self.is_lazy:
-            import dask.array
-
-            self.numpy = dask.array
-            given = [dask.array.asarray(one).rechunk(array.data.chunks) for one in given]
-            puzzle = dask.array.map_blocks(_encoded, *given, nodata=nodata, values=values, dtype=np.int16)
-            self.to_fill = dask.array.map_blocks(_to_fill, *given, nodata=nodata, dtype=bool)
-        else:
-            puzzle = _encoded(*given, nodata=nodata, values=values)
-            self.to_fill = _to_fill(*given, nodata=nodata)
-        self.puzzle: Any = puzzle
+        self.data = dask.array.asarray(array.data, chunks=-1)
+        given = [self.data]
+        if hidden is not None:
+            given.append(dask.array.asarray(getattr(hidden, "data", hidden)).rechunk(self.data.chunks))
+        nodata = nodata_of(array)
+        self.to_fill: Any = dask.array.map_blocks(_to_fill, *given, nodata=nodata, dtype=bool)
+        self.puzzle: Any = dask.array.map_blocks(_encoded, *given, nodata=nodata, values=self.values, dtype=np.int16)
+        size = int(array.shape[0]), int(array.shape[1])
+        self.blocks = Blocks(size, self.predictor.window or size)
+        self.is_small = not exceeds_window(self.predictor, size)
+        self.model: Any = delayed(self.predictor)
 
     def like(self, data: Any, before: Sequence[str] = (), after: Sequence[str] = ()) -> xarray.DataArray:
         """A DataArray with the coordinates of this one and, if it has classes, its attributes and encoding."""
+        if self.array.chunks is None:
+            data = data.compute(scheduler="synchronous")
         made = xarray.DataArray(data, self.array.coords, (*before, *self.array.dims, *after))
         made.name = self.array.name  # or it would be that of a Dask array
         if data.dtype == self.array.dtype and not after:
@@ -174,61 +168,40 @@ class _Asked:
     def decoded(self, symbols: Any) -> Any:
         """Symbols as classes, and what is not to be filled as it is."""
         values = np.array(self.values).astype(self.array.dtype)
-        classes = symbols.map_blocks(lambda part: values[part], dtype=values.dtype) if self.is_lazy else values[symbols]
-        return self.numpy.where(self.to_fill, classes, self.array.data)
+        classes = symbols.map_blocks(lambda part: values[part], dtype=values.dtype)
+        return dask.array.where(self.to_fill, classes, self.data)
 
-    def fills(self, lanes: Sequence[Any], seed: int) -> list[Any]:
-        """The symbols of "fill", or of samples by their numbers."""
-        n = 0 if "fill" in lanes else len(lanes)
-        if not self.is_lazy:
-            return list(_answered(self.predictor, self.puzzle, n, seed))
-        import dask.array as lazy
-        from dask.delayed import delayed
-
-        if not exceeds_window(self.predictor, self.array.shape):
-            whole = delayed(_answered)(self.predictor, self._piece(np.s_[:, :]), n, seed)
-            found: Any = lazy.from_delayed(whole, (n or 1, *self.array.shape), np.int64)
-            return [one.rechunk(self.puzzle.chunks) for one in found]
-        blocks, predictor = self.blocks, delayed(self.predictor)
+    def fills(self, lanes: Sequence[int], seed: int) -> list[Any]:
+        """The symbols of each lane of `Question`."""
+        if self.is_small:
+            fills: Any = delayed(_fills)(self.model, self._piece(np.s_[:, :]), max(0, lanes[-1] + 1), seed)
+            return [self._chunked(lambda box, n=n: fills[n][box], np.int64) for n in range(len(lanes))]
         bands = self.puzzle.rechunk({0: ROWS_OF_A_BAND, 1: -1}).to_delayed().ravel().tolist()
-        question = delayed(_question)(blocks, [delayed(_packed)(band) for band in bands], n, seed)
-        return [self._lane(blocks, predictor, question, -1 if lane == "fill" else lane) for lane in lanes]
+        question = delayed(_question)(self.blocks, [delayed(_packed)(band) for band in bands], lanes, seed)
+        return [self._lane(question, lane) for lane in lanes]
 
-    @property
-    def blocks(self) -> Blocks:
-        """Of an array larger than the window."""
-        size = int(self.array.shape[0]), int(self.array.shape[1])
-        return Blocks(size, self.predictor.window or size)
-
-    def _lane(self, blocks: Blocks, predictor: Any, question: Any, lane: int) -> Any:
-        from dask.delayed import delayed
-
+    def _lane(self, question: Any, lane: int) -> Any:
         filled: dict[Any, Any] = {}
-        for place in blocks:
-            needed = [(other, filled[other]) for other in blocks.needed(place)]
-            piece = self._piece(blocks.box(place))
-            filled[place] = delayed(_cores)(predictor, question, place, lane, piece, needed)
-        return self._chunked(
-            lambda box: delayed(_assembled)(blocks, box, [(place, filled[place]) for place in blocks.meeting(box)]),
-            np.int64,
-        )
+        for place in self.blocks:
+            needed = [(other, filled[other]) for other in self.blocks.needed(place)]
+            piece = self._piece(self.blocks.box(place))
+            filled[place] = delayed(_cores)(self.model, question, place, lane, piece, needed)
+
+        def part(box: Box) -> Any:
+            return delayed(_assembled)(self.blocks, box, [(place, filled[place]) for place in self.blocks.meeting(box)])
+
+        return self._chunked(part, np.int64)
 
     def marginals(self) -> Any:
         """The probabilities, with a last axis for symbols."""
-        if not self.is_lazy:
-            return answers.fill(self.predictor, Puzzles(self.puzzle[None].astype(np.int64))).marginals[0]
-        from dask.delayed import delayed
-
-        predictor, shape = delayed(self.predictor), self.array.shape
-        if not exceeds_window(self.predictor, shape):
-            whole: Any = delayed(_whole_marginals)(predictor, self._piece(np.s_[:, :]))
+        if self.is_small:
+            whole: Any = delayed(_marginals)(self.model, self._piece(np.s_[:, :]))
             return self._chunked(lambda box: whole[box], np.float64, self.predictor.n_symbols)
-        blocks = self.blocks
-        question = Question(blocks, (), None, "none", 0)
+        question = Question(self.blocks, (), ())
 
         def part(box: Box) -> Any:
-            around = blocks.around_overlapping([box])
-            return delayed(_marginals)(predictor, question, box, self._piece(around))
+            piece = self._piece(around(self.blocks.overlapping_in([box])))
+            return delayed(_marginals_in)(self.model, question, box, piece)
 
         return self._chunked(part, np.float64, self.predictor.n_symbols)
 
@@ -236,19 +209,19 @@ class _Asked:
         """A part of the puzzle, as what a task waits for."""
         return self.puzzle[box].rechunk(-1).to_delayed().item()
 
-    def _chunked(self, part: Any, dtype: Any, *last: int) -> Any:
+    def _chunked(self, part: Callable[[Box], Any], dtype: Any, *last: int) -> Any:
         """An array in the chunks of this one, from a task for each of them."""
-        import dask.array as lazy
+
+        def chunk(down: slice, across: slice) -> Any:
+            shape = (down.stop - down.start, across.stop - across.start, *last)
+            return dask.array.from_delayed(part((down, across)), shape, dtype)
 
         down, across = (
             [slice(end - n, end) for n, end in zip(axis, np.cumsum(axis).tolist(), strict=True)]
             for axis in self.puzzle.chunks
         )
-        shape = lambda box: (*(side.stop - side.start for side in box), *last)  # noqa: E731
-        rows = [
-            [lazy.from_delayed(part((row, column)), shape((row, column)), dtype) for column in across] for row in down
-        ]
-        return lazy.concatenate([lazy.concatenate(row, axis=1) for row in rows], axis=0)
+        rows = [dask.array.concatenate([chunk(row, column) for column in across], axis=1) for row in down]
+        return dask.array.concatenate(rows, axis=0)
 
 
 def _model(model: Any) -> tuple[Predictor, tuple[int, ...]]:
@@ -280,17 +253,17 @@ def _encoded(data: np.ndarray, hidden: Any = None, *, nodata: Any, values: tuple
     return cells.astype(np.int16)
 
 
-def _answered(predictor: Predictor, puzzle: np.ndarray, n: int, seed: int) -> np.ndarray:
+def _fills(predictor: Predictor, puzzle: np.ndarray, n: int, seed: int) -> np.ndarray:
     """The samples, or if there are none the fill, with a first axis."""
     found = answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64)), n, seed)
     return found.samples[0] if n else found.fill
 
 
-def _whole_marginals(predictor: Predictor, puzzle: np.ndarray) -> np.ndarray:
+def _marginals(predictor: Predictor, puzzle: np.ndarray) -> np.ndarray:
     return answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64))).marginals[0]
 
 
-def _marginals(predictor: Predictor, question: Question, box: Box, puzzle: np.ndarray) -> np.ndarray:
+def _marginals_in(predictor: Predictor, question: Question, box: Box, puzzle: np.ndarray) -> np.ndarray:
     return marginals_in(predictor, question, [box], lambda _: puzzle)[0]
 
 
@@ -299,9 +272,9 @@ def _packed(band: np.ndarray) -> tuple[bytes, bool]:
     return zlib.compress(np.ascontiguousarray(band, np.int16).tobytes(), 1), bool((band == HIDDEN).all())
 
 
-def _question(blocks: Blocks, bands: Sequence[tuple[bytes, bool]], n: int, seed: int) -> Question:
+def _question(blocks: Blocks, bands: Sequence[tuple[bytes, bool]], lanes: Sequence[int], seed: int) -> Question:
     name = name_of(*(np.frombuffer(zlib.decompress(band), np.int16) for band, _ in bands))
-    return Question(blocks, (seed, *name), None, "likely", n, all(is_open for _, is_open in bands))
+    return Question(blocks, (seed, *name), lanes, is_open=all(is_open for _, is_open in bands))
 
 
 def _cores(
@@ -312,19 +285,11 @@ def _cores(
 
 def _assembled(blocks: Blocks, box: Box, filled: Sequence[Any]) -> np.ndarray:
     """A part of a fill, from blocks that hold it."""
-    cells = np.zeros([side.stop - side.start for side in box], np.int64)
-    for place, cores in filled:
-        for window in blocks.windows(place):
-            inside = [
-                slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, window.tile.core, strict=True)
-            ]
-            if all(side.start < side.stop for side in inside):
-                here, there = (
-                    tuple(
-                        slice(side.start - whole.start, side.stop - whole.start)
-                        for side, whole in zip(inside, of, strict=True)
-                    )
-                    for of in (box, window.tile.core)
-                )
-                cells[here] = cores[window.inside][there]
-    return cells
+    windows = [(window, cores) for place, cores in filled for window in blocks.windows(place)]
+    whole = around([window.tile for window, _ in windows])
+    corner = whole[0].start, whole[1].start
+    cells = np.zeros([side.stop - side.start for side in whole], np.int64)
+    for window, cores in windows:
+        part = cells[window.tile.below(*corner).core]
+        part[:] = cores[window.inside][: len(part), : part.shape[1]]
+    return cells[Tile(box, box).below(*corner).core]

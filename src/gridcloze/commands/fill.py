@@ -5,10 +5,12 @@ import re
 import shutil
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from zlib import crc32
@@ -18,7 +20,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from .. import answers, checkpoint, filling
-from ..answers import Answers, AnswersByRows
+from ..answers import AnswersByRows
 from ..checkpoint import TrainedPredictor
 from ..decoding import Decoder
 from ..files import maps
@@ -67,7 +69,6 @@ LEAST_PIXELS = 256  # to the side of the picture of a grid that came as text or 
 LONGEST_NAME = 255  # bytes, of every common file system
 SAMPLES_DRAWN, GRIDS_DRAWN = 16, 6  # that pictures have room for
 SAMPLE_FILES = 999  # at most, of a map
-PARTS_AT_ONCE = 64  # of a stack, that workers fill
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 OF_FILLS = ("fill", "log_prob_bits")
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
@@ -227,6 +228,11 @@ class Request:
         return [name for name in ARRAYS_OF_RESULTS if self.kind != "none" or name not in OF_FILLS]
 
     @property
+    def needs_whole(self) -> bool:
+        """Whether it cannot be answered in blocks."""
+        return self.kind == "typical" or "allow" in self.files
+
+    @property
     def files(self) -> dict[str, Path]:
         """The files of hidden cells and of what is allowed, if they are given, by the name of the option."""
         allow = Path(self.allow) if self.allow is not None and names_file(self.allow) else None
@@ -294,7 +300,7 @@ def fill(
         if dask is not None:
             from .. import scale
 
-            if request.kind == "typical" or "allow" in request.files:
+            if request.needs_whole:
                 raise InputError("--typical and --allow FILE need a whole grid in one process: leave out --dask")
             model = scale.ModelOnDisk(model_path.absolute(), predictor.header.hash)
             cluster = stack.enter_context(scale.cluster(dask, model))
@@ -315,7 +321,7 @@ def _fill_files(
     done, total = 0, sum(sizes.values())
     if run.cluster is None:
         run.announce([one.work for one in todo], total)
-    for filled in _filled_singles(run, list(_together([one for one in todo if isinstance(one, _Single)]))):
+    for filled in _fill_singles(run, [one for one in todo if isinstance(one, _Single)]):
         reports |= filled
         watch(done := done + len(filled), total)
     for one in [one for kind in (_Map, _Many) for one in todo if isinstance(one, kind)]:
@@ -419,13 +425,26 @@ class _Run:
         """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
         return ruled_out(cells, self.evidence_by_size.get(cells.shape) if "allow" in self.request.files else None)
 
-    def results(self, puzzles: Puzzles) -> tuple[Results, Answers]:
-        request = self.request
-        found = answers.fill(self.predictor, puzzles, request.samples, request.seed, request.decoder, request.kind)
-        results = {"samples": found.samples.astype(np.int16), "marginals": found.marginals.astype(np.float32)}
-        if request.kind != "none":
-            results |= {"fill": found.fill.astype(np.int16), "log_prob_bits": found.log_prob_bits}
-        return results | {"passes": found.passes}, found
+    def answered(self, puzzles: Iterable[Puzzles]) -> "Iterator[Answered]":
+        """What is found of puzzles, in order, here or by workers."""
+        if self.cluster is None:
+            return (_answered(self.predictor, self.request, one) for one in puzzles)
+        return self.cluster.each(partial(_answered_by_worker, self.cluster.model, self.request), puzzles)
+
+
+Answered = tuple[Results, list[list[str]], int]  # with the warnings of each grid, and the number of hidden cells
+
+
+def _answered(predictor: TrainedPredictor, request: Request, puzzles: Puzzles) -> Answered:
+    found = answers.fill(predictor, puzzles, request.samples, request.seed, request.decoder, request.kind)
+    results = {"samples": found.samples.astype(np.int16), "marginals": found.marginals.astype(np.float32)}
+    if request.kind != "none":
+        results |= {"fill": found.fill.astype(np.int16), "log_prob_bits": found.log_prob_bits}
+    return results | {"passes": found.passes}, found.warnings, int(puzzles.hidden.sum())
+
+
+def _answered_by_worker(model: "ModelOnDisk", request: Request, puzzles: Puzzles) -> Answered:
+    return _answered(model.load(), request, puzzles)
 
 
 def bytes_of_fill(size: Size, samples: int, n_symbols: int) -> int:
@@ -666,49 +685,24 @@ def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:
         yield part
 
 
-def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> dict[Path, FillReport]:
+def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> Iterator[dict[Path, FillReport]]:
     """Grids of one size are filled together, whatever their files are."""
-    grids = {one: one.read() for one in inputs}
-    by_size: dict[tuple[int, ...], list[_Single]] = {}
-    for one, grid in grids.items():
-        by_size.setdefault(grid.cells.shape, []).append(one)
-    reports: dict[Path, FillReport] = {}
-    with scratch_folder(run.out) as scratch:
-        for same_size in by_size.values():
-            results, found = run.results(_puzzles_of([grids[one].cells for one in same_size], same_size))
-            for number, (one, warnings) in enumerate(zip(same_size, found.warnings, strict=True)):
+    size = attrgetter("size")
+    groups = [list(group) for part in _together(inputs) for _, group in groupby(sorted(part, key=size), size)]
+    grids: dict[_Single, Grid] = {}
+
+    def read(group: Sequence[_Single]) -> Puzzles:
+        grids.update({one: one.read() for one in group})
+        return _puzzles_of([grids[one].cells for one in group], group)
+
+    for group, (results, warnings, _) in zip(groups, run.answered(map(read, groups)), strict=True):
+        with scratch_folder(run.out) as scratch:
+            reports = {}
+            for number, (one, lines) in enumerate(zip(group, warnings, strict=True)):
                 of_grid = {name: values[number] for name, values in results.items()}
-                reports[one.path] = one.write(scratch, grids[one], of_grid, warnings)
-        kept.put_results(scratch, run.out, [name for one in inputs for name in one.older])
-    return reports
-
-
-def _filled_singles(run: _Run, parts: Sequence[Sequence[_Single]]) -> Iterator[dict[Path, FillReport]]:
-    """The reports of each part, filled here or by workers."""
-    if run.cluster is None:
-        yield from (_fill_singles(run, part) for part in parts)
-        return
-    model = run.cluster.model
-    tasks = (
-        (part[0].path.name, _fill_on_worker, (model, run.request, run.out, [one.path.absolute() for one in part]), ())
-        for part in parts
-    )
-    by_name = {part[0].path.name: part for part in parts}
-    for name, reports in run.cluster.results(tasks):
-        yield {one.path: report for one, report in zip(by_name[name], reports, strict=True)}
-
-
-def _fill_on_worker(model: "ModelOnDisk", request: Request, out: Path, paths: Sequence[Path]) -> list[FillReport]:
-    """Fill whole files, as the process that was asked would do."""
-    run = _Run(model.load(), request, out)
-    inputs = [_input_of(run, path) for path in paths]
-    for one in inputs:
-        one.finished(overwrite=True)
-        one.check(len(inputs) > 1)
-    if isinstance(inputs[0], _Single):
-        reports = _fill_singles(run, cast(Sequence[_Single], inputs))
-        return [reports[path] for path in paths]
-    return [cast(_Map, one).fill(lambda share: None) for one in inputs]
+                reports[one.path] = one.write(scratch, grids.pop(one), of_grid, lines)
+            kept.put_results(scratch, run.out, [name for one in group for name in one.older])
+        yield reports
 
 
 def _puzzles_of(cells: Sequence[np.ndarray], inputs: Sequence[_Single]) -> Puzzles:
@@ -765,7 +759,9 @@ class _Many(_Input):
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
         growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length}, run.request.arrays)
-        for part, results, warnings, hidden_cells in self.answered(growing.done):
+        parts = list(_parts(length, self.at_once, growing.done))
+        puzzles = (self.puzzles(self.stack.read(part)) for part in parts)
+        for part, (results, warnings, hidden_cells) in zip(parts, run.answered(puzzles), strict=True):
             lines = [f"grid {part.start + number}: {line}" for number, some in enumerate(warnings) for line in some]
             growing.append(results, lines, hidden_cells)
             watch(part.stop)
@@ -781,32 +777,6 @@ class _Many(_Input):
             kept.put_results(scratch, run.out, self.older)
         shutil.rmtree(growing.folder)
         return report
-
-    def answered(self, start: int) -> Iterator[tuple[slice, Results, list[list[str]], int]]:
-        """Parts of the stack in order, each with its results, warnings, and the number of its hidden cells."""
-        run, parts = self.run, list(_parts(len(self.stack), self.at_once, start))
-        if run.cluster is None:
-            yield from ((part, *_answered(run, self.puzzles(self.stack.read(part)))) for part in parts)
-            return
-        tasks = (
-            (number, _answer_on_worker, (run.cluster.model, run.request, self.puzzles(self.stack.read(part))), ())
-            for number, part in enumerate(parts)
-        )
-        early, written = dict[int, Any](), 0
-        for number, answered in run.cluster.results(tasks, most=PARTS_AT_ONCE):
-            early[number] = answered
-            while written in early:
-                yield (parts[written], *early.pop(written))
-                written += 1
-
-
-def _answered(run: _Run, puzzles: Puzzles) -> tuple[Results, list[list[str]], int]:
-    results, found = run.results(puzzles)
-    return results, found.warnings, int(puzzles.hidden.sum())
-
-
-def _answer_on_worker(model: "ModelOnDisk", request: Request, puzzles: Puzzles) -> tuple[Results, list[list[str]], int]:
-    return _answered(_Run(model.load(), request, Path()), puzzles)
 
 
 def _parts(length: int, at_once: int, start: int = 0) -> Iterator[slice]:
@@ -961,17 +931,14 @@ class _Map(_Input):
     def answers(self, source: maps.OpenMap, watch: Callable[[float], None]) -> AnswersByRows:
         """The answers of this process; or in blocks, of a cluster, or of what a cluster left."""
         run, request, size = self.run, self.run.request, (source.height, source.width)
-        options = request.samples, request.seed, request.decoder, request.kind
-        if exceeds_window(run.predictor, size) and (run.cluster is not None or self.growing.exists()):
-            from ..scale import AnswersByBlocks, run_here
+        of_rows = run.predictor, source.read_rows, size, request.samples, request.seed, request.decoder, request.kind
+        values = None if request.allow is None else run.allowed(size)
+        is_begun = self.growing.exists() and not request.needs_whole
+        if exceeds_window(run.predictor, size) and (run.cluster is not None or is_begun):
+            from ..scale import AnswersByBlocks
 
-            allowed = None if request.allow is None else tuple(map(bool, run.allowed(size)[0, 0]))
-            runner = run_here(run.predictor) if run.cluster is None else run.cluster.run
-            kept_in = self.growing, {**self.identity, "decoder": self.run.identity["decoder"]}
-            others = run.predictor, source.read_rows, size, *options, allowed
-            return AnswersByBlocks(*others, *kept_in, runner, watch, request.pictures)
-        allowed = None
-        if request.allow is not None:
-            values = run.allowed(size)
-            allowed = lambda window: Likelihoods.of_window(values, window)  # noqa: E731
-        return AnswersByRows(run.predictor, source.read_rows, size, *options, allowed)
+            allowed = None if values is None else tuple(values[0, 0].astype(float).tolist())
+            options: Any = {"folder": self.growing, "identity": self.identity, "percent": request.pictures}
+            runner = None if run.cluster is None else run.cluster.run
+            return AnswersByBlocks(*of_rows, **options, allowed=allowed, run=runner, watch=watch)
+        return AnswersByRows(*of_rows, None if values is None else partial(Likelihoods.of_window, values))
