@@ -57,7 +57,7 @@ def main(tasks: Mapping[str, Task], doc: str | None, quick: Mapping[str, Task] |
     options = parser.parse_args()
     keep_freed_memory()  # as the commands do
     try:
-        for name in options.tasks or tasks:
+        for name in options.tasks or (quick if quick is not None and options.quick else tasks):
             if quick is not None and options.quick:
                 print(json.dumps({"task": name, **quick[name]()}, indent=1))
             else:

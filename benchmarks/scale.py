@@ -1,13 +1,32 @@
-"""One map of 4,096 × 4,096 cells under clouds: `python benchmarks/scale.py [TASK …]`, after `landcover.py model`.
+"""Large maps, and more than one process: `python benchmarks/scale.py [--quick] [TASK …]`.
 
-sizes   seconds and peak memory of `gridcloze fill` on GeoTIFFs of 64² … 4,096² cells, 30 % of them under clouds of all
-        sizes, with and without a draw, and to what power of the number of cells the seconds grow
-seams   whether patterns across the borders of what is filled at once differ from those inside, of draws
+sizes      seconds and peak memory of `gridcloze fill` on GeoTIFFs of 64² … 4,096² cells, 30 % of them under clouds of
+           all sizes, with and without a draw, and to what power of the number of cells the seconds grow; after
+           `landcover.py model`
+seams      whether patterns across the borders of what is filled at once differ from those inside, of draws
+workers    a fill and a draw of such maps by one process, and by `--dask` with one and two workers, all of one thread:
+           seconds, peak memory of a worker, and whether all files are the same
+scheduler  memory of a Dask scheduler with 20,000 tasks, and how many it hands out in a second
+store      cells a second that one process copies into the store, and writes from the store into GeoTIFFs
+ranks      training by two processes of one thread, next to one process of one and of two threads: seconds a step, and
+           how far weights and scores are from those of one process, in float64 and in float32
 
-The map is that of Augusta, mirrored until it is large enough. Results are in benchmarks/results/scale-TASK.json.
+The map is that of Augusta, mirrored until it is large enough. `workers` fills with a model that learned from it for 200
+steps: how good it is does not matter there. Results are in benchmarks/results/scale-TASK.json.
 """
 
+import hashlib
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -16,11 +35,16 @@ from jaxtyping import Bool
 import data
 import patterns
 from channels import SIDE, model_path
-from common import RUNS, Figures, main, measured
-from gridcloze import checkpoint, filling, tiling
+from common import RUNS, Figures, main, measured, trained
+from gridcloze import checkpoint, filling, scale, tiling
+from gridcloze.files import maps
+from gridcloze.files.palettes import Palette
+from gridcloze.priors.windows import Windows
 from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells
+from gridcloze.training import Budget
 from gridcloze.words import HIDDEN
+from landcover import SIDE as LANDCOVER_SIDE
 from landcover import model_path as landcover_path
 
 SIDES = (64, 256, 1024, 4096)
@@ -29,6 +53,9 @@ HIDDEN_SHARE = 0.3
 NODATA = 255
 SEED = 7000
 SEAM_GRIDS, SEAM_SIDE = 24, 256
+BY_WORKERS = {"one process": (), "one worker": ("--dask", "local:1"), "two workers": ("--dask", "local:2")}
+TASKS, TASK_SIDE = scale.MOST_TASKS, 60_000  # of the scheduler, and the side of a map with more blocks
+RANKS = Path(__file__).parent / "ranks.py"
 
 
 def clouds(side: int, generator: np.random.Generator) -> Bool[np.ndarray, "height width"]:
@@ -93,5 +120,148 @@ def across_borders(side: int) -> Bool[np.ndarray, "row column"]:
     return corners
 
 
+def workers(small: int = 192, large: int = 448, steps: int = 200) -> Figures:
+    """Each number of workers by the command; the time of a cell is that between two sizes, without the start."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cells, path = data.landcover()["cells"], RUNS / f"scale-{steps}.safetensors"
+    size = (LANDCOVER_SIDE, LANDCOVER_SIDE)
+    trained(lambda: Windows([cells], Palette.default(15), size, symmetries="all"), path, Budget(steps=steps))
+    result: Figures = {"seed": SEED, "cells": large**2, "hidden": HIDDEN_SHARE}
+    hashes = set[str]()
+    for name, options in BY_WORKERS.items():
+        seconds, peaks = {}, {}
+        for side in (small, large):
+            out = RUNS / f"scale-{side}-{len(options)}"
+            asked = ("--samples", "1", "--overwrite", *options)
+            seconds[side], peaks[side] = measured("fill", path, clouded_map(side), "-o", out, *asked)
+        hashes.add(hashlib.sha256(b"".join(file.read_bytes() for file in sorted(out.iterdir()))).hexdigest())
+        rate = (large**2 - small**2) / (seconds[large] - seconds[small])
+        result[name] = {"seconds": seconds[large], "peak_MiB": peaks[large], "cells_a_second": rate}
+    one, two = (result[name]["cells_a_second"] for name in ("one worker", "two workers"))
+    in_workers = {f"{side}": worker_peak(path, side) for side in (small, large)}
+    return {**result, "two to one": two / one, "same files": len(hashes) == 1, "worker_peak_MiB": in_workers}
+
+
+def worker_peak(model: Path, side: int) -> float:
+    """Peak memory in MiB of one worker that fills all blocks of a map."""
+    predictor = checkpoint.load(model)
+    on_disk = scale.ModelOnDisk(model.absolute(), predictor.header.hash)
+    with (
+        tempfile.TemporaryDirectory(dir=RUNS) as folder,
+        maps.open_map(clouded_map(side), predictor.header.palette) as source,
+        scale.cluster("local:1", on_disk) as cluster,
+    ):
+        of_rows = predictor, source.read_rows, (source.height, source.width)
+        found = scale.AnswersByBlocks(*of_rows, folder=Path(folder) / "store", run=cluster.run)
+        assert sum(len(rows.hidden) for rows in found) == side
+        [peak] = cluster.client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024).values()
+    return peak
+
+
+def scheduler(tasks: int = TASKS) -> Figures:
+    """A scheduler in a process of its own, with tasks like those of blocks, which do nothing."""
+    blocks = scale.Blocks((TASK_SIDE, TASK_SIDE), (64, 64))
+    store, model = scale.Store(RUNS, scale.Question(blocks, (0,), [0])), scale.ModelOnDisk(RUNS / "none", "")
+    command, address = [sys.executable, "-m", "distributed.cli.dask_scheduler"], "tcp://127.0.0.1:28786"
+    of_scheduler = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", "28786", "--no-dashboard"])
+    of_worker = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1"])
+    try:
+        from distributed import Client
+
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(1, timeout=60)
+            before, began = _peak_MiB(of_scheduler.pid), time.monotonic()
+            given = (
+                (place, _nothing, (store, model, place, 0), blocks.needed(place))
+                for place in itertools.islice(blocks, tasks)
+            )
+            assert sum(1 for _ in scale.Cluster(client, model).results(given, tasks)) == tasks
+            seconds = time.monotonic() - began
+            peak = _peak_MiB(of_scheduler.pid)
+    finally:
+        for process in (of_worker, of_scheduler):
+            process.terminate()
+            process.wait()
+    return {"tasks": tasks, "MiB_before": before, "peak_MiB": peak, "tasks_a_second": tasks / seconds}
+
+
+def _nothing(*arguments: Any) -> None:
+    """What a task of the scheduler does."""
+
+
+def _peak_MiB(pid: int) -> float:  # noqa: N802
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def store(side: int = 2048) -> Figures:
+    """The work of the one process that has the map, around blocks that are written without being computed."""
+    marks: list[float] = []
+
+    def blank(store: scale.Store, left: Sequence[tuple[scale.Place, int]]) -> Iterator[None]:
+        marks.append(time.monotonic())
+        cells, marginals = store.array("cells"), store.array("marginals")
+        generator = np.random.default_rng(SEED)
+        chunk = generator.integers(0, 15, cells.chunks[1:], dtype=np.uint8)
+        nothing = np.zeros((*chunk.shape[:2], 4))
+        for place, lane in left:
+            cells[store.question.lanes.index(lane), *store.chunk(place)] = chunk
+            marginals[:, *store.chunk(place)] = np.stack([chunk, chunk]) / 16
+            np.save(store.marker(place, lane), nothing)
+            yield
+        marks.append(time.monotonic())
+
+    class OfWindows:
+        window, n_symbols, marginals = (LANDCOVER_SIDE, LANDCOVER_SIDE), 15, None
+
+    with (
+        tempfile.TemporaryDirectory(dir=RUNS) as folder,
+        maps.open_map(clouded_map(side), Palette.default(15)) as source,
+    ):
+        marks.append(time.monotonic())
+        of_rows = OfWindows(), source.read_rows, (side, side), 1, 0, None, "likely"
+        found = scale.AnswersByBlocks(*of_rows, folder=Path(folder) / "store", run=blank)
+        filled, uncertainty, samples = (Path(folder) / f"{name}.tif" for name in ("fill", "uncertainty", "samples"))
+        with maps.write_maps(source, filled, uncertainty, samples, 1) as writer:
+            for rows in found:
+                writer.write_rows(rows.start, rows.fill, rows.probability, rows.entropy, rows.samples, None)
+        marks.append(time.monotonic())
+    copied, chunks, written = (side**2 / seconds for seconds in np.diff(marks))
+    return {"cells": side**2, "copied_a_second": copied, "chunks_a_second": chunks, "written_a_second": written}
+
+
+def ranks(steps: int = 50, of_time: int = 100) -> Figures:
+    """Trainings in processes of their own."""
+    with tempfile.TemporaryDirectory(dir=RUNS) as folder:
+
+        def run(ranks: int, threads: int, **setting: Any) -> Mapping[str, np.ndarray]:
+            launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2"] if ranks == 2 else []
+            out = Path(folder) / "weights.npz"
+            command = [sys.executable, *launcher, str(RANKS), str(out), json.dumps(setting)]
+            subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+            return dict(np.load(out))
+
+        result: Figures = {"steps": steps, "seconds a step": {}}
+        for dtype, dropout in itertools.product(("float64", "float32"), (0.0, 0.3)):
+            one, two = (run(n, 1, steps=steps, dtype=dtype, dropout=dropout) for n in (1, 2))
+            furthest = {name: float(np.abs(one[name] - two[name]).max()) for name in one if name != "seconds"}
+            scores = furthest.pop("scores")
+            result[f"{dtype}, dropout {dropout}"] = {"weights": max(furthest.values()), "bits": scores}
+        settings: Figures = {"steps": of_time, "side": 16, "depth": 6, "dtype": "float32", "autocast": True}
+        for name, (n, threads) in {"1 × 1": (1, 1), "2 × 1": (2, 1), "1 × 2": (1, 2)}.items():
+            result["seconds a step"][name] = float(run(n, threads, **settings)["seconds"])
+    return result
+
+
 if __name__ == "__main__":
-    main({"sizes": sizes, "seams": seams}, __doc__)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    main(
+        {"sizes": sizes, "seams": seams, "workers": workers, "scheduler": scheduler, "store": store, "ranks": ranks},
+        __doc__,
+        {
+            "workers": lambda: workers(64, 160, 2),
+            "scheduler": lambda: scheduler(500),
+            "store": lambda: store(400),
+            "ranks": lambda: ranks(3, 4),
+        },
+    )

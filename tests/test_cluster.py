@@ -78,10 +78,34 @@ def test_a_scheduler_that_is_not_there(folder):
     assert not (folder / "nowhere").exists()
 
 
-def test_what_needs_one_process_is_refused(folder):
-    """As are no numbers of processes."""
-    refused(fill(folder, "nowhere", "--dask", "local:2", "--typical"), "leave out --dask")
-    refused(fill(folder, "nowhere", "--dask", "local:0"), "as in local:4")
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--dask", "local:2", "--typical"), "leave out --dask"),
+        (("--dask", "local:0"), "as in local:4"),
+        (("--dask", "nonsense"), "no scheduler answers there"),
+        (("--cog",), "--cog is for maps"),
+    ],
+)
+def test_what_cannot_be_is_refused(folder, options, line):
+    """In one line, before anything is written."""
+    refused(fill(folder, "nowhere", *options, inputs=("grids",)), line)
+    assert not (folder / "nowhere").exists()
+
+
+def test_without_dask_the_extra_is_named(folder, monkeypatch, capsys):
+    """An installation without Dask says which extra brings it."""
+    from gridcloze.cli import main
+
+    monkeypatch.setitem(sys.modules, "dask", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    arguments = [str(folder / name) for name in ("model.safetensors", "map.tif", "-o", "nowhere")]
+    arguments[2] = "-o"
+    monkeypatch.setattr(sys, "argv", ["gridcloze", "fill", *arguments, "--dask", "local:2"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "gridcloze[scale]" in capsys.readouterr().err.replace("\n", "")
 
 
 @pytest.mark.slow
@@ -124,10 +148,24 @@ def scheduler(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_that_do_not_fit_are_named(folder, scheduler):
-    """Without workers, and with another model where the model should be, in one line each."""
+def test_a_scheduler_without_workers_is_named(folder, scheduler):
+    """In one line, after some seconds."""
     address, _ = scheduler(0)
     refused(fill(folder, "nowhere", "--dask", address), "the scheduler has no workers")
+
+
+def test_a_worker_that_does_not_fit_says_why(folder):
+    """Another version, no model, and another model in its place; and nothing where all is well."""
+    from gridcloze.checkpoint import read_header
+    from gridcloze.scale import ModelOnDisk, _why_not
+    from gridcloze.words import __version__
+
+    path = folder / "model.safetensors"
+    model = ModelOnDisk(path, read_header(path).hash)
+    assert _why_not(model, __version__) == ""
+    assert "install the same" in _why_not(model, "0.0.1")
+    assert "no such file" in _why_not(ModelOnDisk(folder / "none.safetensors", ""), __version__)
+    assert "another model there" in _why_not(ModelOnDisk(path, "5eed"), __version__)
 
 
 @pytest.mark.slow
@@ -179,12 +217,12 @@ def test_killed_workers_change_nothing(folder):
     run = subprocess.Popen([*command, "--dask", "local:2"], cwd=folder, stderr=subprocess.PIPE, text=True)
     wait_for_blocks(folder / "kills", 1, run)
     generator, kills = np.random.default_rng(0), 0
-    while run.poll() is None and kills < 5:
+    while run.poll() is None and kills < 20:
         workers = [pid for pid in descendants(run.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         if workers:
             os.kill(generator.choice(workers).item(), signal.SIGKILL)
             kills += 1
-        time.sleep(1 + 2 * generator.random())
+        time.sleep(0.5 + generator.random())
     _, err = run.communicate(timeout=SECONDS)
     assert run.returncode == 0, err
     assert kills > 0

@@ -95,6 +95,10 @@ class Blocks:
     window: Size
     side: int = WINDOWS_OF_A_BLOCK
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without what follows from the sizes: every task has its blocks."""
+        return Blocks, (self.size, self.window, self.side)
+
     @cached_property
     def tiles(self) -> Tiling:
         """The windows and their cores."""

@@ -609,8 +609,9 @@ class _Input(ABC):
 def _input_of(run: _Run, path: Path) -> _Input:
     if maps.is_map(path):
         return _Map(run, path)
-    if run.request.hide_unseen:
-        raise InputError(f"{path}: --hide-unseen is for maps (GeoTIFF)")
+    for option in ("hide_unseen", "cog"):
+        if getattr(run.request, option):
+            raise InputError(f"{path}: --{option.replace('_', '-')} is for maps (GeoTIFF)")
     return _Many(run, path) if is_stack(path) else _Single(run, path)
 
 
