@@ -4,7 +4,7 @@ step       seconds of a training step of the default model on grids of 32×32
 fills      samples a second of grids of 32×32
 agreement  the largest difference between probabilities of the GPU and of the processor, which must be at most 0.001
 
-Results are in benchmarks/results/gpu.json, with the name of the card.
+Results are in benchmarks/results/gpu-gpu.json, with the name of the card.
 """
 
 import time

@@ -29,6 +29,7 @@ PAGES = {  # which template makes which page
     "decoders.md": DOCS / "decoders.md",
     "models.md": ROOT / "models" / "README.md",
     "results.md": DOCS / "results.md",
+    "scale.md": DOCS / "scale.md",
     "speed.md": DOCS / "speed.md",
 }
 

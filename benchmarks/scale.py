@@ -4,8 +4,8 @@ sizes      seconds and peak memory of `gridcloze fill` on GeoTIFFs of 64² … 4
            all sizes, with and without a draw, and to what power of the number of cells the seconds grow; after
            `landcover.py model`
 seams      whether patterns across the borders of what is filled at once differ from those inside, of draws
-workers    a fill and a draw of such maps by one process, and by `--dask` with one and two workers, all of one thread:
-           seconds, peak memory of a worker, and whether all files are the same
+workers    a fill and three samples of such maps by one process, which uses all cores, and by `--dask` with one and two
+           workers: seconds, peak memory of a worker, and whether all files are the same
 scheduler  memory of a Dask scheduler with 20,000 tasks, and how many it hands out in a second
 store      cells a second that one process copies into the store, and writes from the store into GeoTIFFs
 ranks      training by two processes of one thread, next to one process of one and of two threads: seconds a step, and
@@ -53,6 +53,7 @@ HIDDEN_SHARE = 0.3
 NODATA = 255
 SEED = 7000
 SEAM_GRIDS, SEAM_SIDE = 24, 256
+SAMPLES = 3  # by workers
 BY_WORKERS = {"one process": (), "one worker": ("--dask", "local:1"), "two workers": ("--dask", "local:2")}
 TASKS, TASK_SIDE = scale.MOST_TASKS, 60_000  # of the scheduler, and the side of a map with more blocks
 RANKS = Path(__file__).parent / "ranks.py"
@@ -120,7 +121,7 @@ def across_borders(side: int) -> Bool[np.ndarray, "row column"]:
     return corners
 
 
-def workers(small: int = 192, large: int = 448, steps: int = 200) -> Figures:
+def workers(small: int = 96, large: int = 256, steps: int = 200) -> Figures:
     """Each number of workers by the command; the time of a cell is that between two sizes, without the start."""
     os.environ["OMP_NUM_THREADS"] = "1"
     cells, path = data.landcover()["cells"], RUNS / f"scale-{steps}.safetensors"
@@ -132,7 +133,7 @@ def workers(small: int = 192, large: int = 448, steps: int = 200) -> Figures:
         seconds, peaks = {}, {}
         for side in (small, large):
             out = RUNS / f"scale-{side}-{len(options)}"
-            asked = ("--samples", "1", "--overwrite", *options)
+            asked = ("--samples", f"{SAMPLES}", "--overwrite", *options)
             seconds[side], peaks[side] = measured("fill", path, clouded_map(side), "-o", out, *asked)
         hashes.add(hashlib.sha256(b"".join(file.read_bytes() for file in sorted(out.iterdir()))).hexdigest())
         rate = (large**2 - small**2) / (seconds[large] - seconds[small])

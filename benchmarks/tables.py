@@ -13,11 +13,13 @@ import sudoku
 import toys
 from common import MODELS, RESULTS, Figures
 from gridcloze.priors.known import make_toy
+from gridcloze.scale import Blocks
 from gridcloze.study.charts import by_network, name_of
-from scale import DRAWS
+from scale import BY_WORKERS, DRAWS, SAMPLES
 from textures import slug
 
 SECONDS = "seconds_per_realisation"
+NATIONAL_SIDE, WORKERS_OF_A_PLAN = 100_000, (16, 128, 1024)
 TITLES_OF_SAMPLES = {
     "s per sample": SECONDS,
     "proportions": "proportions_error",
@@ -54,7 +56,16 @@ def number(value: float | None) -> str:
 
 def texts() -> dict[str, str]:
     """All of them, by the names that templates use."""
-    return {**of_toys(), **of_textures(), **of_digits(), **of_boards(), **of_comparison(), **of_speed(), **of_models()}
+    return {
+        **of_toys(),
+        **of_textures(),
+        **of_digits(),
+        **of_boards(),
+        **of_comparison(),
+        **of_speed(),
+        **of_scale(),
+        **of_models(),
+    }
 
 
 # Toys
@@ -245,6 +256,35 @@ def scale() -> str:
     rows.append(["power", *(text for way in DRAWS for text in (f"{measured[way]['exponent']:.2f}", ""))])
     ways = [way.replace("draw", "sample") for way in DRAWS]
     return table(["cells", *(f"{way}, {what}" for way in ways for what in ("seconds", "peak MiB"))], rows)
+
+
+def of_scale() -> dict[str, str]:
+    """What several processes cost, and what a map of 10^10 cells would."""
+    measured, store, scheduler = (result(f"scale-{name}") for name in ("workers", "store", "scheduler"))
+    rows = [
+        [name, f"{one['seconds']:.0f}", f"{one['cells_a_second']:,.0f}", f"{one['peak_MiB']:.0f}"]
+        for name, one in ((name, measured[name]) for name in BY_WORKERS)
+    ]
+    rate, blocks = measured["one worker"]["cells_a_second"], Blocks((NATIONAL_SIDE, NATIONAL_SIDE), (64, 64))
+    hours = lambda a_second: f"{NATIONAL_SIDE**2 / a_second / 3600:,.1f}"  # noqa: E731
+    n_blocks, tasks = len(list(blocks)), (1 + SAMPLES) * len(list(blocks))
+    work = {
+        "copy the map into the store": hours(store["copied_a_second"]),
+        **{f"fill and sample with {n:,} workers": hours(n * rate) for n in WORKERS_OF_A_PLAN},
+        f"hand out {tasks:,} tasks": hours(NATIONAL_SIDE**2 / tasks * scheduler["tasks_a_second"]),
+        "write the GeoTIFFs": hours(store["written_a_second"]),
+    }
+    of_block = NATIONAL_SIDE**2 / rate / tasks
+    peaks = (f"{peak:.0f} MiB for {side}×{side} cells" for side, peak in measured["worker_peak_MiB"].items())
+    return {
+        "scale.workers": table(["", "seconds", "cells a second", "peak MiB of a process"], rows),
+        "scale.alone": f"{measured['one process']['cells_a_second'] / measured['two workers']['cells_a_second']:.1f}",
+        "scale.blocks": f"{n_blocks:,}",
+        "scale.plan": table(["", "hours"], work.items()),
+        "scale.block seconds": f"{of_block:.1f}",
+        "scale.most workers": f"{scheduler['tasks_a_second'] * of_block:,.0f}",
+        "scale.peaks": " and at ".join(peaks),
+    }
 
 
 TRAINED = {  # which file has the record of a training

@@ -31,7 +31,7 @@ from .words import HIDDEN, InputError, __version__
 
 WINDOWS_OF_A_BLOCK = 8  # along each of its sides
 PUZZLE_CHUNK = 512
-MOST_TASKS = 20_000  # that the scheduler knows of at once: about 100 MB
+MOST_TASKS = 20_000  # that the scheduler knows of at once: about 180 MB
 MOST_TASKS_WITH_DATA = 128
 RETRIES = 3
 SECONDS_TO_CONNECT = 10
