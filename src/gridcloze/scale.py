@@ -904,7 +904,7 @@ class Cluster:
         """
         from distributed import as_completed
 
-        futures, names, coming = {}, {}, as_completed([], with_results=False)
+        futures, names, coming = {}, {}, as_completed([], self.client.loop)
         try:
             while True:
                 for name, call, arguments, needed in islice(tasks, most - len(futures)):
