@@ -227,15 +227,15 @@ def test_a_stopped_fill_of_a_stack_goes_on_where_it_was(gridcloze, model, monkey
     monkeypatch.setattr(bulk, "GRIDS_AT_ONCE", 2)
     write_stack("stack.npy", np.random.default_rng(0).integers(-1, 2, (7, 5, 5)))
     gridcloze("fill", model, "stack.npy", "-o", "whole", "--samples", 2)
-    calls, results = [], bulk._Run.results
+    calls, answered = [], bulk._answered
 
-    def stops(run, puzzles):
-        calls.append(len(puzzles))
+    def stops(*arguments):
+        calls.append(len(arguments[-1]))
         if len(calls) == 3:
             raise OSError("the power went out")
-        return results(run, puzzles)
+        return answered(*arguments)
 
-    monkeypatch.setattr(bulk._Run, "results", stops)
+    monkeypatch.setattr(bulk, "_answered", stops)
     code, _, err = gridcloze("fill", model, "stack.npy", "-o", "out", "--samples", 2)
     assert code == 2
     assert [Path(name).suffix for name in os.listdir("out")] == [".partial"]

@@ -94,13 +94,13 @@ def test_chunks_of_a_zarr_array_count_by_place_too(gridcloze):
 
 @pytest.mark.parametrize("changed", ["puzzle.npy", "mask.npy"])
 def test_an_input_that_is_saved_anew_meanwhile_gives_no_result(gridcloze, model, puzzle, monkeypatch, changed):
-    results = bulk._Run.results
+    answered = bulk._answered
 
-    def slow(run, puzzles):
+    def slow(*arguments):
         np.save(changed, np.ones((5, 5), bool if changed == "mask.npy" else int))
-        return results(run, puzzles)
+        return answered(*arguments)
 
-    monkeypatch.setattr(bulk._Run, "results", slow)
+    monkeypatch.setattr(bulk, "_answered", slow)
     code, _, err = gridcloze("fill", model, puzzle, "-o", "out", "--hidden", "mask.npy")
     assert code == 2
     assert "was changed while it was filled: run it again" in err
