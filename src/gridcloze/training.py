@@ -302,13 +302,13 @@ class Training:
     ) -> None:
         model.train()
         progress, start = self.progress, time.monotonic() - self.progress.seconds
-        saved, stopped = progress.seconds, 0.0
+        saved = progress.seconds
         self.report(progress)
-        while progress.share < 1 and not stopped:
+        while progress.share < 1 and not any(summed(stop.is_set())):
             began = time.monotonic()
             grids, nats = self._step(accelerator, model, optimizers)
             seconds = (time.monotonic() - start) * is_first()  # all go by one clock
-            nats, progress.seconds, stopped = summed(nats, seconds, stop.is_set())
+            nats, progress.seconds = summed(nats, seconds)
             self._note(float(nats / np.log(2)), grids / (time.monotonic() - began))
             progress.steps += 1
             if is_due(progress.steps):
