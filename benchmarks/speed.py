@@ -111,7 +111,7 @@ class Step:
     def parts(self) -> dict[str, Work]:
         """What a step consists of; each part runs alone."""
         generator = np.random.default_rng(0)
-        cells, hidden = training_batch(self.examples, generator)
+        cells, hidden, _ = training_batch(self.examples, generator)
         pool = self.training._new_pool(self.accelerator.device)
         targets, tokens = pool.targets(cells, hidden), torch.from_numpy(tokens_of(cells, hidden, 2))
         scored = torch.from_numpy(hidden)

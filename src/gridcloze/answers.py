@@ -12,6 +12,7 @@ from .decoding import Decoder, Fills, Pick, default_decoder, pick_most_likely, p
 from .predictor import Predictor, Size, entropy_bits, exceeds_window, given_evidence, known_or
 from .puzzles import Likelihoods, Puzzles, Stream, name_of
 from .shapes import Bits, Cells, Hidden, Marginals, OneHidden, Samples
+from .side import SidedPredictor, with_side
 from .sweeping import ReadRows, Sweep, sweep_by_rows
 from .tiling import Tiling
 from .words import HIDDEN, InputError
@@ -411,6 +412,9 @@ class AnswersByRows:
     evidence
         Called with a window of the grid, as ranges of rows and columns; returns the evidence on its cells, as `Puzzles`
         holds it.
+    side
+        Gives the side maps in a window of the grid, `side[rows, columns]` with two ranges: an array, or something that
+        reads them.
 
     Attributes
     ----------
@@ -440,7 +444,9 @@ class AnswersByRows:
         decoder: Decoder | None = None,
         kind: Kind = "likely",
         evidence: EvidenceInWindow | None = None,
+        side: Any = None,
     ):
+        self.side = side
         self.predictor, self.read_rows, self.size = predictor, read_rows, size
         self.n_samples, self.seed, self.decoder = samples, seed, decoder
         self.kind: Kind = checked_kind(kind)
@@ -454,7 +460,8 @@ class AnswersByRows:
         cells = self.read_rows(0, self.size[0])[None].astype(np.int64)
         everywhere = slice(0, self.size[0]), slice(0, self.size[1])
         evidence = Likelihoods(self.evidence(everywhere)) if self.evidence else None
-        puzzles = Puzzles(cells, evidence=evidence)
+        side = None if self.side is None else self.side[everywhere][None]
+        puzzles = Puzzles(cells, evidence=evidence, side=side)
         answers = fill(self.predictor, puzzles, self.n_samples, self.seed, self.decoder, self.kind)
         self.hidden_cells, self.warnings = int(answers.puzzles.hidden.sum()), answers.warnings[0]
         fills = answers.fill[0] if self.kind != "none" else None
@@ -490,7 +497,13 @@ class AnswersByRows:
         decoder, evidence = self.decoder or default_decoder(self.predictor), self.evidence
         streams = [(*stream, sample) for sample in samples]
         of_fill = None if evidence is None else lambda _, window: evidence(window)
-        return Sweep(self.predictor, nothing, nothing == HIDDEN, streams, decoder, pick, of_fill)
+        return Sweep(self._bound(self.side), nothing, nothing == HIDDEN, streams, decoder, pick, of_fill)
+
+    def _bound(self, side: Any) -> Predictor:
+        """The predictor with side maps of the grid, or of some rows of it."""
+        if side is None:
+            return with_side(self.predictor, None)
+        return SidedPredictor(self.predictor, [side], np.zeros(1, dtype=np.int64))
 
     def _most_typical(self, stream: Stream) -> int:
         """The number of the most typical sample, for which all are drawn once more than they are written."""
@@ -550,7 +563,8 @@ class AnswersByRows:
         top, end = down[seen[0]].start, down[seen[-1]].stop
         cells = self._read_settled(top, end)[None]
         below_top = [tile.below(top) for number in seen for tile in tiles.rows[number]]
-        marginals = tiling.blended(self.predictor, cells, cells == HIDDEN, below_top, tiles.size)[0]
+        side = None if self.side is None else self.side[slice(top, end), slice(0, self.size[1])]
+        marginals = tiling.blended(self._bound(side), cells, cells == HIDDEN, below_top, tiles.size)[0]
         wanted = slice(rows.start - top, rows.stop - top)
         cells, marginals = cells[0, wanted], marginals[wanted]
         if self.evidence is not None:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .logits import LARGEST_MODEL
 from .words import InputError
 
+MAY_BE_NONE = ("channels", "side")
 MOST_PATCHES = 256
 MOST_SINGLE = 100  # cells of grids whose patches are one cell each
 PASS_PATCHES = 512
@@ -19,6 +20,7 @@ MOST_WRITTEN_OUT = {True: 1024, False: 128}  # patches up to which attention is 
 
 Patches = Float[Tensor, "patch batch embedding"]
 Rotation = Float[Tensor, "patch size size"]
+Layered = TypeVar("Layered", nn.Linear, nn.Conv2d)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class BertConfig:
         at most 256 patches, as the cost of attention grows with their number squared.
     channels
         The numbers that represent a cell on the path from cell to cell (see `CellPath`); 0 for no such path.
+    side
+        The features of the side maps at each cell (see `side.Channel`); 0 for a model without side maps.
 
     Raises
     ------
@@ -52,7 +56,7 @@ class BertConfig:
     --------
     >>> from gridcloze.bert import BertConfig
     >>> BertConfig(64, 64, n_symbols=2, depth=4)
-    BertConfig(height=64, width=64, n_symbols=2, depth=4, embedding_size=64, heads=4, patch=4, channels=16)
+    BertConfig(height=64, width=64, n_symbols=2, depth=4, embedding_size=64, heads=4, patch=4, channels=16, side=0)
     """
 
     height: int
@@ -63,6 +67,7 @@ class BertConfig:
     heads: int = 0
     patch: int = 0
     channels: int = 16
+    side: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -71,7 +76,7 @@ class BertConfig:
         object.__setattr__(self, "patch", self.patch or _default_patch(self.height, self.width))
         object.__setattr__(self, "embedding_size", self.embedding_size or _default_embedding_size(self.depth))
         object.__setattr__(self, "heads", self.heads or _default_heads(self.embedding_size))
-        if min(value for name, value in asdict(self).items() if name != "channels") < 1:
+        if min(value for name, value in asdict(self).items() if name not in MAY_BE_NONE) < 1:
             raise InputError(f"every number of a BertConfig must be at least 1, not {asdict(self)}")
         if self.embedding_size % (4 * self.heads):
             raise InputError(f"embedding_size {self.embedding_size} is no multiple of 4 × {self.heads} heads")
@@ -83,7 +88,8 @@ class BertConfig:
         positions = _n_patches(self.height, self.patch) * _n_patches(self.width, self.patch)
         ends = cells * (self.n_symbols + 2) + 1 + positions + 2 + cells * self.n_symbols
         path = self.channels * (cells * (size + 1) + 25 * (self.n_symbols + 1) + 9 * self.channels + 1 + self.n_symbols)
-        return size * ends + cells * self.n_symbols + self.depth * (8 * size**2 + 4 * size) + path
+        of_side = self.side * (cells * size + self.n_symbols + 25 * self.channels)
+        return size * ends + cells * self.n_symbols + self.depth * (8 * size**2 + 4 * size) + path + of_side
 
 
 def _default_embedding_size(depth: int) -> int:
@@ -137,6 +143,14 @@ def cut(
     rows, columns = _n_patches(height, patch), _n_patches(width, patch)
     padded = F.pad(tokens, (0, columns * patch - width, 0, rows * patch - height), value=outside)
     return padded.view(batch, rows, patch, columns, patch).permute(1, 3, 0, 2, 4).reshape(rows, columns, batch, -1)
+
+
+def _cut_each(
+    values: Float[Tensor, "batch height width channel"], patch: int
+) -> Float[Tensor, "row column batch cell channel"]:
+    """Cut the patches of every channel; 0 outside the grid."""
+    batch, _, _, channels = values.shape
+    return cut(values.movedim(-1, 0).flatten(0, 1), patch, outside=0).unflatten(2, (channels, batch)).movedim(2, -1)
 
 
 def join(
@@ -343,6 +357,12 @@ def _fused_pays(query: Float[Tensor, "head patch of_head"]) -> bool:
     return query.device.type != "cpu" or query.shape[1] > MOST_WRITTEN_OUT[query.dtype == torch.bfloat16]
 
 
+def _silent(layer: Layered) -> Layered:
+    """A layer that starts by saying nothing."""
+    nn.init.zeros_(cast(Tensor, layer.weight))
+    return layer
+
+
 def _to_cells(
     linear: nn.Linear, embedding: Float[Tensor, "row column batch embedding"], patch: int, size: tuple[int, ...]
 ) -> Float[Tensor, "batch height width channel"]:
@@ -382,11 +402,14 @@ class CellPath(nn.Module):
         self.cells_to_cell = nn.Conv2d(channels, channels, 3, padding=1)
         self.cell_to_symbols = nn.Conv2d(channels, n_symbols, 1, bias=False)
         nn.init.zeros_(self.cell_to_symbols.weight)
+        if config.side:
+            self.side_to_cell = _silent(nn.Conv2d(config.side, channels, 5, padding=2, bias=False))
 
     def forward(
         self,
         embedding: Float[Tensor, "row column batch embedding"],
         one_hot: Float[Tensor, "batch height width token"],
+        side: Float[Tensor, "batch height width feature"] | None = None,
     ) -> Float[Tensor, "batch height width symbol"]:
         """Return what is added to the logits of each cell.
 
@@ -396,6 +419,8 @@ class CellPath(nn.Module):
             Of each patch, after the last layer.
         one_hot
             1 at the token of each cell, of `n_symbols` + 1.
+        side
+            The features of its side maps.
 
         Returns
         -------
@@ -403,7 +428,10 @@ class CellPath(nn.Module):
             A number for each symbol of each cell.
         """
         of_patches = _to_cells(self.embedding_to_cells, embedding, self.patch, one_hot.shape[1:3])
-        cells = F.relu(self.tokens_to_cell(one_hot.movedim(-1, 1)) + of_patches.movedim(-1, 1))
+        cells = self.tokens_to_cell(one_hot.movedim(-1, 1)) + of_patches.movedim(-1, 1)
+        if side is not None:
+            cells = cells + self.side_to_cell(side.movedim(-1, 1))
+        cells = F.relu(cells)
         return self.cell_to_symbols(F.relu(self.cells_to_cell(cells))).movedim(1, -1)
 
 
@@ -442,6 +470,9 @@ class Bert(nn.Module):
         for parameter in self.embedding_to_patch.parameters():  # training starts from a uniform distribution
             nn.init.zeros_(parameter)
         self.cell_path = CellPath(config) if config.channels else None
+        if config.side:
+            self.side_to_embedding = _silent(nn.Linear(cells * config.side, config.embedding_size, bias=False))
+            self.side_to_symbols = _silent(nn.Linear(config.side, config.n_symbols, bias=False))
 
     @property
     def n_symbols(self) -> int:
@@ -474,7 +505,8 @@ class Bert(nn.Module):
         list of Parameter
             None without such a path.
         """
-        return [] if self.cell_path is None else [*self.cell_path.parameters()]
+        of_side = self.side_to_symbols.parameters() if self.config.side else ()
+        return [*(self.cell_path.parameters() if self.cell_path else ()), *of_side]
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """Return the matrices between embedding and output, which Muon trains; AdamW trains the rest.
@@ -487,7 +519,10 @@ class Bert(nn.Module):
         return [parameter for parameter in self.layers.parameters() if parameter.ndim == 2]
 
     def forward(
-        self, tokens: Int[Tensor, "batch height width"], attention: list[Tensor] | None = None
+        self,
+        tokens: Int[Tensor, "batch height width"],
+        attention: list[Tensor] | None = None,
+        side: Float[Tensor, "batch height width feature"] | None = None,
     ) -> Float[Tensor, "batch height width symbol"]:
         """Return the logits of every cell.
 
@@ -498,6 +533,8 @@ class Bert(nn.Module):
         attention
             A list to which each layer appends its weights (batch, head, query, key). Query and key are patches, row by
             row, and the weights of a query sum to 1.
+        side
+            The features of the side maps, for a model that has such.
 
         Returns
         -------
@@ -506,9 +543,9 @@ class Bert(nn.Module):
         """
         patches = cut(tokens, self.config.patch, outside=self.n_symbols + 1)
         by_patch = F.one_hot(patches, self.n_symbols + 2).to(self.position.dtype)
-        embedding = self._embedding(by_patch, attention)
+        embedding = self._embedding(by_patch, attention, side)
         by_cell = F.one_hot(tokens, self.n_symbols + 1).to(self.position.dtype) if self.cell_path else None
-        return self._logits(embedding, tokens.shape[1:], by_cell)
+        return self._logits(embedding, tokens.shape[1:], by_cell, side)
 
     def from_one_hot(
         self, one_hot: Float[Tensor, "batch height width token"]
@@ -525,18 +562,22 @@ class Bert(nn.Module):
         Tensor
             The logits that `Bert.forward` returns.
         """
-        batch, height, width, n_tokens = one_hot.shape
-        by_token = cut(one_hot.movedim(-1, 0).flatten(0, 1), self.config.patch, outside=0)
-        patches = by_token.unflatten(2, (n_tokens, batch)).movedim(2, -1)
+        height, width = one_hot.shape[1:3]
+        patches = _cut_each(one_hot, self.config.patch)
         outside = 1 - patches.detach().sum(-1, keepdim=True)
         return self._logits(self._embedding(torch.cat((patches, outside), dim=-1)), (height, width), one_hot)
 
     def _embedding(
-        self, patches: Float[Tensor, "row column batch cell token"], attention: list[Tensor] | None = None
+        self,
+        patches: Float[Tensor, "row column batch cell token"],
+        attention: list[Tensor] | None = None,
+        side: Float[Tensor, "batch height width feature"] | None = None,
     ) -> Float[Tensor, "row column batch embedding"]:
         """The embedding of each patch after the last layer."""
         rows, columns = patches.shape[:2]
         x = self.patch_to_embedding(patches.flatten(-2)).flatten(0, 1)
+        if side is not None:
+            x = x + self.side_to_embedding(_cut_each(side, self.config.patch).flatten(-2)).flatten(0, 1)
         x = x + self._learned_positions(rows, columns)[:, None]
         rotation = rotary_positions(rows, columns, self.config.embedding_size // self.config.heads).to(x)
         for layer in self.layers:
@@ -548,9 +589,12 @@ class Bert(nn.Module):
         embedding: Float[Tensor, "row column batch embedding"],
         size: tuple[int, ...],
         one_hot: Float[Tensor, "batch height width token"] | None,
+        side: Float[Tensor, "batch height width feature"] | None = None,
     ) -> Float[Tensor, "batch height width symbol"]:
         logits = _to_cells(self.embedding_to_patch, embedding, self.config.patch, size)
-        return logits if self.cell_path is None else logits + self.cell_path(embedding, one_hot)
+        if side is not None:
+            logits = logits + self.side_to_symbols(side)  # evidence is a sum of logarithms
+        return logits if self.cell_path is None else logits + self.cell_path(embedding, one_hot, side)
 
     def _learned_positions(self, rows: int, columns: int) -> Float[Tensor, "patch embedding"]:
         """The learned table on the size it was trained on, otherwise 0; no branch, so that exports take any size."""

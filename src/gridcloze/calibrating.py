@@ -9,9 +9,11 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from .logits import Calibration
+from .networks import on_device
 from .predictor import tokens_of
 from .priors.hiding import evaluation_hiding
 from .shapes import Cells, Hidden
+from .side import SideMaps
 from .training import BATCH_SIZE
 from .words import InputError
 
@@ -22,7 +24,9 @@ MOST_LOG_TEMPERATURE = 2.0
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) -> Calibration:
+def calibrate(
+    model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES, side: SideMaps | None = None
+) -> Calibration:
     """Find the temperatures that give the fewest bits per hidden cell on held-out grids.
 
     The hidden cells are those of `evaluation_hiding`. There are as many temperatures, from few hidden cells to many, as
@@ -36,6 +40,8 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
         Grids that the model did not learn from; -1 stands for an unknown cell.
     most
         The largest number of temperatures.
+    side
+        The side maps of the grids, for a model that has such.
 
     Returns
     -------
@@ -63,19 +69,24 @@ def calibrate(model: nn.Module, held_out: Cells, most: int = MOST_TEMPERATURES) 
     generator = np.random.default_rng(1)
     n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
     n = min(max(n, LEAST_GRIDS), MOST_GRIDS)
-    cells = held_out[generator.integers(0, len(held_out), n)]
+    which = generator.integers(0, len(held_out), n)
+    cells = held_out[which]
     hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
     fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
-    logits = _logits(model, cells, hidden)
+    logits = _logits(model, cells, hidden, None if side is None else side.some(which))
     groups = np.array_split(np.argsort(fractions), max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
     temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
     return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
 
 
-def _logits(model: nn.Module, cells: Cells, hidden: Hidden) -> np.ndarray:
+def _logits(model: nn.Module, cells: Cells, hidden: Hidden, side: SideMaps | None) -> np.ndarray:
     tokens = torch.from_numpy(tokens_of(cells, hidden, cast(int, model.n_symbols)))
-    device = next(model.parameters()).device
-    logits = np.concatenate([model(part.to(device)).float().cpu().numpy() for part in tokens.split(BATCH_SIZE)])
+    device, parts = next(model.parameters()).device, []
+    for start in range(0, len(tokens), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
+        features = None if side is None else side.features(part)
+        parts.append(model(tokens[part].to(device), **on_device(device, features)).float().cpu().numpy())
+    logits = np.concatenate(parts)
     if not np.isfinite(logits).all():
         raise InputError("the model gives logits that are no finite numbers: the training diverged; train it again")
     return logits

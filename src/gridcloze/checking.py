@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from .predictor import Predictor, entropy_bits
 from .puzzles import Puzzles
 from .shapes import Cells, Hidden, OneGrid, OneHidden, PerCell
+from .side import of_rows, with_side
 
 THRESHOLD = 0.01  # probability given the rest below which a visible cell is implausible
 CONTRADICTION = 0.001  # and below which it is not believed
@@ -155,7 +156,7 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     >>> contradicting(posterior(squares(3, 3, 2, 3)), puzzles).sum()
     np.int64(0)
     """
-    cells, hidden = puzzles.cells, puzzles.hidden
+    cells, hidden, predictor = puzzles.cells, puzzles.hidden, with_side(predictor, puzzles.side)
     found = np.zeros(cells.shape, dtype=bool)
     number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
     most, least, shown = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells)), np.where(hidden, 0, cells)
@@ -168,7 +169,7 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
         probability = np.take_along_axis(predicted, shown[grid][..., None], axis=-1)[..., 0]
         np.minimum.at(least, grid, np.where(queried, probability, 1.0).min(axis=(1, 2)))
     for grid in np.flatnonzero(least < CONTRADICTION):
-        for one in surprises(predictor, cells[grid], hidden[grid], CONTRADICTION):
+        for one in surprises(of_rows(predictor, [int(grid)]), cells[grid], hidden[grid], CONTRADICTION):
             found[grid, one.row, one.column] = True
     return found
 
@@ -198,13 +199,14 @@ def information_bits(predictor: Predictor, cells: Cells, hidden: Hidden) -> Floa
     """
     result = np.full(cells.shape, np.nan)
     for grid, (now, grid_hidden) in enumerate(zip(predictor.marginals(cells, hidden), hidden, strict=True)):
+        one = of_rows(predictor, [grid])
         queries, left = np.argwhere(grid_hidden[..., None] & (now > 0)), np.zeros(cells.shape[1:])
         for some in _in_parts(len(queries), now.size):
             row, column, symbol = queries[some].T
             revealed, rest = (np.repeat(array[[grid]], len(row), axis=0) for array in (cells, hidden))
             query = np.arange(len(row))
             revealed[query, row, column], rest[query, row, column] = symbol, False
-            entropies = entropy_bits(predictor.marginals(revealed, rest)).sum(axis=(1, 2))
+            entropies = entropy_bits(one.marginals(revealed, rest)).sum(axis=(1, 2))
             np.add.at(left, (row, column), now[row, column, symbol] * entropies)
         others = entropy_bits(now).sum() - entropy_bits(now)
         result[grid] = np.where(grid_hidden, others - left, np.nan)

@@ -20,10 +20,11 @@ from .export import OnnxPredictor, open_session, read_metadata, to_onnx, with_me
 from .files.notes import Form, check_note, listed, number, one_of, parse_note, text, whole
 from .files.palettes import Palette
 from .files.paths import atomic_write, check_writable
-from .logits import LARGEST_MODEL, Calibration, LogitsPredictor
+from .logits import LARGEST_MODEL, Calibration, Features, LogitsPredictor
 from .memory import in_words, refuse_beyond_memory
 from .predictor import Size, tokens_of
 from .shapes import Cells, Hidden, Marginals
+from .side import Channel, Side, encoded, with_side
 from .words import InputError, about, finite_or_none
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ METADATA = "gridcloze"
 MOST_BYTES = 2**31  # of a model file
 OPERATIONS_A_MINUTE = 2.5e12  # of attention, measured on one core
 COUNT, INT64, TRUE_OR_FALSE = whole(0, 2**63), whole(-(2**63), 2**63 - 1), one_of(False, True)
+FINITE = number(-1e300, 1e300)
+MAY_BE_NONE = ("channels", "side")  # of the sizes in a config
 TRAINING: Form = {  # of the record that Header.training is; whoever trains may add entries
     "data?": text(),
     "grids?": COUNT,
@@ -56,13 +59,14 @@ TRAINING: Form = {  # of the record that Header.training is; whoever trains may 
     "curve?": CURVE,
     "parent?": text("[0-9a-f]{64}"),
     "version?": text(),
+    "side_data?": text("[0-9a-f]{64}"),
     "...": lambda value: True,
 }
 HEADER: Form = {
     "format": one_of(METADATA),
     "format_version": one_of(FORMAT_VERSION),
-    "config": {name: whole(1, most) for name, most in LARGEST_MODEL.items() if name != "channels"}
-    | {"channels?": whole(0, LARGEST_MODEL["channels"])},
+    "config": {name: whole(1, most) for name, most in LARGEST_MODEL.items() if name not in MAY_BE_NONE}
+    | {f"{name}?": whole(0, LARGEST_MODEL[name]) for name in MAY_BE_NONE},
     "palette": {
         "colours": listed(listed(whole(0, 255), least=4)),
         "characters": text(),
@@ -76,6 +80,9 @@ HEADER: Form = {
         "temperatures": listed(number(1e-3, 1e3), least=1),
     },
     "windows?": TRUE_OR_FALSE,
+    "side?": listed(
+        {"name": text(), "classes": listed(FINITE), "mean": FINITE, "deviation": number(1e-300, 1e300)}, least=1
+    ),
     "hash?": text("[0-9a-f]{64}"),
 }
 
@@ -101,6 +108,8 @@ class Header:
         SHA-256 of everything in the file, in hexadecimal digits.
     windows
         Whether the model learned from windows of larger grids.
+    side
+        The side maps of the model.
 
     Examples
     --------
@@ -120,6 +129,7 @@ class Header:
     calibration: Calibration = field(default_factory=Calibration)
     hash: str = ""
     windows: bool = False
+    side: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "training", finite_or_none(self.training))
@@ -167,25 +177,40 @@ class TrainedPredictor:
         """The size of the windows through which it answers, or None if it learned from whole grids."""
         return self.size if self.header.windows else None
 
-    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        """See `Predictor.marginals`."""
+    @property
+    def side(self) -> tuple[Channel, ...]:
+        """The side maps that it needs."""
+        return self.header.side
+
+    def marginals(self, cells: Cells, hidden: Hidden, side: Side | None = None) -> Marginals:
+        """See `Predictor.marginals`; for a model with side maps, `side` has them, (batch, height, width, channel)."""
         if self.window is None or cells.shape[1:] == self.window:
             self._refuse_beyond_memory(cells.shape)
-            return self.base.marginals(cells, hidden)
-        return tiling.marginals(self.base, cells, hidden, self.window)
+            return self.base.marginals(cells, hidden, *self._features(side))
+        return tiling.marginals(with_side(self, side) if self.side else self.base, cells, hidden, self.window)
+
+    def _features(self, side: Side | None) -> list[Features]:
+        if side is None:
+            with_side(self, side)  # refuses a model that needs them
+            return []
+        return [encoded(self.side, side)]
 
     @property
     def patch(self) -> int:
         """The side of a patch, in cells."""
         return self.header.config["patch"]
 
-    def attention(self, cells: Cells, hidden: Hidden) -> Float[np.ndarray, "batch layer head query key"]:
+    def attention(
+        self, cells: Cells, hidden: Hidden, side: Side | None = None
+    ) -> Float[np.ndarray, "batch layer head query key"]:
         """Return the attention weights of each layer.
 
         Parameters
         ----------
         cells, hidden
             The grids, and which of their cells are hidden.
+        side
+            The side maps, for a model that has such.
 
         Returns
         -------
@@ -193,7 +218,7 @@ class TrainedPredictor:
             See `Bert.forward`.
         """
         self._refuse_beyond_memory(cells.shape, attention=True)
-        weights = cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols))
+        weights = cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols), *self._features(side))
         n_patches = _n_patches(self.header, cells.shape[1:])
         config = self.header.config
         if weights.shape != (len(cells), config["depth"], config["heads"], n_patches, n_patches):
@@ -462,7 +487,7 @@ def _pass_bytes(header: Header, size: tuple[int, ...], written_out: bool) -> int
     """About what a forward pass for one grid needs; attention that is written out is kept for all layers, twice."""
     config, patches = header.config, _n_patches(header, size)
     of_head = config["embedding_size"] // config["heads"]
-    inputs = 4 * config["patch"] ** 2 * (config["n_symbols"] + 2)
+    inputs = 4 * config["patch"] ** 2 * (config["n_symbols"] + 2 + config.get("side", 0))
     linear = 4 * patches * (12 * config["embedding_size"] + 3 * of_head**2 + inputs)
     return linear + (8 * config["heads"] * patches**2 * config["depth"] if written_out else 0)
 
@@ -534,10 +559,11 @@ def _check_there(path: Path) -> None:
 
 
 def _header_to_json(header: Header) -> dict[str, Any]:
-    return {
+    side = {"side": [asdict(channel) for channel in header.side]} if header.side else {}
+    return side | {
         "format": "gridcloze",
         "format_version": FORMAT_VERSION,
-        "config": header.config,
+        "config": {name: value for name, value in header.config.items() if name != "side" or value},
         "palette": header.palette.to_json(),
         "scale": header.scale,
         "training": header.training,
@@ -566,6 +592,9 @@ def _header(path: Path, metadata: str, kinds: list[type], tensors_of: Callable[[
         palette, calibration = Palette.from_json(values["palette"]), values["calibration"]
         if palette.n_symbols != values["config"]["n_symbols"]:
             raise InputError("the palette in its note does not fit its config; use the original file")
+        side = tuple(Channel(**one | {"classes": tuple(one["classes"])}) for one in values.get("side", []))
+        if sum(channel.n_features for channel in side) != values["config"].get("side", 0):
+            raise InputError("the side maps in its note do not fit its config; use the original file")
         if len(calibration["hidden_fractions"]) != len(calibration["temperatures"]):
             raise InputError("the calibration in its note does not fit; use the original file")
         return Header(
@@ -576,6 +605,7 @@ def _header(path: Path, metadata: str, kinds: list[type], tensors_of: Callable[[
             Calibration(tuple(calibration["hidden_fractions"]), tuple(calibration["temperatures"])),
             values.get("hash", file_hash),
             values.get("windows", False),
+            side,
         )
 
 

@@ -135,6 +135,23 @@ Scale = Annotated[
 ]
 Picture = Annotated[Path | None, _option("Picture to write, .png or .svg.", "FILE", "-o", "--out")]
 Dark = Annotated[bool, _option("Draw on a dark background.", "", "--dark")]
+Side = Annotated[
+    list[str],
+    _option(
+        "Side map of the grids, as NAME=PATH or under the name of its file: a GeoTIFF on the grid of a map, or a "
+        "folder with an array or a grey picture for each grid. Give as many as there are.",
+        "PATH",
+    ),
+]
+SideOrNone = Annotated[
+    list[str],
+    _option(
+        "Side map, as in `train`, for each that the model learned with, in the same order; none fills as if they were "
+        "unknown.",
+        "PATH",
+        "--side",
+    ),
+]
 Overwrite = Annotated[bool, _option("Replace an older result of gridcloze.", "", "--overwrite")]
 Json = Annotated[bool, _option("Print the report as JSON instead of text.", "", "--json")]
 
@@ -358,6 +375,7 @@ def train(
         Path | None,
         _option("Palette file (.json) with the names, colours, characters and raster values of the symbols.", "FILE"),
     ] = None,
+    side: Side = [],  # noqa: B006, typer copies it
     minutes: Annotated[
         float | None,
         _option("Length of the training in minutes; by default it ends by itself, after 60 at most.", "MINUTES"),
@@ -394,7 +412,7 @@ def train(
     from .commands import train as command
     from .training import Budget
 
-    source = command.Source(examples, windows, symmetries, palette)
+    source = command.Source(examples, windows, symmetries, palette, side)
     report = command.train(source, out, Budget(minutes, steps), seed, depth, resume, overwrite, model)
     if report is None:  # another process of the same training says it
         return
@@ -455,6 +473,7 @@ def fill(
             "RULE",
         ),
     ] = None,
+    side: SideOrNone = [],  # noqa: B006, typer copies it
     order: Annotated[
         str | None,
         _option(
@@ -519,7 +538,9 @@ def fill(
         other = "--typical" if typical else "-o -"
         raise InputError(f"{other} asks for a fill, and --no-fill for none: choose one of them")
     kind = "none" if no_fill else "typical" if typical else "likely"
-    request = command.Request(samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark, cog)
+    request = command.Request(
+        samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark, cog, side
+    )
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite, dask)
     for report in reports:
@@ -570,6 +591,7 @@ def check(
         float, _option("Probability given the rest below which a visible cell is surprising.", "P")
     ] = 0.01,
     hidden: Hidden = "auto",
+    side: SideOrNone = [],  # noqa: B006, typer copies it
     scale: Scale = None,
     hide_unseen: HideUnseen = False,
     overwrite: Overwrite = False,
@@ -583,7 +605,8 @@ def check(
     tune_process()
     from .commands import check as command
 
-    report, characters = command.check(model, grid, threshold, hidden, picture, dark, overwrite, hide_unseen, scale)
+    options = dark, overwrite, hide_unseen, scale, side
+    report, characters = command.check(model, grid, threshold, hidden, picture, *options)
     if as_json:
         _print_json(report)
     else:
@@ -625,6 +648,7 @@ def explain(
     ] = None,
     dark: Dark = False,
     hidden: Hidden = "auto",
+    side: SideOrNone = [],  # noqa: B006, typer copies it
     scale: Scale = None,
     hide_unseen: HideUnseen = False,
     overwrite: Overwrite = False,
@@ -641,7 +665,8 @@ def explain(
     from .commands import explain as command
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, overwrite, hide_unseen, scale)
+    options = overwrite, hide_unseen, scale, side
+    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, *options)
     if as_json:
         _print_json(report)
     else:
@@ -670,6 +695,7 @@ def score(
     prior: Annotated[
         Path | None, _option("The prior.json of the grids, if it does not lie next to them.", "FILE")
     ] = None,
+    side: SideOrNone = [],  # noqa: B006, typer copies it
     sampled_grids: Annotated[
         int, _option("Number of grids of which one joint sample is drawn, if the prior is known.", "N", min=0)
     ] = 200,
@@ -692,7 +718,8 @@ def score(
     tune_process()
     from .commands import score as command
 
-    report = command.score(model, held_out, examples, prior, sampled_grids, seed, picture, dark, overwrite, hide_unseen)
+    options = picture, dark, overwrite, hide_unseen, side
+    report = command.score(model, held_out, examples, prior, sampled_grids, seed, *options)
     if as_json:
         _print_json(report)
     else:

@@ -16,6 +16,7 @@ from .files.palettes import Palette
 from .predictor import Predictor, Size, entropy_bits, given_evidence
 from .puzzles import Stream
 from .shapes import Cells, Hidden, Marginals
+from .side import of_rows, side_number
 from .words import InputError
 
 FILLS_AT_ONCE = 256  # in flight
@@ -504,11 +505,15 @@ class Rows:
             Probabilities (row, cell, symbol).
         """
         cells, hidden = self.cells[index], self.hidden[index]
-        numbers: dict[bytes, int] = {}
-        place = [numbers.setdefault(row.tobytes(), len(numbers)) for row in np.where(hidden, -1, cells)]
+        numbers: dict[tuple[int, bytes], int] = {}
+        keys = zip(index.tolist(), np.where(hidden, -1, cells), strict=True)
+        place = [
+            numbers.setdefault((side_number(self.predictor, row), seen.tobytes()), len(numbers)) for row, seen in keys
+        ]
         first = np.unique(place, return_index=True)[1]
         grids = (array[first].reshape(-1, *self.size) for array in (cells, hidden))
-        return self.predictor.marginals(*grids).reshape(len(first), cells.shape[1], -1)[place]
+        predictor = of_rows(self.predictor, index[first].tolist())
+        return predictor.marginals(*grids).reshape(len(first), cells.shape[1], -1)[place]
 
     def _uniform(self, index: np.ndarray) -> Float[np.ndarray, "row cell"]:
         for row in index.tolist():

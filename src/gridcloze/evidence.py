@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from .decoding import Decoder, Entropy, Rows, Which, first_within, halton_places
 from .predictor import Predictor, entropy_bits, given_evidence
 from .shapes import OneGrid, OneHidden
+from .side import of_rows, side_number
 
 WAYS = 8  # for each sample
 WAYS_IN_COMMON = 64  # for all samples of a puzzle, if these are all ways there are
@@ -279,13 +280,15 @@ def reveal_evidence(rows: Rows, decoder: Decoder) -> None:
         cells, hidden, wanted = (array.reshape(rows.size) for array in arrays)
         assert rows.evidence is not None
         evidence = rows.evidence[number].reshape(*rows.size, -1)
-        name = b"".join(array.tobytes() for array in (np.where(hidden, -1, cells), wanted, evidence))
+        predictor, grid = of_rows(rows.predictor, [number]), side_number(rows.predictor, number)
+        arrays = np.array(grid), np.where(hidden, -1, cells), wanted, evidence
+        name = b"".join(array.tobytes() for array in arrays)
         ways = in_common.get(name)
         if ways is None:
             unused = np.random.default_rng(0)
-            ways = in_common[name] = Ways(rows.predictor, cells, hidden, evidence, wanted, WAYS_IN_COMMON, unused)
+            ways = in_common[name] = Ways(predictor, cells, hidden, evidence, wanted, WAYS_IN_COMMON, unused)
             ways.run(decoder, while_complete=True)
         if not ways.is_complete:
-            ways = Ways(rows.predictor, cells, hidden, evidence, wanted, WAYS, generator)
+            ways = Ways(predictor, cells, hidden, evidence, wanted, WAYS, generator)
             ways.run(decoder)
         ways.put_into(rows, number, generator)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from .checking import NUMBERS_AT_ONCE
 from .predictor import Predictor
 from .shapes import Cells, Hidden, Marginals, OneGrid, OneHidden, PerCell
+from .side import SidedPredictor, with_side, without
 from .words import HIDDEN, InputError
 
 CHANGES = ("hide", "flip")
@@ -173,6 +174,44 @@ def influence(
         distance = np.abs(marginals[:, row, column] - before).sum(axis=-1) / 2
         np.fmax.at(largest, (batch[:, 0], batch[:, 1]), distance)  # a number is more than NaN
     return np.moveaxis(largest, -1, 0)
+
+
+def side_influence(
+    predictor: SidedPredictor, cells: OneGrid, hidden: OneHidden, target: tuple[int, int]
+) -> list[float]:
+    """Measure how much the distribution of a hidden cell changes when a side map is made unknown.
+
+    Parameters
+    ----------
+    predictor
+        A model that is bound to the side maps of the grid.
+    cells, hidden
+        A grid (height, width) and its hidden cells.
+    target
+        Row and column of the hidden cell, from 0.
+
+    Returns
+    -------
+    list of float
+        For each side map the total variation between the distributions before and after, 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.side import Channel, with_side
+    >>> class Copier:
+    ...     n_symbols, window, side = 2, None, (Channel("truth"),)
+    ...     def marginals(self, cells, hidden, side):
+    ...         white = np.where(np.isnan(side), 0.5, side)
+    ...         return np.concatenate([1 - white, white], axis=-1)
+    >>> bound = with_side(Copier(), np.ones((1, 2, 2, 1)))
+    >>> side_influence(bound, np.zeros((2, 2), int), np.ones((2, 2), bool), (0, 1))
+    [0.5]
+    """
+    side = np.asarray(predictor.side)[predictor.which]
+    less = [side, *(without(side, channel) for channel in range(side.shape[-1]))]
+    every = [with_side(predictor.predictor, one).marginals(cells[None], hidden[None])[0][target] for one in less]
+    return [float(np.abs(one - every[0]).sum() / 2) for one in every[1:]]
 
 
 def attention(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Float
 
-from .logits import Calibration, LogitsPredictor
+from .logits import Calibration, Features, LogitsPredictor
 from .shapes import Cells, Marginals
 from .words import AnyPath, InputError, about
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 OPSET = 20  # of ONNX operators
 NO_MODEL = "this is not an exported model, or it is truncated"
-SPECIFICATION = {"tokens": ("tensor(int64)", 3), "logits": ("tensor(float)", 4), "attention": ("tensor(float)", 5)}
+SPECIFICATION = {"tokens": ("tensor(int64)", 3), "logits": ("tensor(float)", 4), "attention": ("tensor(float)", 5)} | {
+    "side": ("tensor(float)", 4)
+}
 
 # Of onnx.proto, by kind of message and number of field: the messages inside, and what makes a model more than numbers.
 INSIDE = {
@@ -90,24 +92,26 @@ class OnnxPredictor(LogitsPredictor):
         super().__init__(n_symbols, calibration)
         self.session = session
 
-    def logits(self, tokens: Cells) -> Marginals:
+    def logits(self, tokens: Cells, side: Features | None = None) -> Marginals:
         """See `LogitsPredictor.logits`."""
-        return self.session.run("logits", tokens)
+        return self.session.run("logits", tokens, side)
 
-    def attention(self, tokens: Cells) -> Float[np.ndarray, "batch layer head query key"]:
+    def attention(self, tokens: Cells, side: Features | None = None) -> Float[np.ndarray, "batch layer head query key"]:
         """Return the attention weights of each layer.
 
         Parameters
         ----------
         tokens
             The symbol of each visible cell, and `n_symbols` for each hidden one.
+        side
+            The features of the side maps, for a model that has such.
 
         Returns
         -------
         ndarray
             See `Bert.forward`.
         """
-        return self.session.run("attention", tokens)
+        return self.session.run("attention", tokens, side)
 
 
 def open_session(model: bytes, path: AnyPath) -> "_Session":
@@ -162,13 +166,14 @@ class _Session:
                 given, returned = self.session.get_inputs(), self.session.get_outputs()
                 described = {each.name: (each.type, len(each.shape)) for each in (*given, *returned)}
             required = {name: SPECIFICATION[name] for name in ("tokens", "logits", *described) if name in SPECIFICATION}
-            if [each.name for each in given] != ["tokens"] or described != required:
+            if [each.name for each in given] not in (["tokens"], ["tokens", "side"]) or described != required:
                 raise InputError("this is an ONNX file, but its inputs and outputs are not those of an exported model")
 
-    def run(self, output: str, tokens: Cells) -> np.ndarray:
+    def run(self, output: str, tokens: Cells, side: Features | None) -> np.ndarray:
         height, width = tokens.shape[1:]
+        inputs = {"tokens": tokens} if side is None else {"tokens": tokens, "side": side}
         with _in_one_line(f"{self.path}: the model fails on grids of {height} by {width} cells"):
-            return cast(np.ndarray, self.session.run([output], {"tokens": tokens})[0])
+            return cast(np.ndarray, self.session.run([output], inputs)[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Session, (self.model, self.path)
@@ -264,8 +269,8 @@ def to_onnx(model: "torch.nn.Module") -> bytes:
     Returns
     -------
     bytes
-        An ONNX model with the input `tokens` and the output `logits`, and of a `Bert` with the output `attention`; see
-        `Bert.forward`.
+        An ONNX model with the input `tokens`, for a model with side maps also `side`, and the output `logits`, and of
+        a `Bert` the output `attention`; see `Bert.forward`.
 
     Examples
     --------
@@ -280,21 +285,23 @@ def to_onnx(model: "torch.nn.Module") -> bytes:
     from .bert import Bert
 
     class Outputs(torch.nn.Module):
-        def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def forward(self, tokens: torch.Tensor, side: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
             if not isinstance(model, Bert):
                 return (model(tokens),)
             attention: list[torch.Tensor] = []
-            return model(tokens, attention), torch.stack(attention, dim=1)
+            return model(tokens, attention, side), torch.stack(attention, dim=1)
 
-    example = torch.zeros((3, 6, 10), dtype=torch.int64)  # nothing of its shape is kept
+    example = {"tokens": torch.zeros((3, 6, 10), dtype=torch.int64)}  # nothing of its shape is kept
+    if model.config.side:
+        example["side"] = torch.zeros((3, 6, 10, model.config.side))
     sizes = dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)
     with _quiet():
         program = torch.onnx.export(
             Outputs().eval(),
-            (example,),
+            tuple(example.values()),
             dynamo=True,
-            dynamic_shapes={"tokens": sizes},
-            input_names=["tokens"],
+            dynamic_shapes=dict.fromkeys(example, sizes),
+            input_names=list(example),
             output_names=["logits", "attention"] if isinstance(model, Bert) else ["logits"],
             opset_version=OPSET,
             verbose=False,

@@ -21,6 +21,7 @@ from .evidence import WAYS_OF_MARGINALS, Ways, reveal_evidence
 from .predictor import Predictor, exceeds_window, given_evidence
 from .puzzles import Puzzles, Stream
 from .shapes import Marginals
+from .side import of_rows, with_side
 from .sweeping import Sweep
 from .words import InputError
 
@@ -165,7 +166,7 @@ def marginals(predictor: Predictor, puzzles: Puzzles, seed: int = 0) -> Marginal
     >>> marginals(posterior(squares(3, 3, 2, 3)), puzzles)[0, 0, 0]
     array([0.5, 0.5])
     """
-    check_fits(predictor, puzzles)
+    predictor = check_fits(predictor, puzzles)
     puzzles = puzzles.settled()
     result = predictor.marginals(puzzles.cells, puzzles.hidden)
     if puzzles.evidence is None:
@@ -176,7 +177,8 @@ def marginals(predictor: Predictor, puzzles: Puzzles, seed: int = 0) -> Marginal
     for number, stream in enumerate(puzzles.streams(1, seed)):
         cells, hidden, evidence = puzzles.cells[number], puzzles.hidden[number], puzzles.evidence[number]
         generator = np.random.default_rng(stream)
-        ways = Ways(predictor, cells, hidden, evidence, hidden, WAYS_OF_MARGINALS, generator)
+        one = of_rows(predictor, [number])
+        ways = Ways(one, cells, hidden, evidence, hidden, WAYS_OF_MARGINALS, generator)
         ways.run(decoder)
         result[number] = ways.marginals()
     return result
@@ -269,7 +271,7 @@ def _decoded(
 ) -> Fills:
     """`n` fills of every puzzle in its own size: in one window, or window after window."""
     decoder = decoder or default_decoder(predictor)
-    check_fits(predictor, puzzles)
+    predictor = check_fits(predictor, puzzles, n)
     if pick is not pick_before:
         puzzles = puzzles.settled()
     evidence = None if pick is pick_before else puzzles.evidence
@@ -289,25 +291,34 @@ def _decoded(
     return rows.fills(shape)
 
 
-def check_fits(predictor: Predictor, puzzles: Puzzles) -> None:
-    """Refuse evidence that a predictor cannot take.
+def check_fits(predictor: Predictor, puzzles: Puzzles, n: int = 1) -> Predictor:
+    """Refuse evidence and side maps that a predictor cannot take, and bind it to these.
 
     Parameters
     ----------
     predictor, puzzles
         As in `sample`.
+    n
+        Rows of each puzzle that it will be asked about, one behind the other.
+
+    Returns
+    -------
+    Predictor
+        As `side.with_side` binds it.
 
     Raises
     ------
     InputError
-        For evidence of another number of symbols.
+        For evidence of another number of symbols, and side maps that are missing or do not fit.
 
     Examples
     --------
     >>> from gridcloze.priors import posterior, squares
-    >>> check_fits(posterior(squares(3, 3, 2, 3)), Puzzles(np.full((1, 3, 3), -1)))
+    >>> check_fits(posterior(squares(3, 3, 2, 3)), Puzzles(np.full((1, 3, 3), -1))).n_symbols
+    2
     """
     if puzzles.evidence is not None and puzzles.evidence.shape[-1] != predictor.n_symbols:
         raise InputError(
             f"evidence of {puzzles.evidence.shape[-1]} symbols does not fit a model of {predictor.n_symbols}"
         )
+    return with_side(predictor, puzzles.side, n)

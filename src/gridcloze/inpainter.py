@@ -28,6 +28,7 @@ from .priors.examples import Examples, Symmetries
 from .priors.hiding import evaluation_hiding
 from .priors.windows import Windows
 from .puzzles import Puzzles
+from .side import SideMaps, as_side, check_names, of_rows, with_side
 from .training import Budget, Progress
 from .words import HIDDEN, AnyPath, InputError, about
 
@@ -161,7 +162,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ]
         return html.legend(palette, labels=names) + "".join(f"<div>{escape(line)}</div>" for line in lines)
 
-    def fit(self, X: Any, y: Any = None) -> "Inpainter":  # noqa: N803, the name that scikit-learn uses
+    def fit(self, X: Any, y: Any = None, side: Any = None) -> "Inpainter":  # noqa: N803, the name that scikit-learn uses
         """Learn what grids have in common.
 
         Parameters
@@ -170,6 +171,11 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Grids; their hidden cells are unknown. With `windows`, one large grid or several, whose sizes may differ.
         y : None
             Ignored.
+        side : array, list of arrays or mapping, optional
+            Side maps: numbers that are known of every cell besides its symbol, such as an elevation, (n, height, width,
+            map) for `X` of (n, height, width), NaN where unknown. Or a mapping of names to (n, height, width), such as
+            a Dataset of xarray; then they are checked by name. A map of up to 64 different whole numbers is one of
+            classes.
 
         Returns
         -------
@@ -186,16 +192,16 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.symbols_ = _symbols_in(batches)
         images = [grid for number, batch in enumerate(batches) for grid in self._encoded(batch, number)]
         self.random_state_ = _seed_of(parameters["random_state"])
-        palette = Palette.default(len(self.symbols_))
+        palette, maps = Palette.default(len(self.symbols_)), _side_maps(side, batches)
         if size := parameters["windows"]:
-            examples = Windows(images, palette, (size, size), parameters["symmetries"])
+            examples = Windows(images, palette, (size, size), parameters["symmetries"], side=maps)
         elif len(batches) > 1:
             sizes = " and ".join(
                 f"{height} by {width}" for height, width in sorted({grid.shape for grid in images})[:2]
             )
             raise InputError(f"grids of different sizes, such as {sizes} cells: learn from windows of them, windows=…")
         else:
-            examples = Examples(np.stack(images), palette, parameters["symmetries"])
+            examples = Examples(np.stack(images), palette, parameters["symmetries"], maps)
         if direction := direction_warning(examples, "symmetries='{}'"):
             warnings.warn(direction, stacklevel=2)
         steps = parameters["steps"]
@@ -214,7 +220,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     @no_type_check
-    def fill(self, X: Any, evidence: Any = None, typical: bool = False) -> Any:  # noqa: N803
+    def fill(self, X: Any, evidence: Any = None, typical: bool = False, side: Any = None) -> Any:  # noqa: N803
         """Find the most likely grid for each puzzle; of one with every cell hidden, a sample.
 
         Visible cells come back untouched. Where some contradict the rest, the others are filled as if these were not
@@ -230,6 +236,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         typical : bool
             Whether to fill with the most typical of eight samples instead: where much is hidden, the most likely grid
             is far from what grids look like. See `answers.fill`.
+        side : array, list of arrays or mapping, optional
+            Side maps, as `fit` got them; "none" fills as if they were unknown.
 
         Returns
         -------
@@ -237,31 +245,40 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Grids without hidden cells, in the shape of `X`.
         """
         kind = "typical" if _checked({"typical": typical})["typical"] else "likely"
-        puzzles, finish = self._puzzles(X, evidence)
+        puzzles, finish = self._puzzles(X, evidence, side)
         return finish([self.symbols_[answers.fill] for answers in self._answers(puzzles, kind=kind)], 1)
 
-    def transform(self, X: Any) -> Any:  # noqa: N803
+    def transform(self, X: Any, side: Any = None) -> Any:  # noqa: N803
         """Fill grids, under the name that pipelines use.
 
         Parameters
         ----------
         X : array or list of arrays
             Grids with hidden cells.
+        side
+            As in `fill`.
 
         Returns
         -------
         array or list of arrays
             As `fill`.
         """
-        return self.fill(X)
+        return self.fill(X, side=side)
 
     @no_type_check
-    def sample(self, X: Any, n: int = 1, seed: int | None = None, evidence: Any = None) -> Any:  # noqa: N803
+    def sample(
+        self,
+        X: Any,  # noqa: N803
+        n: int = 1,
+        seed: int | None = None,
+        evidence: Any = None,
+        side: Any = None,
+    ) -> Any:
         """Draw joint samples of the hidden cells.
 
         Parameters
         ----------
-        X, evidence
+        X, evidence, side
             As in `fill`.
         n : int
             Samples of each grid.
@@ -274,15 +291,15 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             (n, height, width) for one grid, (grids, n, height, width) for several.
         """
         checked = _checked({"n": n, "seed": seed})
-        puzzles, finish = self._puzzles(X, evidence)
+        puzzles, finish = self._puzzles(X, evidence, side)
         return finish([self.symbols_[answers.samples] for answers in self._answers(puzzles, **checked)], 2)
 
-    def predict_proba(self, X: Any, evidence: Any = None) -> Any:  # noqa: N803
+    def predict_proba(self, X: Any, evidence: Any = None, side: Any = None) -> Any:  # noqa: N803
         """Predict the probability of each symbol at each cell.
 
         Parameters
         ----------
-        X, evidence
+        X, evidence, side
             As in `fill`.
 
         Returns
@@ -290,10 +307,10 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         array or list of arrays
             In the shape of `X`, with a last axis for `symbols_`; a visible cell has its own with probability 1.
         """
-        puzzles, finish = self._puzzles(X, evidence)
+        puzzles, finish = self._puzzles(X, evidence, side)
         return finish([answers.marginals for answers in self._answers(puzzles)], 1)
 
-    def log_prob(self, X: Any, hidden: Any = None) -> Any:  # noqa: N803
+    def log_prob(self, X: Any, hidden: Any = None, side: Any = None) -> Any:  # noqa: N803
         """Compute the log-probability (base 2) of whole grids, or of some of their cells given the others.
 
         Parameters
@@ -302,6 +319,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Grids without hidden cells.
         hidden : array of bool or list of them, optional
             The cells whose probability is asked, given the others. By default all.
+        side
+            As in `fill`.
 
         Returns
         -------
@@ -313,15 +332,17 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         InputError
             For a grid with hidden cells, and for `hidden` of another shape.
         """
-        batches, finish = self._puzzles(X)
+        batches, finish = self._puzzles(X, side=side)
         if any(puzzles.hidden.any() for puzzles in batches):
             raise InputError("a grid with hidden cells has no log-probability: pass whole grids, and `hidden`")
         shapes = [puzzles.cells.shape for puzzles in batches]
         queried = _for_each(hidden, shapes, "hidden") or [np.ones(shape) for shape in shapes]
-        asked = [Puzzles(one.cells, part.astype(bool)) for one, part in zip(batches, queried, strict=True)]
+        asked = [
+            Puzzles(one.cells, part.astype(bool), side=one.side) for one, part in zip(batches, queried, strict=True)
+        ]
         return finish([filling.log_prob_bits(self.predictor_, one, seed=self._seed).bits for one in asked])
 
-    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any = None, side: Any = None) -> float:  # noqa: N803
         """Hide cells of whole grids by the evaluation mixture, and score what is predicted of them.
 
         Parameters
@@ -330,6 +351,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Held-out grids.
         y : None
             Ignored.
+        side
+            As in `fill`.
 
         Returns
         -------
@@ -341,20 +364,20 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         InputError
             If the grids have no known cell to hide.
         """
-        batches, _ = self._puzzles(X)
+        batches, _ = self._puzzles(X, side=side)
         generator, bits, scored = np.random.default_rng(self._seed), list[float](), list[int]()
         for puzzles in batches:
             cells, unknown = puzzles.cells, puzzles.hidden
             hidden = evaluation_hiding(cells.shape, generator)
             if (hidden & ~unknown).any():
-                marginals = self.predictor_.marginals(cells, hidden | unknown)
+                marginals = with_side(self.predictor_, puzzles.side).marginals(cells, hidden | unknown)
                 bits.append(scoring.bits_per_hidden_cell(marginals, cells, hidden))
                 scored.append(int((hidden & ~unknown).sum()))
         if not scored:
             raise InputError("no known cell could be hidden: score grids with more known cells")
         return -float(np.array(bits) @ (np.array(scored) / sum(scored)))
 
-    def check(self, X: Any, threshold: float = checking.THRESHOLD) -> Any:  # noqa: N803
+    def check(self, X: Any, threshold: float = checking.THRESHOLD, side: Any = None) -> Any:  # noqa: N803
         """Find the visible cells that are implausible given the others.
 
         Parameters
@@ -363,21 +386,23 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Grids, with or without hidden cells.
         threshold : float
             Probability below which a cell is implausible.
+        side
+            As in `fill`.
 
         Returns
         -------
         list or array of lists
             `checking.Surprise` values for each grid, the least probable first.
         """
-        batches, finish = self._puzzles(X)
+        batches, finish = self._puzzles(X, side=side)
         return finish([self._surprises(puzzles, threshold) for puzzles in batches])
 
     def _surprises(self, puzzles: Puzzles, threshold: float) -> np.ndarray:
-        found = np.empty(len(puzzles), dtype=object)
+        found, predictor = np.empty(len(puzzles), dtype=object), with_side(self.predictor_, puzzles.side)
         for number, (cells, hidden) in enumerate(zip(puzzles.cells, puzzles.hidden, strict=True)):
             found[number] = [
                 replace(one, symbol=int(self.symbols_[one.symbol]), likely_symbol=int(self.symbols_[one.likely_symbol]))
-                for one in checking.surprises(self.predictor_, cells, hidden, threshold)
+                for one in checking.surprises(of_rows(predictor, [number]), cells, hidden, threshold)
             ]
         return found
 
@@ -452,7 +477,12 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 warnings.warn(grid + contradiction, ContradictionWarning, stacklevel=3)
         return every
 
-    def _puzzles(self, X: Any, evidence: Any = None) -> tuple[list[Puzzles], Callable[..., Any]]:  # noqa: N803
+    def _puzzles(
+        self,
+        X: Any,  # noqa: N803
+        evidence: Any = None,
+        side: Any = None,
+    ) -> tuple[list[Puzzles], Callable[..., Any]]:
         """The puzzles in batches of one size, and what brings their answers into the shape of the question."""
         check_is_fitted(self)
         batches, form = self._values(X)
@@ -461,6 +491,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             each = [np.broadcast_to(evidence, (*batch.shape, len(self.symbols_))) for batch in cells]
             evidence = each if len(each) > 1 else each[0]
         parts = _for_each(evidence, [(*batch.shape, len(self.symbols_)) for batch in cells], "evidence")
+        sides = self._sides(side, [batch.shape for batch in cells])
 
         def finish(answers: list[np.ndarray], height_axis: int = 0) -> Any:
             if form == "list":
@@ -470,9 +501,21 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 return answers[0].reshape(*shape[:height_axis], -1, *shape[height_axis + 2 :])
             return answers[0][0] if form == "grid" else answers[0]
 
-        return [
-            Puzzles(*one) for one in zip(cells, [None] * len(cells), parts or [None] * len(cells), strict=True)
-        ], finish
+        nothing = [None] * len(cells)
+        return [Puzzles(*one) for one in zip(cells, nothing, parts or nothing, sides or nothing, strict=True)], finish
+
+    def _sides(self, side: Any, shapes: list[tuple[int, ...]]) -> list[np.ndarray] | None:
+        """The side maps of batches."""
+        channels = self.predictor_.side
+        if isinstance(side, str) and side == "none" and channels:
+            warnings.warn("filled as if the side maps were unknown", stacklevel=4)
+            return [np.full((*shape, len(channels)), np.nan, np.float32) for shape in shapes]
+        if side is None:
+            return None
+        _, values = as_side(side, channels)
+        if not channels:
+            check_names(["side maps"], channels)
+        return _for_each(values, [(*shape, len(channels)) for shape in shapes], "side")
 
     def _values(self, X: Any, fit: dict[str, Any] | None = None) -> tuple[list[np.ndarray], str]:  # noqa: N803
         """The grids in batches (n, height, width) of one size, with the symbols that the user gives them, and the form
@@ -619,6 +662,16 @@ def _for_each(values: Any, shapes: list[tuple[int, ...]], name: str) -> list[np.
         given, fits = (", ".join(map(str, each)) for each in ([part.shape for part in parts], shapes))
         raise InputError(f"{name} of shape {given} does not fit: it is {fits}")
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _side_maps(side: Any, batches: Sequence[np.ndarray]) -> SideMaps | None:
+    """Side maps of examples."""
+    if side is None:
+        return None
+    names, values = as_side(side)
+    n_maps = len(names) or max(1, sum(map(np.size, values)) // max(1, sum(batch.size for batch in batches)))
+    parts = _for_each(values, [(*batch.shape, n_maps) for batch in batches], "side") or []
+    return SideMaps.of(parts[0] if len(parts) == 1 else [grid for part in parts for grid in part], names)
 
 
 def _symbols_in(batches: Sequence[np.ndarray]) -> np.ndarray:

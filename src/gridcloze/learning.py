@@ -17,7 +17,8 @@ from .networks import NetworkPredictor
 from .priors.examples import Examples
 from .priors.posterior import Prior
 from .priors.windows import Windows
-from .training import BATCH_CELLS, BATCH_SIZE, Budget, Progress, Training, from_first, is_first
+from .side import Channel
+from .training import BATCH_CELLS, BATCH_SIZE, Budget, Progress, Training, from_first, is_first, side_of
 from .words import InputError, __version__
 
 MOST_SEED = 2**64 - 1  # of torch
@@ -132,12 +133,23 @@ def learn(
     if start is not None:
         settings["parent"] = start.header.hash
         _begin_from(model, start)
-    settings_text = json.dumps({**settings, **asdict(config)}, sort_keys=True)
-    training = Training(model, learned, held_out.cells, budget, seed, report, state_path, settings_text, tell=tell)
+    settings_text = json.dumps({**settings, **_written(config)}, sort_keys=True)
+    training = Training(
+        model,
+        learned,
+        held_out.cells,
+        budget,
+        seed,
+        report,
+        state_path,
+        settings_text,
+        tell=tell,
+        held_out_side=held_out.side,
+    )
     progress = training.run(resume)
     if is_first():
         tell("calibrating")
-    calibration = from_first(lambda: calibrate(model, held_out.cells))
+    calibration = from_first(lambda: calibrate(model, held_out.cells, side=held_out.side))
     record = {
         **settings,
         "open": budget.is_open,
@@ -150,18 +162,35 @@ def learn(
         **more_record(),
     }
     windows = isinstance(examples, Windows)
-    header = Header(asdict(config), examples.palette, scale, record, calibration, windows=windows)
+    channels = _channels(examples)
+    header = Header(_written(config), examples.palette, scale, record, calibration, windows=windows, side=channels)
     return TrainedPredictor(NetworkPredictor(model, calibration), header)
 
 
+def _channels(examples: Learnable) -> tuple[Channel, ...]:
+    side = side_of(examples)
+    return side.channels if side else ()
+
+
+def _written(config: BertConfig) -> dict[str, int]:
+    """What a file says; of a model without side maps the same as before there were any."""
+    return {name: value for name, value in asdict(config).items() if name != "side" or value}
+
+
 def _config(examples: Learnable, depth: int | None, start: TrainedPredictor | None) -> BertConfig:
+    channels = _channels(examples)
     if start is None:
-        return BertConfig(examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth)
+        n_features = sum(channel.n_features for channel in channels)
+        return BertConfig(
+            examples.height, examples.width, examples.n_symbols, depth or BertConfig.depth, side=n_features
+        )
     config = start.header.config
     if depth not in (None, config["depth"]):
         raise InputError(f"the model to start from has {config['depth']} layers: leave out the depth, or the model")
     if examples.palette != start.header.palette:
         raise InputError("the examples have other symbols than the model to start from")
+    if channels != start.side:
+        raise InputError("the examples have other side maps than the model to start from")
     return BertConfig(**config | {"height": examples.height, "width": examples.width})
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from .predictor import known_or, softmax, tokens_of
 from .shapes import Cells, Hidden, Marginals
 from .words import InputError
+
+Features = Float32[np.ndarray, "batch height width feature"]  # of side maps, as `side.encoded` makes them
 
 GRIDS_A_PASS = 64  # at most
 LARGEST_MODEL = {  # beyond which a number in a file is a fault, and no model is made
@@ -24,6 +26,7 @@ LARGEST_MODEL = {  # beyond which a number in a file is a fault, and no model is
     "heads": 2**14,
     "patch": 2**20,
     "channels": 2**12,
+    "side": 2**12,
 }
 
 
@@ -104,13 +107,15 @@ class LogitsPredictor(ABC):
         self.n_symbols, self.calibration = n_symbols, calibration or Calibration()
 
     @abstractmethod
-    def logits(self, tokens: Cells) -> Marginals:
+    def logits(self, tokens: Cells, side: Features | None = None) -> Marginals:
         """Return the logits of every cell.
 
         Parameters
         ----------
         tokens
             The symbol of each visible cell, and `n_symbols` for each hidden one.
+        side
+            The features of the side maps, for a model that has such.
 
         Returns
         -------
@@ -123,20 +128,21 @@ class LogitsPredictor(ABC):
         """Prepare a thread; each thread that passes run in calls it once."""
         return
 
-    def marginals(self, cells: Cells, hidden: Hidden) -> Marginals:
-        """See `Predictor.marginals`."""
+    def marginals(self, cells: Cells, hidden: Hidden, side: Features | None = None) -> Marginals:
+        """See `Predictor.marginals`; `side` has the features of the side maps."""
         tokens = tokens_of(cells, hidden, self.n_symbols)
         chunk = max(1, min(GRIDS_A_PASS, self.pass_cells // max(1, tokens[0].size))) if len(tokens) else 1
-        parts = [tokens[start : start + chunk] for start in range(0, len(tokens), chunk)]
+        parts = [slice(start, start + chunk) for start in range(0, len(tokens), chunk)]
         run_all = workers(self.start_thread).map if len(parts) > 1 else map
-        passes = list(run_all(lambda part: self.one_pass(part, chunk), parts))
+        of_part = lambda part: None if side is None else side[part]  # noqa: E731
+        passes = list(run_all(lambda part: self.one_pass(tokens[part], chunk, of_part(part)), parts))
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
         temperature = self.calibration.temperature(hidden)[:, None, None, None]
         marginals = known_or(logits / temperature, cells, hidden)
         marginals[hidden] = softmax(marginals[hidden])
         return marginals
 
-    def one_pass(self, tokens: Cells, chunk: int) -> Marginals:
+    def one_pass(self, tokens: Cells, chunk: int, side: Features | None = None) -> Marginals:
         """Do one forward pass; what a grid gets does not depend on the others in it.
 
         Parameters
@@ -145,6 +151,8 @@ class LogitsPredictor(ABC):
             As in `logits`.
         chunk
             How many grids the pass has room for.
+        side
+            As in `logits`.
 
         Returns
         -------
@@ -158,7 +166,10 @@ class LogitsPredictor(ABC):
         """
         padded = np.full((chunk, *tokens.shape[1:]), self.n_symbols)
         padded[: len(tokens)] = tokens
-        logits = self.logits(padded)
+        if side is None:
+            logits = self.logits(padded)
+        else:
+            logits = self.logits(padded, np.pad(side, [(0, chunk - len(side)), *[(0, 0)] * 3]))
         if logits.shape != (*padded.shape, self.n_symbols):
             raise InputError(f"the model gives {logits.shape} logits for {padded.shape} cells: use the original file")
         if not np.isfinite(logits).all():

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from .logits import Calibration, LogitsPredictor
+from .logits import Calibration, Features, LogitsPredictor
 from .shapes import Cells, Marginals
 from .words import InputError
 
@@ -46,20 +46,22 @@ class NetworkPredictor(LogitsPredictor):
         self.precise = not bf16_pays() if precise is None else precise
 
     @torch.inference_mode()
-    def logits(self, tokens: Cells) -> Marginals:
+    def logits(self, tokens: Cells, side: Features | None = None) -> Marginals:
         """See `LogitsPredictor.logits`."""
         device = next(self.model.parameters()).device
         with _memory_in_one_line(), torch.autocast(device.type, torch.bfloat16, enabled=not self.precise):
-            return self.model(torch.from_numpy(tokens).to(device)).float().cpu().numpy()
+            return self.model(torch.from_numpy(tokens).to(device), **on_device(device, side)).float().cpu().numpy()
 
     @torch.inference_mode()
-    def attention(self, tokens: Cells) -> Float[np.ndarray, "batch layer head query key"]:
+    def attention(self, tokens: Cells, side: Features | None = None) -> Float[np.ndarray, "batch layer head query key"]:
         """Return the attention weights of each layer, computed in float32; only for networks such as `Bert`.
 
         Parameters
         ----------
         tokens
             The symbol of each visible cell, and `n_symbols` for each hidden one.
+        side
+            The features of the side maps, for a model that has such.
 
         Returns
         -------
@@ -68,7 +70,8 @@ class NetworkPredictor(LogitsPredictor):
         """
         weights: list[torch.Tensor] = []
         with _memory_in_one_line():
-            self.model(torch.from_numpy(tokens).to(next(self.model.parameters()).device), weights)
+            device = next(self.model.parameters()).device
+            self.model(torch.from_numpy(tokens).to(device), weights, **on_device(device, side))
             return torch.stack(weights, dim=1).cpu().numpy()
 
     @staticmethod
@@ -76,6 +79,31 @@ class NetworkPredictor(LogitsPredictor):
         """Give each of the passes that run at once one core."""
         torch.get_num_threads()  # its first call in a thread sets the number of threads, and would do so later
         threadpool_limits(1, user_api="openmp")
+
+
+def on_device(device: torch.device, side: Features | None) -> dict[str, torch.Tensor]:
+    """Make the argument for the features of side maps.
+
+    Parameters
+    ----------
+    device
+        Of the network.
+    side
+        The features; None for networks without side maps.
+
+    Returns
+    -------
+    dict
+        Of one tensor, or empty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gridcloze.networks import on_device
+    >>> on_device(torch.device("cpu"), None)
+    {}
+    """
+    return {} if side is None else {"side": torch.from_numpy(side).to(device)}
 
 
 @contextmanager

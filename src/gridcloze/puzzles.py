@@ -4,6 +4,7 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -31,6 +32,8 @@ class Puzzles:
         What was observed of hidden cells, (batch, height, width, symbol): bools that say which symbols are allowed, or
         for each symbol the probability of what was observed if the cell has it. `Likelihoods`, which are checked
         already, go for all grids.
+    side
+        The side maps of the grids, (batch, height, width, channel), NaN where unknown.
 
     Raises
     ------
@@ -44,7 +47,16 @@ class Puzzles:
     (1, (2, 2), [[[False, True], [False, False]]])
     """
 
-    def __init__(self, cells: Cells, hidden: Hidden | None = None, evidence: "Evidence | Likelihoods | None" = None):
+    def __init__(
+        self,
+        cells: Cells,
+        hidden: Hidden | None = None,
+        evidence: "Evidence | Likelihoods | None" = None,
+        side: Any = None,
+    ):
+        self.side = side
+        if side is not None and side.shape[:-1] != cells.shape:
+            raise InputError(f"side maps {side.shape} and cells {cells.shape} must be of the same grids")
         self.cells, self.hidden = cells, cells == HIDDEN if hidden is None else hidden
         if self.hidden.shape != cells.shape:
             raise InputError(f"cells {cells.shape} and hidden {self.hidden.shape} must have the same shape")

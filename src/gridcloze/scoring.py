@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from .priors.posterior import ExactPosterior, KnownPrior
 from .shapes import Cells, Hidden, Marginals, Samples
+from .side import Side, SidedPredictor, with_side, without
 
 RELIABILITY_BINS = 15
 
@@ -281,6 +282,58 @@ def calibration(marginals: Marginals, cells: Cells, hidden: Hidden) -> dict[str,
         "by_symbol": [curve.expected_calibration_error for curve in by_symbol],
         "by_hidden_fraction": {name: curve.expected_calibration_error for name, curve in by_quarter.items()},
     }
+
+
+def side_worth(predictor: SidedPredictor, cells: Cells, hidden: Hidden) -> list[tuple[float, float]]:
+    """Measure what each side map is worth: how many bits more a hidden cell costs when the map is made unknown.
+
+    Parameters
+    ----------
+    predictor
+        A model that is bound to the side maps of the grids.
+    cells
+        The true grids; -1 stands for an unknown cell, which does not count.
+    hidden
+        True where a cell was hidden.
+
+    Returns
+    -------
+    list of tuple
+        For each map bits per hidden cell, and their standard error, from the differences between grids; then the same
+        of all maps together. Around 0 for a map that says nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.scoring import side_worth
+    >>> from gridcloze.side import Channel, with_side
+    >>> class Copier:
+    ...     n_symbols, window, side = 2, None, (Channel("truth"),)
+    ...     def marginals(self, cells, hidden, side):
+    ...         white = np.where(np.isnan(side), 0.5, side)
+    ...         return np.concatenate([1 - white, white], axis=-1)
+    >>> cells, hidden = np.array([[[0, 1]], [[1, 1]]]), np.ones((2, 1, 2), bool)
+    >>> side_worth(with_side(Copier(), cells[..., None].astype(float)), cells, hidden)
+    [(1.0, 0.0), (1.0, 0.0)]
+    """
+    side = np.asarray(predictor.side)[predictor.which]
+    scored = hidden & (cells >= 0)
+
+    def of_grids(side: Side) -> Float[np.ndarray, "batch"]:
+        marginals = with_side(predictor.predictor, side).marginals(cells, hidden)
+        with np.errstate(divide="ignore"):
+            of_truth = -np.log2(np.take_along_axis(marginals, cells.clip(0)[..., None], axis=-1)[..., 0])
+        return np.where(scored, of_truth, 0.0).sum(axis=(1, 2))
+
+    n, number, known = scored.sum(axis=(1, 2)), side.shape[-1], of_grids(side)
+    less = [without(side, channel) for channel in range(number)] + [np.full_like(side, np.nan)]
+    worth = []
+    for each in less:
+        difference = of_grids(each) - known
+        mean = float(difference.sum() / max(1, n.sum()))
+        error = float(np.sqrt(((difference - mean * n) ** 2).sum()) / max(1, n.sum()))
+        worth.append((mean, error))
+    return worth
 
 
 def by_symbol(marginals: Marginals, cells: Cells, hidden: Hidden) -> list[dict[str, float]]:

@@ -11,6 +11,7 @@ from .evidence import reveal_evidence
 from .predictor import Predictor, Size
 from .puzzles import Stream
 from .shapes import Cells, Hidden, Marginals, OneGrid
+from .side import in_windows
 from .tiling import Tile, Tiling
 from .words import HIDDEN
 
@@ -128,7 +129,9 @@ class Sweep:
         for number, (_, tile, _) in enumerate(open_tiles):
             wanted[number][tile.core_in_window] = True
         streams = [(*self.streams[lane], tile.core[0].start, tile.core[1].start) for lane, tile, _ in open_tiles]
-        rows = Rows(self.predictor, cells, hidden, streams, wanted, self._evidence_on(open_tiles, cells.shape[1:]))
+        size = cells.shape[1:]
+        predictor = in_windows(self.predictor, [(lane, tile.window) for lane, tile, _ in open_tiles], size)
+        rows = Rows(predictor, cells, hidden, streams, wanted, self._evidence_on(open_tiles, size))
         if self.evidence is not None and self.pick is pick_sample:
             reveal_evidence(rows, self.decoder)
         rows.run(self.decoder, self.pick)

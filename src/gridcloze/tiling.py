@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from .predictor import Predictor, known_or
 from .shapes import Cells, Hidden, Marginals
+from .side import in_windows
 
 MARGIN = 0.125  # of the window size: what a core sees on each side of it, at least; more is slower, not better (LOG.md)
 HALF_OVERLAPPING = 0.25  # the margin with which each window overlaps half of the next
@@ -269,7 +270,8 @@ def blended(
         part = queries[start : start + WINDOWS_AT_ONCE]
         windows = [np.stack([array[number][window] for number, window in part]) for array in (cells, hidden)]
         weight = _weight(part[0][1])
-        predicted = predictor.marginals(*padded(windows[0], windows[1], size))
+        cells_seen, hidden_seen = padded(windows[0], windows[1], size)
+        predicted = in_windows(predictor, part, cells_seen.shape[1:]).marginals(cells_seen, hidden_seen)
         for (number, window), in_window in zip(part, predicted, strict=True):
             total[number][window] += weight * in_window[: weight.shape[0], : weight.shape[1]]
             weights[number][window] += weight

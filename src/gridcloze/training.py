@@ -29,13 +29,15 @@ from torch.optim import AdamW, Optimizer
 from .curve import CURVE, GAIN, Curve, Score, is_due, verdict
 from .files import notes as forms
 from .files.paths import atomic_write
+from .logits import Features
 from .muon import Muon
-from .networks import bf16_pays
+from .networks import bf16_pays, on_device
 from .predictor import tokens_of
 from .priors.hiding import evaluation_hiding, training_hiding, window_hiding
 from .priors.posterior import Prior
 from .priors.windows import Windows
 from .shapes import Cells, Hidden
+from .side import Side, SideMaps, encoded
 from .words import InputError
 
 BATCH_SIZE, BATCH_CELLS = 64, 2**17  # grids of a step, and cells at most
@@ -57,6 +59,7 @@ CROPS_OF_DROPOUT, MOST_CROPPED = 4.0, 0.8  # the share of batches that show a pa
 SMALLEST_CROP = 0.5  # of the height and of the width
 PERMUTED_OF_DROPOUT, MOST_PERMUTED = 2.0, 0.6  # the share of grids whose symbols change their parts, for a unit
 LEAST_SCORED, SCORED_CELLS = 64, 2**18  # grids at least, and cells about, that a score is the mean of
+UNKNOWN_SIDE = 0.1  # of the grids have each side map unknown, and as many all of them
 SECONDS_BETWEEN_SAVES = 30.0
 MOST_MINUTES, MOST_STEPS = 366 * 24 * 60, 10**9
 NOTES = "gridcloze"  # the entry of a state that holds its notes and its hash
@@ -225,6 +228,8 @@ class Training:
         Where the training starts.
     tell
         A function that is called with a line about what happens: Ctrl-C, or a state that could not be saved.
+    held_out_side
+        The side maps of the grids in `held_out`, if the examples have such.
 
     Notes
     -----
@@ -253,6 +258,7 @@ class Training:
     settings: str = ""
     progress: Progress = field(default_factory=Progress)
     tell: Callable[[str], None] = lambda line: None
+    held_out_side: SideMaps | None = None
     pool: "Pool | None" = field(default=None, init=False)
     unsaved: bool = field(default=False, init=False)
 
@@ -333,7 +339,7 @@ class Training:
     def _score(self) -> None:
         """Score the averaged weights, and keep them if they are the best."""
         progress = self.progress
-        held_out = _held_out_bits(self.averaged, self.held_out)
+        held_out = _held_out_bits(self.averaged, self.held_out, self.held_out_side)
         if not np.isfinite(held_out):
             raise self._diverged()
         is_best = progress.curve.best is None or held_out < progress.curve.best.held_out
@@ -365,12 +371,12 @@ class Training:
     def _step(self, accelerator: Accelerator, model: nn.Module, optimizers: Sequence[Optimizer]) -> tuple[int, float]:
         """Learn from a batch, of which each process has a part; the number of its grids, and the loss of the part."""
         generator = np.random.default_rng([self.seed, self.progress.steps])
-        cells, hidden = training_batch(self.examples, generator, self.progress.dropout)
+        cells, hidden, side = training_batch(self.examples, generator, self.progress.dropout)
         grids, scored, parts = len(cells), int((hidden & (cells >= 0)).sum()), accelerator.num_processes
         if parts > grids:
             raise InputError(f"a step has {grids} grids for {parts} processes: start {grids} or fewer")
         part = slice(accelerator.process_index, grids, parts)
-        cells, hidden = cells[part], hidden[part]
+        cells, hidden, side = cells[part], hidden[part], None if side is None else side[part]
         if self.progress.dropout:
             self.pool = None  # it would bring back what is known by heart
         elif self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
@@ -380,7 +386,7 @@ class Training:
             if self.progress.dropout:  # a resumed run drops the same
                 cast(Any, self.model).set_dropout(self.progress.dropout, part)
                 torch.manual_seed((self.seed * MOST_STEPS + self.progress.steps) % 2**64)
-            loss = cross_entropy(model, cells, hidden, targets, scored)
+            loss = cross_entropy(model, cells, hidden, targets, scored, side)
         accelerator.backward(loss * parts)  # of whose gradients the mean is taken
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
         rate = self._learning_rate_share()
@@ -410,7 +416,12 @@ class Training:
         return min(1.0, (self.progress.steps + 1) / WARM_UP_STEPS) * max(LAST_RATE, min(1.0, down))
 
     def _new_pool(self, device: torch.device) -> "Pool | None":
-        """A pool that follows from seed and step, so that a resumed run has the same; None for grids of many cells."""
+        """A pool that follows from seed and step, so that a resumed run has the same.
+
+        None for grids of many cells, and with side maps, which say more than that other examples agree.
+        """
+        if side_of(self.examples):
+            return None
         generator = np.random.default_rng([self.seed, self.progress.steps // STEPS_OF_A_POOL, POOL_VALUES])
         n_symbols = cast(int, self.model.n_symbols)
         values = self.examples.height * self.examples.width * n_symbols
@@ -523,7 +534,31 @@ class Training:
             restore()
 
 
-def training_batch(examples: Prior, generator: np.random.Generator, dropout: float = 0.0) -> tuple[Cells, Hidden]:
+def side_of(examples: Prior) -> SideMaps | None:
+    """Return the side maps of examples.
+
+    Parameters
+    ----------
+    examples
+        A prior, known by examples or not.
+
+    Returns
+    -------
+    SideMaps or None
+        None if they have none.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import squares
+    >>> side_of(squares()) is None
+    True
+    """
+    return getattr(examples, "side", None)
+
+
+def training_batch(
+    examples: Prior, generator: np.random.Generator, dropout: float = 0.0
+) -> tuple[Cells, Hidden, Features | None]:
     """Draw the grids of one step, and which of their cells are hidden.
 
     Parameters
@@ -535,35 +570,48 @@ def training_batch(examples: Prior, generator: np.random.Generator, dropout: flo
     dropout
         What is dropped of the model while it learns. In proportion, batches show a part of each grid only, and grids
         of three or more symbols have these exchanged at random: what can be learned there holds at any place and for
-        any symbol, and is not the grids themselves.
+        any symbol, and is not the grids themselves. Symbols with side maps, which name them, are not exchanged.
 
     Returns
     -------
     tuple of ndarray
-        64 grids, or fewer if they are large, and their hidden cells by `training_hiding`, or by `window_hiding` for
-        `Windows`.
+        64 grids, or fewer if they are large, their hidden cells by `training_hiding`, or by `window_hiding` for
+        `Windows`, and the features of their side maps. Each map is unknown in one grid of ten, and all are in another
+        tenth, so that a model knows what to do without.
 
     Examples
     --------
     >>> import numpy as np
     >>> from gridcloze.priors import Mirror
     >>> from gridcloze.training import training_batch
-    >>> cells, hidden = training_batch(Mirror(8, 8), np.random.default_rng(0))
-    >>> cells.shape, hidden.shape
-    ((64, 8, 8), (64, 8, 8))
+    >>> cells, hidden, side = training_batch(Mirror(8, 8), np.random.default_rng(0))
+    >>> cells.shape, hidden.shape, side
+    ((64, 8, 8), (64, 8, 8), None)
     """
     n = max(1, min(BATCH_SIZE, BATCH_CELLS // (examples.height * examples.width)))
-    cells = examples.sample(n, generator)
-    if dropout:
-        cells = _augmented(cells, examples.n_symbols, dropout, generator)
-    hide = window_hiding if isinstance(examples, Windows) else training_hiding
-    return cells, hide(cells.shape, generator)
+    maps, side = side_of(examples), None
+    if maps is None:
+        cells = examples.sample(n, generator)
+    else:
+        cells, side = cast(Any, examples).sample_with_side(n, generator)
+    if dropout and generator.random() < min(MOST_CROPPED, CROPS_OF_DROPOUT * dropout):
+        cells, side = _parts(cells, side, generator)
+    if dropout and side is None:
+        cells = _exchanged(cells, examples.n_symbols, dropout, generator)
+    hidden = (window_hiding if isinstance(examples, Windows) else training_hiding)(cells.shape, generator)
+    if maps is None or side is None:
+        return cells, hidden, None
+    return cells, hidden, encoded(maps.channels, _partly_unknown(side, generator))
 
 
-def _augmented(cells: Cells, n_symbols: int, dropout: float, generator: np.random.Generator) -> Parts:
-    """Grids cut down to parts or with other symbols, the more often the more is dropped."""
-    if generator.random() < min(MOST_CROPPED, CROPS_OF_DROPOUT * dropout):
-        cells = _parts(cells, generator)
+def _partly_unknown(side: Side, generator: np.random.Generator) -> Side:
+    share = np.where(generator.random((len(side), 1)) < UNKNOWN_SIDE, 1.0, UNKNOWN_SIDE)
+    unknown = generator.random((len(side), side.shape[-1])) < share
+    return np.where(unknown[:, None, None], np.float32(np.nan), side)
+
+
+def _exchanged(cells: Cells, n_symbols: int, dropout: float, generator: np.random.Generator) -> Cells:
+    """Grids of which some have other symbols, the more often the more is dropped."""
     if n_symbols == 2:  # one is not like the other, such as ink and paper
         return cells
     symbols = np.tile(np.append(np.arange(n_symbols), -1), (len(cells), 1))
@@ -572,13 +620,17 @@ def _augmented(cells: Cells, n_symbols: int, dropout: float, generator: np.rando
     return symbols[np.arange(len(cells))[:, None, None], cells]
 
 
-def _parts(cells: Cells, generator: np.random.Generator) -> Parts:
-    """A part of each grid, all of one size and each from another place."""
+def _parts(cells: Cells, side: Side | None, generator: np.random.Generator) -> tuple[Parts, np.ndarray | None]:
+    """A part of each grid and of its side maps, all of one size and each from another place."""
     n, *size = cells.shape
     height, width = (int(generator.integers(math.ceil(SMALLEST_CROP * whole), whole + 1)) for whole in size)
     places = sliding_window_view(cells, (height, width), axis=(1, 2))
     rows, columns = (generator.integers(0, of_side, n) for of_side in places.shape[1:3])
-    return places[np.arange(n), rows, columns].copy()
+    parts = places[np.arange(n), rows, columns].copy()
+    if side is not None:
+        of_side = sliding_window_view(side, (height, width), axis=(1, 2))
+        side = np.moveaxis(of_side[np.arange(n), rows, columns], 1, -1)
+    return parts, side
 
 
 class Pool:
@@ -642,7 +694,12 @@ class Pool:
 
 
 def cross_entropy(
-    model: nn.Module, cells: Cells, hidden: Hidden, targets: Tensor | None = None, n_scored: int | None = None
+    model: nn.Module,
+    cells: Cells,
+    hidden: Hidden,
+    targets: Tensor | None = None,
+    n_scored: int | None = None,
+    side: Features | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy of the hidden cells; unknown cells are always hidden and never scored.
 
@@ -658,6 +715,8 @@ def cross_entropy(
         Distributions of the cells, with an axis for the symbols; by default certainty of what `cells` holds.
     n_scored
         The number of hidden cells that the mean is over; by default all in `cells`, which may be a part of a batch.
+    side
+        The features of the side maps, for a model that has such.
 
     Returns
     -------
@@ -677,7 +736,8 @@ def cross_entropy(
     """
     unknown, device = cells < 0, next(model.parameters()).device
     n_symbols = cast(int, getattr(model, "module", model).n_symbols)  # which several processes wrap
-    logits = model(torch.from_numpy(tokens_of(cells, hidden | unknown, n_symbols)).to(device))
+    tokens = torch.from_numpy(tokens_of(cells, hidden | unknown, n_symbols)).to(device)
+    logits = model(tokens, **on_device(device, side))
     scored = torch.from_numpy(hidden & ~unknown).to(device)
     true = torch.from_numpy(cells.astype(np.int64)).to(device) if targets is None else targets
     return F.cross_entropy(logits[scored].float(), true[scored], reduction="sum") / max(
@@ -686,16 +746,18 @@ def cross_entropy(
 
 
 @torch.no_grad()
-def _held_out_bits(model: nn.Module, cells: Cells) -> float:
+def _held_out_bits(model: nn.Module, cells: Cells, side: SideMaps | None = None) -> float:
     """Bits per hidden cell of grids by `evaluation_hiding`, the same cells every time; each process scores a part."""
     n = max(LEAST_SCORED, min(len(cells), SCORED_CELLS // cells[0].size))
-    cells = cells[np.arange(n) % len(cells)]  # few grids several times, each with other cells hidden
+    which = np.arange(n) % len(cells)  # few grids several times, each with other cells hidden
+    cells = cells[which]
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(0))
     nats, scored, here = 0.0, 0, processes()
     for start in range(here.process_index * BATCH_SIZE, len(cells), here.num_processes * BATCH_SIZE):
         part = slice(start, start + BATCH_SIZE)
         count = int((hidden[part] & (cells[part] >= 0)).sum())
-        nats += cross_entropy(model, cells[part], hidden[part]).item() * count
+        features = None if side is None else side.features(which[part])
+        nats += cross_entropy(model, cells[part], hidden[part], side=features).item() * count
         scored += count
     nats, total = summed(nats, scored)
     return float(nats / np.log(2) / total) if total else float("nan")

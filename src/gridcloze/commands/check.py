@@ -13,8 +13,9 @@ from ..files.grids import Grid
 from ..files.paths import refuse_replacing
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
+from ..side import Side, with_side
 from ..words import InputError
-from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any
+from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any, read_side_of
 
 ROUNDS = 3  # in which visible cells are looked at, about
 
@@ -96,6 +97,7 @@ def check(
     overwrite: bool = False,
     hide_unseen: bool = False,
     scale: int | None = None,
+    side: Sequence[str] = (),
 ) -> tuple[CheckReport, str]:
     """Find the visible cells of a grid that the rest contradicts, and the hidden cell that would tell most.
 
@@ -119,6 +121,8 @@ def check(
         Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
     scale
         Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
+    side
+        Side maps, as `named_sides` takes them; ["none"] for unknown ones.
 
     Returns
     -------
@@ -151,8 +155,9 @@ def check(
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
-    announce_work(path, predictor, grid, queries(grid, predictor.n_symbols))
-    report, information = checked(predictor, grid, threshold, path.name)
+    side_maps = read_side_of(path, predictor, grid.cells.shape, side)
+    announce_work(path, with_side(predictor, side_maps), grid, queries(grid, predictor.n_symbols))
+    report, information = checked(predictor, grid, threshold, path.name, side_maps)
     if picture is not None:
         from ..pictures import write_check
 
@@ -185,7 +190,9 @@ def queries(grid: Grid, n_symbols: int) -> int:
     return looks + int(grid.hidden.sum()) * n_symbols
 
 
-def checked(predictor: TrainedPredictor, grid: Grid, threshold: float, name: str) -> tuple[CheckReport, PerCell]:
+def checked(
+    predictor: TrainedPredictor, grid: Grid, threshold: float, name: str, side: Side | None = None
+) -> tuple[CheckReport, PerCell]:
     """Check one grid, wherever it was read.
 
     Parameters
@@ -198,6 +205,8 @@ def checked(predictor: TrainedPredictor, grid: Grid, threshold: float, name: str
         As in `check`.
     name
         Of the grid, for the report.
+    side
+        The side maps of the grid, for a model that has such.
 
     Returns
     -------
@@ -220,9 +229,10 @@ def checked(predictor: TrainedPredictor, grid: Grid, threshold: float, name: str
     ([], 1)
     """
     _refuse_threshold(threshold)
-    surprises = checking.surprises(predictor, grid.cells, grid.hidden, threshold)
+    model = with_side(predictor, side)
+    surprises = checking.surprises(model, grid.cells, grid.hidden, threshold)
     surprising_cells = [(surprise.row, surprise.column) for surprise in surprises]
-    information = _information_bits(predictor, grid.cells, grid.hidden, surprising_cells)
+    information = _information_bits(model, grid.cells, grid.hidden, surprising_cells)
     report: CheckReport = {
         "input": name,
         "model": predictor.header.hash,

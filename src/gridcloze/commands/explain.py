@@ -1,7 +1,7 @@
 """`gridcloze explain`: why a hidden cell has its probabilities."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
@@ -23,6 +23,7 @@ from ..priors.known import posterior
 from ..priors.posterior import ContradictionError, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import OneGrid, OneHidden, PerCell
+from ..side import SidedPredictor, with_side
 from ..words import HIDDEN, InputError, about, finite_or_none
 from .shared import (
     MOST_CELLS,
@@ -31,6 +32,7 @@ from .shared import (
     check_prior,
     files_in,
     read_any,
+    read_side_of,
 )
 from .toy import read_prior
 
@@ -69,6 +71,21 @@ class _Changes(TypedDict):
 
     hide: float | None
     flip: float | None
+
+
+class _SideInfluence(TypedDict):
+    """The influence of a side map on the explained cell.
+
+    Attributes
+    ----------
+    name
+        Of the side map.
+    influence
+        Total variation between the distributions with it and without, 0 to 1.
+    """
+
+    name: str
+    influence: float
 
 
 class _Influence(TypedDict):
@@ -148,6 +165,8 @@ class ExplainReport(TypedDict):
         How far attention agrees with influence.
     influence_of_model_and_exact
         Correlation of the model's influences with the exact ones, -1 to 1; missing without a prior.
+    side
+        The influence of each side map, for a model that has such.
 
     Examples
     --------
@@ -163,6 +182,7 @@ class ExplainReport(TypedDict):
     correlation: str
     attention: _Attention
     influence_of_model_and_exact: NotRequired[_Changes]
+    side: NotRequired[list[_SideInfluence]]
 
 
 @dataclass(frozen=True)
@@ -251,6 +271,7 @@ def explain(
     overwrite: bool = False,
     hide_unseen: bool = False,
     scale: int | None = None,
+    side: Sequence[str] = (),
 ) -> tuple[ExplainReport, str]:
     """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
@@ -274,6 +295,8 @@ def explain(
         Whether a map may have more than 1% of cells of classes that the model never saw, which count as hidden.
     scale
         Side of a cell of the grid, if it is a picture, in pixels; by default as `read_grid` finds it for a model.
+    side
+        Side maps, as `named_sides` takes them; ["none"] for unknown ones.
 
     Returns
     -------
@@ -309,12 +332,13 @@ def explain(
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     with about(path):
         refuse_whole(grid)
-    predictors: dict[str, Predictor] = {"model": predictor}
+    model = with_side(predictor, read_side_of(path, predictor, grid.cells.shape, side))
+    predictors: dict[str, Predictor] = {"model": model}
     if prior_path is not None:
         prior = cast(KnownPrior, read_prior(prior_path, required=True))
         check_prior(prior, prior_path, grid.cells.shape, predictor.n_symbols)
         predictors["exact"] = posterior(prior)
-    announce_work(path, predictor, grid, queries(grid, predictor.n_symbols))
+    announce_work(path, model, grid, queries(grid, predictor.n_symbols))
     explained = explain_cell(predictors, grid, cell)
     _draw(drawings, explained)
     return report_on(explained, path.name, predictor.header.hash), predictor.header.palette.characters
@@ -457,6 +481,11 @@ def report_on(explained: Explained, name: str, model_hash: str) -> ExplainReport
             "hide": finite_or_none(explaining.rank_correlation(model.hide, exact.hide)),
             "flip": finite_or_none(explaining.rank_correlation(model.flip, exact.flip)),
         }
+    bound = explained.predictors["model"]
+    if isinstance(bound, SidedPredictor):
+        influences = explaining.side_influence(bound, explained.grid.cells, explained.grid.hidden, explained.target)
+        pairs = zip(bound.predictor.side, influences, strict=True)
+        report["side"] = [{"name": channel.name, "influence": influence} for channel, influence in pairs]
     return report
 
 
@@ -575,6 +604,9 @@ def print_explanation(report: ExplainReport, characters: str) -> None:
         change = "change of this distribution (total variation, 0 to 1) when one visible cell is hidden or flipped"
         print(f"\n{change}{ruled_out}:")
         Console().print(_influence_table(report, characters))
+    if "side" in report:
+        each = ", ".join(f"{one['name']} {one['influence']:.2f}" for one in report["side"])
+        print(f"change of this distribution when a side map is made unknown: {each}")
     kind, attention = report["correlation"], report["attention"]
     print(f"{kind} of attention with influence by hiding (1: same order, 0: unrelated):")
     Console().print(_heads_table(attention["rank_correlations"]))

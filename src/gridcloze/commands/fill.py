@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
@@ -23,7 +23,7 @@ from .. import answers, checkpoint, filling
 from ..answers import AnswersByRows
 from ..checkpoint import TrainedPredictor
 from ..decoding import Decoder
-from ..files import maps
+from ..files import maps, sides
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
 from ..files.grids import Grid, names_file, read_evidence, save_grid
@@ -46,10 +46,11 @@ from ..memory import in_words, refuse_beyond_memory
 from ..predictor import Size, entropy_bits, exceeds_window
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
+from ..side import check_names, check_side, with_side
 from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
 from .estimate import Work, announce_fill, work_in
-from .shared import display, read_puzzle, tell
+from .shared import display, files_in, read_puzzle, tell
 
 if TYPE_CHECKING:
     from ..scale import Cluster, ModelOnDisk
@@ -69,6 +70,7 @@ LEAST_PIXELS = 256  # to the side of the picture of a grid that came as text or 
 LONGEST_NAME = 255  # bytes, of every common file system
 SAMPLES_DRAWN, GRIDS_DRAWN = 16, 6  # that pictures have room for
 SAMPLE_FILES = 999  # at most, of a map
+ROWS_OF_SIDE = 2**20  # cells, that are checked at once
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 OF_FILLS = ("fill", "log_prob_bits")
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
@@ -117,6 +119,10 @@ class FillReport(TypedDict):
         The symbols that were allowed, or the name of the file with them; an empty text for all.
     allow_hash
         SHA-256 of the content of that file, or an empty text.
+    side
+        The side maps that were given, as on the command line.
+    side_hash
+        SHA-256 of their content, or an empty text.
     hidden_cells
         How many cells were hidden.
     passes_per_sample
@@ -154,6 +160,8 @@ class FillReport(TypedDict):
     hidden_hash: str
     allow: str
     allow_hash: str
+    side: list[str]
+    side_hash: str
     hidden_cells: int
     passes_per_sample: float
     log_prob_bits: float | list[float] | None
@@ -192,6 +200,8 @@ class Request:
         Whether to draw on a dark ground.
     cog
         Whether GeoTIFFs are cloud-optimised, with overviews.
+    side
+        Side maps, as `named_sides` takes them; ["none"] fills as if they were unknown.
 
     Raises
     ------
@@ -215,10 +225,13 @@ class Request:
     pictures: bool = False
     dark: bool = False
     cog: bool = False
+    side: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
+        if sides.NONE in self.side and len(self.side) > 1:
+            raise InputError("--side none stands for all side maps: leave out the others")
         if self.kind == "none" and not self.samples:
             raise InputError("--no-fill leaves nothing to write without samples: add --samples N")
 
@@ -230,7 +243,7 @@ class Request:
     @property
     def needs_whole(self) -> bool:
         """Whether it cannot be answered in blocks."""
-        return self.kind == "typical" or "allow" in self.files
+        return self.kind == "typical" or "allow" in self.files or bool(self.side)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -238,6 +251,11 @@ class Request:
         allow = Path(self.allow) if self.allow is not None and names_file(self.allow) else None
         named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": allow}
         return {option: path for option, path in named.items() if path is not None}
+
+    @property
+    def side_files(self) -> list[Path]:
+        """All files of side maps."""
+        return files_in(*sides.named_sides(self.side).values())
 
 
 def fill(
@@ -301,13 +319,15 @@ def fill(
             from .. import scale
 
             if request.needs_whole:
-                raise InputError("--typical and --allow FILE need a whole grid in one process: leave out --dask")
+                line = "--typical, --side and --allow FILE need a whole grid in one process: leave out --dask"
+                raise InputError(line)
             model = scale.ModelOnDisk(model_path.absolute(), predictor.header.hash)
             cluster = stack.enter_context(scale.cluster(dask, model))
         show = stack.enter_context(display("filling"))
         watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
+        read_also = [model_path, *request.files.values(), *request.side_files]
         run = _Run(predictor, request, out.absolute(), cluster)
-        return _fill_files(run, paths, [model_path, *request.files.values()], overwrite, watch)
+        return _fill_files(run, paths, read_also, overwrite, watch)
 
 
 def _fill_files(
@@ -382,7 +402,8 @@ class _Run:
     @property
     def parts(self) -> list[Path]:
         """All files that the options name."""
-        return [part for path in self.request.files.values() for part in kept.parts_of(path)]
+        files = [*self.request.files.values(), *self.request.side_files]
+        return [part for path in files for part in kept.parts_of(path)]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -392,8 +413,32 @@ class _Run:
         hashes = {
             f"{name}_hash": kept.content_hash(kept.parts_of(files[name])) if name in files else "" for name in MASKS
         }
+        of_sides = [part for path in self.request.side_files for part in kept.parts_of(path)]
+        hashes["side_hash"] = kept.content_hash(of_sides) if of_sides else ""
         names = {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
         return {"model": self.predictor.header.hash, "version": __version__, **options, **names, **hashes}
+
+    @cached_property
+    def sides(self) -> dict[str, Path]:
+        """The side maps by name; InputError if they are not those of the model."""
+        named, channels = sides.named_sides(self.request.side), self.predictor.side
+        if named:
+            check_names(list(named), channels)
+        elif self.request.side and not channels:
+            raise InputError("the model learned without side maps: leave out --side")
+        return named
+
+    def open_sides(self, path: Path, size: Size) -> AbstractContextManager[Any]:
+        """The side maps of a grid; None for a model without, or if none are given."""
+        if self.request.side == [sides.NONE] and self.sides == {}:
+            unknown = np.broadcast_to(np.float32(np.nan), (*size, len(self.predictor.side)))
+            return nullcontext(unknown)
+        return sides.open_sides(self.sides, path, size) if self.sides else nullcontext()
+
+    @property
+    def without_side(self) -> str:
+        """A line on side maps that are taken for unknown, or nothing."""
+        return "filled as if the side maps were unknown (--side none)" if self.request.side == [sides.NONE] else ""
 
     def at_once(self, size: Size) -> int:
         """How many grids of a size are filled together; InputError if the memory is too small for one."""
@@ -514,6 +559,7 @@ class _Input(ABC):
     def __init__(self, run: _Run, path: Path):
         self.run, self.path = run, path
         self.likelihoods: Likelihoods | None = None
+        self.of_sides: list[str] = []  # lines on side maps of which nothing is known
         self.older: list[str] = []  # files of a result that is replaced
         self.work = Work(0.0, np.zeros((1, 1), int), (1, 1), (slice(1), slice(1)))  # until it is checked
 
@@ -579,6 +625,14 @@ class _Input(ABC):
         """The folder of the results that are not complete."""
         return self.run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
 
+    def note_unknown(self, is_known: np.ndarray) -> None:
+        """Say which side maps have no known cell, as a wrong nodata value would make it."""
+        names = [one.name for one, known in zip(self.run.predictor.side, is_known.tolist(), strict=True) if not known]
+        if self.run.without_side:
+            self.of_sides = [self.run.without_side]
+        elif names:
+            self.of_sides = [f"no cell of the side map {', '.join(names)} is known: filled without"]
+
     @abstractmethod
     def check(self, one_of_many: bool) -> int:
         """Read the whole input and return the number of its grids; InputError for a bad one."""
@@ -620,6 +674,7 @@ def _input_of(run: _Run, path: Path) -> _Input:
 
 class _Single(_Input):
     size: Size = (0, 0)
+    side: np.ndarray | None = None
     at_once = 1  # grids of its size that are filled together
 
     @property
@@ -643,12 +698,21 @@ class _Single(_Input):
         self.size = cells.shape
         self.at_once = self.run.at_once(self.size)
         self.likelihoods = self.run.likelihoods(cells == HIDDEN)
-        filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods))
-        self.work = work_in(self.run.predictor, cells)
+        self.side = self.read_side()
+        side = None if self.side is None else self.side[None]
+        filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods, side=side))
+        if self.side is not None:
+            self.note_unknown(np.array((~np.isnan(self.side)).any(axis=(0, 1))))
+        self.work = work_in(self.run.predictor, cells, side=self.side)
         return 1
 
     def read(self) -> Grid:
         return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
+
+    def read_side(self) -> np.ndarray | None:
+        """The side maps of the grid."""
+        with self.run.open_sides(self.path, self.size) as opened:
+            return None if opened is None else opened[:, :]
 
     def save_fill(self, stem: Path, grid: Grid, cells: OneGrid) -> None:
         """Write a fill like the input and, of what is no picture, as a picture."""
@@ -661,7 +725,7 @@ class _Single(_Input):
     def write(self, scratch: Path, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
         size_warning = checkpoint.size_warning(self.run.predictor.header, self.size)
-        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning])
+        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning, *self.of_sides])
         stem = scratch / self.path.stem
         if "fill" in results:
             self.save_fill(stem, grid, results["fill"].astype(np.int64))
@@ -708,7 +772,9 @@ def _fill_singles(run: _Run, inputs: Sequence[_Single]) -> Iterator[dict[Path, F
 
 def _puzzles_of(cells: Sequence[np.ndarray], inputs: Sequence[_Single]) -> Puzzles:
     checked = [one.likelihoods.values for one in inputs if one.likelihoods is not None]
-    return Puzzles(np.stack(cells), evidence=Likelihoods(np.stack(checked)) if checked else None)
+    side = [one.side for one in inputs if one.side is not None]
+    evidence = Likelihoods(np.stack(checked)) if checked else None
+    return Puzzles(np.stack(cells), evidence=evidence, side=np.stack(side) if side else None)
 
 
 def _write_uncertainty(path: Path, marginals: Float[np.ndarray, "height width symbol"], scale: int) -> None:
@@ -746,22 +812,42 @@ class _Many(_Input):
         length, hidden_anywhere = len(self.stack), np.zeros(self.stack.array.shape[1:], dtype=bool)
         for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
+            if (side := self.side_of(part)) is not None:
+                with about(f"{self.path} from grid {part.start} on"):
+                    check_side(side, self.run.predictor.side)
         self.likelihoods = self.run.likelihoods(hidden_anywhere)
-        middle = self.stack.read(slice(length // 2, length // 2 + 1))
-        filling.check_fits(self.run.predictor, self.puzzles(middle))
-        self.work = work_in(self.run.predictor, middle[0].astype(np.int64), float(length))
+        middle = self.puzzles(slice(length // 2, length // 2 + 1))
+        filling.check_fits(self.run.predictor, middle)
+        side = None if middle.side is None else middle.side[0]
+        self.work = work_in(self.run.predictor, middle.cells[0].astype(np.int64), float(length), side=side)
         if one_of_many:
             del self.stack  # an .npz is in memory as a whole: one at a time
+            vars(self).pop("side", None)
         return length
 
-    def puzzles(self, cells: Cells) -> Puzzles:
-        return Puzzles(cells, evidence=self.likelihoods)
+    @cached_property
+    def side(self) -> Any:
+        """The side maps in the file."""
+        side = sides.side_in_stack(self.path, self.stack.array.shape, self.run.sides)
+        if side is not None and not self.run.predictor.side:
+            tell(f"{self.path.name}: the model learned without side maps, and the array 'side' is not read")
+            return None
+        return side
+
+    def side_of(self, part: slice) -> np.ndarray | None:
+        if self.run.without_side:
+            shape = part.stop - part.start, *self.stack.array.shape[1:], len(self.run.predictor.side)
+            return np.full(shape, np.nan, np.float32)
+        return None if self.side is None else self.side[part]
+
+    def puzzles(self, part: slice) -> Puzzles:
+        return Puzzles(self.stack.read(part), evidence=self.likelihoods, side=self.side_of(part))
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
         growing = _GrowingStack(self.growing, length, {**self.identity, "grids": length}, run.request.arrays)
         parts = list(_parts(length, self.at_once, growing.done))
-        puzzles = (self.puzzles(self.stack.read(part)) for part in parts)
+        puzzles = map(self.puzzles, parts)
         for part, (results, warnings, hidden_cells) in zip(parts, run.answered(puzzles), strict=True):
             lines = [f"grid {part.start + number}: {line}" for number, some in enumerate(warnings) for line in some]
             growing.append(results, lines, hidden_cells)
@@ -773,7 +859,8 @@ class _Many(_Input):
             state, bits = growing.state, None
             if "log_prob_bits" in growing.names:
                 bits = np.load(growing.array("log_prob_bits"))
-            passes, others = state["passes"] / length, {"warnings": state["warnings"], "grids": length}
+            lines = [*state["warnings"], *filter(None, [run.without_side])]
+            passes, others = state["passes"] / length, {"warnings": lines, "grids": length}
             report = self.report(scratch, state["hidden_cells"], passes, bits, **others)
             kept.put_results(scratch, run.out, self.older)
         shutil.rmtree(growing.folder)
@@ -867,7 +954,8 @@ class _Map(_Input):
 
     def check(self, one_of_many: bool) -> int:
         _ = self.stamps, self.run.stamps  # before it is read
-        with self.open() as source:
+        with self.open() as source, self.run.open_sides(self.path, (source.height, source.width)) as opened:
+            with_side(self.run.predictor, None) if opened is None else self._check_sides(opened, source)
             window = self.run.predictor.window
             height = min(source.height, ROWS_OF_WINDOWS * window[0]) if window else source.height
             self.run.at_once((height, source.width))
@@ -880,8 +968,20 @@ class _Map(_Input):
                 self.run.allowed((source.height, source.width))
             top = (source.height - height) // 2
             rows = source.read_rows(top, top + height).astype(np.int64)
-            self.work = work_in(self.run.predictor, rows, source.height / height, (source.height, source.width), top)
+            side = None if opened is None else opened[slice(top, top + height), slice(0, source.width)]
+            size = source.height, source.width
+            self.work = work_in(self.run.predictor, rows, source.height / height, size, top, side)
             return 1
+
+    def _check_sides(self, opened: Any, source: maps.OpenMap) -> None:
+        """Look at all side maps once, by rows."""
+        is_known = np.zeros(len(self.run.predictor.side), dtype=bool)
+        for rows in _parts(source.height, max(1, ROWS_OF_SIDE // source.width)):
+            side = opened[rows, slice(0, source.width)]
+            with about(f"{self.path} from row {rows.start} on"):
+                check_side(side[None], self.run.predictor.side)
+            is_known |= (~np.isnan(side)).any(axis=(0, 1))
+        self.note_unknown(is_known)
 
     def _check_allowed(self, source: maps.OpenMap) -> None:
         """Read what is allowed and check it, by rows, where cells are hidden."""
@@ -907,7 +1007,8 @@ class _Map(_Input):
             source = stack.enter_context(self.open())
             unseen = maps.unseen_warning(source.unseen or {})
             warning = maps.resolution_warning(maps.Resolution(*trained) if trained else None, source.resolution)
-            found = self.answers(source, watch)
+            side = stack.enter_context(run.open_sides(path, (source.height, source.width)))
+            found = self.answers(source, side, watch)
             with maps.write_maps(source, filled, uncertainty, samples, request.samples, probabilities) as writer:
                 for rows in found:
                     marginals = rows.marginals if request.pictures else None
@@ -919,7 +1020,10 @@ class _Map(_Input):
                 puzzles, results = maps.read_thinned(source, filled, samples, probabilities, SAMPLES_DRAWN)
                 self.draw(scratch / path.stem, puzzles, results)
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
-            warnings = [*found.warnings, *filter(None, (nothing, warning, unseen))]
+            warnings = [
+                *found.warnings,
+                *filter(None, (nothing, warning, unseen, *self.of_sides)),
+            ]
             bits = found.log_prob_bits if filled else None
             if request.cog:
                 for file in scratch.glob("*.tif*"):
@@ -929,7 +1033,7 @@ class _Map(_Input):
         shutil.rmtree(self.growing, ignore_errors=True)
         return report
 
-    def answers(self, source: maps.OpenMap, watch: Callable[[float], None]) -> AnswersByRows:
+    def answers(self, source: maps.OpenMap, side: Any, watch: Callable[[float], None]) -> AnswersByRows:
         """The answers of this process; or in blocks, of a cluster, or of what a cluster left."""
         run, request, size = self.run, self.run.request, (source.height, source.width)
         of_rows = run.predictor, source.read_rows, size, request.samples, request.seed, request.decoder, request.kind
@@ -942,4 +1046,4 @@ class _Map(_Input):
             options: Any = {"folder": self.growing, "identity": self.identity, "percent": request.pictures}
             runner = None if run.cluster is None else run.cluster.run
             return AnswersByBlocks(*of_rows, **options, allowed=allowed, run=runner, watch=watch)
-        return AnswersByRows(*of_rows, None if values is None else partial(Likelihoods.of_window, values))
+        return AnswersByRows(*of_rows, None if values is None else partial(Likelihoods.of_window, values), side)

@@ -1,7 +1,8 @@
 """`gridcloze info`: what a model file records about itself."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from .. import checkpoint
 from ..curve import Curve
@@ -29,6 +30,8 @@ class _Sizes(TypedDict):
         Number of attention heads in a layer.
     channels
         Length of the vector of a cell on the path from cell to cell; 0 in models of version 0.2.
+    side
+        Numbers that the side maps give for each cell; not there if there are none.
     """
 
     height: int
@@ -39,6 +42,7 @@ class _Sizes(TypedDict):
     embedding_size: int
     heads: int
     channels: int
+    side: NotRequired[int]
 
 
 class _Temperatures(TypedDict):
@@ -54,6 +58,25 @@ class _Temperatures(TypedDict):
 
     hidden_fractions: list[float]
     temperatures: list[float]
+
+
+class _SideMap(TypedDict):
+    """A side map of a model.
+
+    Attributes
+    ----------
+    name
+        By which it is checked.
+    classes
+        The values in the examples; empty for a map of numbers.
+    mean, deviation
+        Mean and standard deviation in the examples, of a map of numbers.
+    """
+
+    name: str
+    classes: list[float]
+    mean: float
+    deviation: float
 
 
 class InfoReport(TypedDict):
@@ -77,6 +100,8 @@ class InfoReport(TypedDict):
         Record of the training.
     calibration
         Temperatures from held-out grids.
+    side
+        The side maps of the model, in order; not there if it has none.
 
     Examples
     --------
@@ -92,6 +117,7 @@ class InfoReport(TypedDict):
     scale: int
     training: TrainingRecord
     calibration: _Temperatures
+    side: NotRequired[list[_SideMap]]
 
 
 def info(model_path: Path, picture: Path | None = None, dark: bool = False, overwrite: bool = False) -> InfoReport:
@@ -140,7 +166,8 @@ def info(model_path: Path, picture: Path | None = None, dark: bool = False, over
         if curve.best is None:
             raise InputError(f"{model_path}: no curve of its training is recorded, as models of 0.3 and later have it")
         write_curve(picture, curve, dark)
-    return {
+    side = [cast(_SideMap, asdict(channel) | {"classes": list(channel.classes)}) for channel in header.side]
+    report: InfoReport = {
         "path": str(model_path),
         "model": header.hash,
         "config": cast(_Sizes, header.config),
@@ -153,6 +180,9 @@ def info(model_path: Path, picture: Path | None = None, dark: bool = False, over
             "temperatures": list(header.calibration.temperatures),
         },
     }
+    if side:
+        report["side"] = side
+    return report
 
 
 def print_info(report: InfoReport) -> None:
@@ -170,10 +200,16 @@ def print_info(report: InfoReport) -> None:
     palette: #000000ff, #ffffffff
     config: depth 6, patch 2
     """
-    for key, value in report.items():
-        print(f"{key}: {_in_words(value)}")
+    for key, value in cast(dict[str, Any], report).items():
+        print(f"{key}: {_in_words([_side_in_words(one) for one in value] if key == 'side' else value)}")
     if curve := report.get("training", {}).get("curve"):
         print(f"curve: {Curve.from_json(curve).sparkline}")
+
+
+def _side_in_words(side: _SideMap) -> str:
+    if side["classes"]:
+        return f"{side['name']} (classes {' '.join(f'{one:g}' for one in side['classes'])})"
+    return f"{side['name']} (numbers, mean {side['mean']:.4g}, deviation {side['deviation']:.4g})"
 
 
 def _in_words(value: object) -> str:

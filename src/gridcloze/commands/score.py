@@ -14,9 +14,9 @@ from .. import checkpoint, filling, scoring
 from ..baselines import NeighbourTable
 from ..checkpoint import TrainedPredictor
 from ..decoding import ONE_AT_A_TIME
-from ..files import maps
+from ..files import maps, sides
 from ..files.arrays import is_stack
-from ..files.grids import read_examples, read_images
+from ..files.grids import grid_files, read_examples, read_images
 from ..files.paths import is_folder, refuse_replacing
 from ..lookup import Lookup
 from ..predictor import Predictor, entropy_bits
@@ -25,6 +25,7 @@ from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import AnySizeGrid, Cells, Hidden, Marginals, Samples
+from ..side import Side, SidedPredictor, check_names, of_rows, with_side
 from ..words import HIDDEN, InputError, finite_or_none
 from .shared import (
     TrainingRecord,
@@ -42,6 +43,7 @@ MOST_WINDOWS = 512  # of larger grids
 Each = TypeVar("Each")
 MOST_GRIDS, MOST_CELLS = 200, 2**18  # of a condition
 MOST_LEARNED = 2**21  # cells of the examples that baselines learn from
+ALL_SIDES = "all together"
 SAMPLED = ("model", "exact", "lookup")
 CALIBRATION_KEYS = ("expected_calibration_error", "top_label_calibration_error", "brier")
 LABELS = {  # short enough for six predictors in 80 columns
@@ -181,6 +183,24 @@ class _Symbol(TypedDict):
     expected_calibration_error: float
 
 
+class _SideWorth(TypedDict):
+    """What a side map is worth.
+
+    Attributes
+    ----------
+    name
+        Of the side map; "all together" for all.
+    bits_per_hidden_cell
+        How many bits more a hidden cell costs when it is made unknown.
+    standard_error
+        Of these bits, from the differences between grids.
+    """
+
+    name: str
+    bits_per_hidden_cell: float
+    standard_error: float
+
+
 class ScoreReport(TypedDict):
     """What `gridcloze score` measured.
 
@@ -206,6 +226,8 @@ class ScoreReport(TypedDict):
         Scores by what is hidden: single cells, squares, all but a share of the cells, halves, and the usual mix.
     symbols
         How well the model predicts each symbol, with the usual mix of hidden cells.
+    side
+        What each side map is worth, and all together, on the usual mix; for a model that has such.
 
     Examples
     --------
@@ -222,6 +244,7 @@ class ScoreReport(TypedDict):
     calibration: dict[str, _Calibration]
     conditions: dict[str, _Condition]
     symbols: list[_Symbol]
+    side: NotRequired[list[_SideWorth]]
 
 
 @runtime_checkable
@@ -242,6 +265,7 @@ def score(
     dark: bool = False,
     overwrite: bool = False,
     hide_unseen: bool = False,
+    side: Sequence[str] = (),
 ) -> ScoreReport:
     """Hide cells of held-out grids and score the predicted distributions of these cells.
 
@@ -270,6 +294,8 @@ def score(
         Whether an older picture of gridcloze is replaced.
     hide_unseen
         Whether a map may have more than 1% of cells of classes that the model never saw, which count as unknown.
+    side
+        Side maps, as `named_sides` takes them; ["none"] for unknown ones.
 
     Returns
     -------
@@ -297,14 +323,15 @@ def score(
     refuse_replacing([picture], files_in(model_path, held_out, examples, prior_path), overwrite)
     model = checkpoint.load(model_path)
     check_pictures(picture)
-    cells = _grids_of_one_size(held_out, model, hide_unseen)
+    cells, maps_of = _grids_of_one_size(held_out, model, hide_unseen, side)
+    bound = with_side(model, maps_of)
     hidden = evaluation_hiding(cells.shape, np.random.default_rng(seed)) | (cells < 0)
     if not (hidden & (cells >= 0)).any():
         raise InputError(f"{held_out}: none of the cells that were hidden is known, so there is nothing to score")
     prior = read_prior(prior_path or prior_file(held_out), required=prior_path is not None)
     if prior is not None:
         check_prior(prior, prior_path or prior_file(held_out), cells.shape[1:], model.n_symbols)
-    predictors = _predictors(model, prior) | _baselines(examples, model, held_out, cells, hide_unseen)
+    predictors = _predictors(model, maps_of, prior) | _baselines(examples, model, held_out, cells, hide_unseen)
     marginals = {name: predictor.marginals(cells, hidden) for name, predictor in predictors.items()}
     calibration = {name: scoring.calibration(of_one, cells, hidden) for name, of_one in marginals.items()}
     scores = {
@@ -316,7 +343,7 @@ def score(
         _draw_reliability(picture, marginals, cells, hidden, dark)
     if prior is not None and sampled_grids:
         _score_samples(scores, predictors, prior, cells[:sampled_grids], hidden[:sampled_grids], seed)
-    return {
+    report: ScoreReport = {
         "model": model.header.hash,
         "training": cast(TrainingRecord, model.header.training),
         "seed": seed,
@@ -328,6 +355,15 @@ def score(
         | {"usual mix": _condition(_compared(marginals), cells, hidden)},
         "symbols": _by_symbol(model, marginals["model"], cells, hidden),
     }
+    if isinstance(bound, SidedPredictor):
+        report["side"] = _worth(model, bound, cells, hidden)
+    return report
+
+
+def _worth(model: TrainedPredictor, bound: SidedPredictor, cells: Cells, hidden: Hidden) -> list[_SideWorth]:
+    names = [*(channel.name for channel in model.side), ALL_SIDES]
+    pairs = zip(names, scoring.side_worth(bound, cells, hidden), strict=True)
+    return [{"name": name, "bits_per_hidden_cell": bits, "standard_error": error} for name, (bits, error) in pairs]
 
 
 def _compared(every: dict[str, Each]) -> dict[str, Each]:
@@ -337,7 +373,8 @@ def _compared(every: dict[str, Each]) -> dict[str, Each]:
 
 def _by_condition(predictors: dict[str, Predictor], cells: Cells, seed: int) -> dict[str, _Condition]:
     """Scores of some of the grids with named parts of them hidden."""
-    some = cells[_evenly(len(cells), min(MOST_GRIDS, max(1, MOST_CELLS // cells[0].size)))]
+    chosen = _evenly(len(cells), min(MOST_GRIDS, max(1, MOST_CELLS // cells[0].size)))
+    some, predictors = cells[chosen], {name: of_rows(one, chosen.tolist()) for name, one in predictors.items()}
     result = {}
     for number, (name, hide) in enumerate(conditions(*cells.shape[1:]).items()):
         hidden = hide(some.shape, np.random.default_rng([seed, number])) | (some < 0)
@@ -369,15 +406,40 @@ def _evenly(n: int, most: int) -> Int[np.ndarray, " chosen"]:
     return np.unique(np.linspace(0, n - 1, most).round().astype(int))
 
 
-def _grids_of_one_size(path: Path, model: TrainedPredictor, hide_unseen: bool = False) -> Cells:
+def _grids_of_one_size(
+    path: Path, model: TrainedPredictor, hide_unseen: bool, given: Sequence[str]
+) -> tuple[Cells, Side | None]:
     """Grids as they are or, for a model with windows, windows of maps and of grids that are large or differ in size."""
     images, is_set = _images(path, model, hide_unseen)
+    maps_of = _sides(path, model, images, given)
     is_one_size = len({image.shape for image in images}) == 1
     if model.window is not None and not (is_set and is_one_size):
-        return _windows_of(images, model.size)
+        if maps_of is None:
+            return _windows_of(images, model.size), None
+        layers = [np.concatenate([one[..., None], side], axis=-1) for one, side in zip(images, maps_of, strict=True)]
+        windows = _windows_of(layers, model.size)
+        return windows[..., 0].astype(np.int64), windows[..., 1:]
     if not is_one_size:
         raise InputError(f"{path}: the maps differ in size; only a model that learned from windows can score them")
-    return np.stack(images)
+    return np.stack(images), None if maps_of is None else np.stack(maps_of)
+
+
+def _sides(
+    path: Path, model: TrainedPredictor, images: Sequence[AnySizeGrid], given: Sequence[str]
+) -> list[np.ndarray] | None:
+    """The side maps of held-out grids."""
+    named = sides.named_sides(given)
+    if named:
+        check_names(list(named), model.side)
+    if list(given) == [sides.NONE] and model.side:
+        return [np.full((*image.shape, len(model.side)), np.nan, np.float32) for image in images]
+    if not is_folder(path) and not maps.is_map(path) and is_stack(path):
+        values = sides.side_in_stack(path, (len(images), *images[0].shape), named) if model.side or named else None
+        return None if values is None else list(values[:])
+    if not named:
+        return None
+    files = (maps.map_files(path) or grid_files(path)) if is_folder(path) else [path]
+    return sides.read_sides(named, files, [image.shape for image in images])
 
 
 def _images(path: Path, model: TrainedPredictor, hide_unseen: bool) -> tuple[list[AnySizeGrid], bool]:
@@ -391,14 +453,16 @@ def _images(path: Path, model: TrainedPredictor, hide_unseen: bool) -> tuple[lis
     return [read_any(one, model, "auto", hide_unseen=hide_unseen).cells for one in tiles or [path]], False
 
 
-def _windows_of(images: Sequence[AnySizeGrid], size: tuple[int, int]) -> Cells:
-    """Windows side by side that have a known cell, some of them if there are many."""
+def _windows_of(images: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Windows side by side that have a known cell, some of them if there are many; side maps lie behind the cells."""
     height, width = size
     windows = []
     for image in images:
         down, across = image.shape[0] // height, image.shape[1] // width
-        side_by_side = image[: down * height, : across * width].reshape(down, height, across, width).swapaxes(1, 2)
-        windows.append(side_by_side[(side_by_side >= 0).any(axis=(2, 3))])
+        inside, layers = image[: down * height, : across * width], image.shape[2:]
+        side_by_side = inside.reshape(down, height, across, width, *layers).swapaxes(1, 2)
+        cells = side_by_side[..., 0] if layers else side_by_side
+        windows.append(side_by_side[(cells >= 0).any(axis=(2, 3))])
     every = np.concatenate(windows)
     if not len(every):
         raise InputError(f"no window of {height} by {width} cells has a known cell; give larger grids")
@@ -436,9 +500,9 @@ def _padded(images: Sequence[AnySizeGrid]) -> Cells:
     return stack
 
 
-def _predictors(model: TrainedPredictor, prior: KnownPrior | None) -> dict[str, Predictor]:
+def _predictors(model: TrainedPredictor, side: Side | None, prior: KnownPrior | None) -> dict[str, Predictor]:
     exact = {} if prior is None else {"exact": posterior(prior)}
-    return {"model": model, "uncalibrated": model.uncalibrated(), **exact}
+    return {"model": with_side(model, side), "uncalibrated": with_side(model.uncalibrated(), side), **exact}
 
 
 def _draw_reliability(path: Path, marginals: dict[str, Marginals], cells: Cells, hidden: Hidden, dark: bool) -> None:
@@ -468,12 +532,15 @@ def _score_samples(
     for name, predictor in predictors.items():
         if name not in SAMPLED:
             continue
-        samples = _sample(predictor, cells, hidden, 1, seed)
+        samples = _sample(of_rows(predictor, range(len(cells))), cells, hidden, 1, seed)
         scores[name]["legal_samples"] = scoring.legal_fraction(samples, cells, hidden, prior)
         if name == "model":
-            slowly = filling.sample(predictor, Puzzles(cells, hidden), 1, seed, ONE_AT_A_TIME).cells
+            some = of_rows(predictor, range(len(cells)))
+            slowly = filling.sample(some, Puzzles(cells, hidden), 1, seed, ONE_AT_A_TIME).cells
             scores[name]["legal_one_at_a_time"] = scoring.legal_fraction(slowly, cells, hidden, prior)
-        many = _sample(predictor, cells[one : one + 1], hidden[one : one + 1], OPEN_PUZZLE_SAMPLES, seed)[0]
+        many = _sample(
+            of_rows(predictor, [one]), cells[one : one + 1], hidden[one : one + 1], OPEN_PUZZLE_SAMPLES, seed
+        )[0]
         scores[name]["total_variation"] = scoring.total_variation(many, exact, cells[one], hidden[one])
 
 
@@ -524,6 +591,10 @@ def print_scores(report: ScoreReport) -> None:
             for name, one in of_conditions
         ]
         _print_table(title, ["what is hidden", "cells", *names], rows)
+    if "side" in report:
+        worth = [[one["name"], one["bits_per_hidden_cell"], one["standard_error"]] for one in report["side"]]
+        title = "what each side map is worth, in bits per hidden cell"
+        _print_table(title, ["side map", "worth", "standard error"], worth)
     rows = [cast(list[float | str | None], list(one.values())) for one in report["symbols"]]
     _print_table(
         "symbols predicted by the model, usual mix", ["symbol", "share", "recall", "precision", "calibration"], rows

@@ -1,25 +1,29 @@
 """`gridcloze train`: from example grids to a model file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+import numpy as np
 from safetensors import SafetensorError
 
 from .. import checkpoint
 from ..files import maps
+from ..files.arrays import is_stack
 from ..files.codes import understood
-from ..files.grids import read_examples, read_images
+from ..files.grids import grid_files, read_examples, read_images
 from ..files.palettes import Palette, read_palette
 from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
+from ..files.sides import named_sides, read_sides, side_in_stack
 from ..learning import Learnable, learn
 from ..memory import in_words
 from ..priors.directions import direction_warning
 from ..priors.examples import Examples, Symmetries
 from ..priors.windows import Windows
+from ..side import SideMaps
 from ..training import Budget, Progress, from_first, is_first
 from ..words import InputError, about
 from .shared import TrainingRecord, console, display, tell
@@ -66,6 +70,9 @@ class Source:
     palette
         A palette file with names, colours, characters and raster values of symbols; by default the symbols are those
         found in the examples.
+    side
+        Side maps, as `named_sides` takes them: GeoTIFF files on the grid of a map, or folders with a file of the name
+        of each grid. Those of a stack are an array "side" in its file.
 
     Examples
     --------
@@ -80,6 +87,7 @@ class Source:
     windows: int | None = None
     symmetries: Symmetries = "none"
     palette: Path | None = None
+    side: Sequence[str] = ()
 
     def read(self, of_model: Palette | None = None) -> tuple[Examples | Windows, int, maps.Resolution | None]:
         """Read the examples.
@@ -109,9 +117,10 @@ class Source:
         tiles = [self.path] if maps.is_map(self.path) and not is_folder(self.path) else maps.map_files(self.path)
         if self.windows is None and tiles:
             raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")
+        sides = named_sides(self.side)
         if self.windows is None:
             cells, palette, scale = read_examples(self.path, palette)
-            return Examples(cells, palette, self.symmetries), scale, None
+            return Examples(cells, palette, self.symmetries, self._side_maps(sides, cells)), scale, None
         if tiles:
             n_bytes = 2 * sum(height * width for height, width in map(maps.map_size, tiles))
             if n_bytes > ANNOUNCED_BYTES:
@@ -120,7 +129,19 @@ class Source:
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None
         with about(self.path):
-            return Windows(images, palette, (self.windows, self.windows), self.symmetries), scale, resolution
+            size, maps_of = (self.windows, self.windows), self._side_maps(sides, images, tiles)
+            return Windows(images, palette, size, self.symmetries, side=maps_of), scale, resolution
+
+    def _side_maps(self, sides: dict[str, Path], grids: Any, tiles: Sequence[Path] = ()) -> SideMaps | None:
+        """Side maps of the examples, in the order in which these were read."""
+        if not is_folder(self.path) and not tiles and is_stack(self.path):
+            values = side_in_stack(self.path, (len(grids), *grids[0].shape), sides)
+            return None if values is None else SideMaps.of(values[:])
+        if not sides:
+            return None
+        files = tiles or (grid_files(self.path) if is_folder(self.path) else [self.path])
+        values = read_sides(sides, files, [grid.shape for grid in grids])
+        return SideMaps.of(values if self.windows else np.stack(values), list(sides))
 
 
 def train(
@@ -241,7 +262,9 @@ def _check_out(out: Path, source: Source, model: Path | None, resume: bool, over
     if state.exists() and not resume and not overwrite:
         line = "is that of an interrupted training: continue it with --resume, or start anew with --overwrite"
         raise InputError(f"{state} {line}")
-    refuse_replacing([out, state], [source.path, source.palette, model], overwrite or resume)
+    refuse_replacing(
+        [out, state], [source.path, source.palette, model, *named_sides(source.side).values()], overwrite or resume
+    )
 
 
 def _unwritten(out: Path, error: Exception) -> InputError:

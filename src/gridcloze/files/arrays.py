@@ -20,6 +20,7 @@ PART = 64  # grids of a stack, or rows, that are in memory at once
 BYTES_A_CELL = 32  # while numbers become cells: arrays of 64 bits
 CHUNKS_AT_ONCE = 10  # that zarr decodes
 NONSENSE_BYTES, NONSENSE_RATIO = 2**31, 1000  # cells of a compressed file that are both are a claim, not a file
+SIDE = "side"  # the array of side maps
 RESULTS = {"fill", "samples", "marginals", "log_prob_bits"}  # what `fill` writes into an npz file
 
 
@@ -189,10 +190,59 @@ def read_array(path: Path, in_parts: bool = False) -> Any:
     return array if in_parts else array[...]
 
 
+def read_side(path: Path, shape: tuple[int, ...]) -> Any:
+    """Open the side maps of a stack.
+
+    Parameters
+    ----------
+    path
+        The npy, npz or zarr file of the stack.
+    shape
+        Of its grids (n, height, width).
+
+    Returns
+    -------
+    object or None
+        Gives arrays of floats (n, height, width, channel) for slices; None if the file has no array "side".
+
+    Raises
+    ------
+    InputError
+        When the file is damaged, or the array has other axes.
+
+    Examples
+    --------
+    >>> np.savez("stack.npz", cells=[[[0, 1]]], side=[[[[2], [7]]]])
+    >>> read_side(Path("stack.npz"), (1, 1, 2))[:].ravel()
+    array([2., 7.], dtype=float32)
+    """
+    with undamaged():
+        arrays = arrays_in(path)
+        if SIDE not in arrays:
+            return None
+        header = arrays[SIDE]()
+        if header.shape[:-1] != shape or len(header.shape) != 4:
+            raise InputError(f"its array 'side' {header.shape} does not fit: it is (n height width channel) of {shape}")
+        _refuse_too_large(header, in_parts=True)
+        return _Side(_Parts(header.shape, header.load()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    parts: "_Parts"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.parts.shape
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        return self.parts[part].astype(np.float32)
+
+
 def _headers(path: Path) -> list[Header]:
     """Those of the cells and, if the file has such an array, of what hides some of them."""
     arrays = arrays_in(path)
-    names = [name for name in arrays if name != "hidden"] or list(arrays)
+    names = [name for name in arrays if name not in ("hidden", SIDE)] or list(arrays)
     if not names:
         raise InputError("it holds no array of numbers")
     name = next((name for name in names if name == "cells"), "fill" if set(names) >= RESULTS else names[0])
@@ -200,7 +250,7 @@ def _headers(path: Path) -> list[Header]:
         some = f"{sorted(names)[:5]}{' and others' * (len(names) > 5)}"
         raise InputError(f"it holds the arrays {some}; name one of them 'cells', or keep a single one")
     cells = arrays[name]()
-    if len(names) == len(arrays):
+    if "hidden" not in arrays or "hidden" in names:
         return [cells]
     hidden = arrays["hidden"]()
     if hidden.dtype.kind not in "biu" or hidden.shape != cells.shape:

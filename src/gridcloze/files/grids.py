@@ -566,12 +566,35 @@ def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[Any
     return [grid.cells], grid.palette, grid.scale
 
 
+def grid_files(folder: Path) -> list[Path]:
+    """List the grids in a folder in the order in which they are read.
+
+    Parameters
+    ----------
+    folder
+        Of pictures, texts or arrays.
+
+    Returns
+    -------
+    list of Path
+        By name.
+
+    Examples
+    --------
+    >>> Path("grids").mkdir()
+    >>> _ = Path("grids/b.txt").write_text("."), Path("grids/a.txt").write_text("#")
+    >>> [path.name for path in grid_files(Path("grids"))]
+    ['a.txt', 'b.txt']
+    """
+    files = (path for path in folder.iterdir() if not is_folder(path) and not path.name.startswith("."))
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+
+
 def _read_folder(
     folder: Path, palette: Palette | None, one_size: bool, size: tuple[int, int] | None = None
 ) -> tuple[list[AnySizeGrid], Palette, int]:
     with about(folder):
-        files = (path for path in folder.iterdir() if not is_folder(path) and not path.name.startswith("."))
-        paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+        paths = grid_files(folder)
         if not paths:
             raise InputError(f"no grids in this folder; put some into it, as {', '.join(SUFFIXES)}")
         contents = _read_alike(paths, one_size, palette)

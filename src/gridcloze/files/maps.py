@@ -624,6 +624,87 @@ def files_of(path: AnyPath) -> list[Path]:
 
 
 @contextmanager
+def open_side_map(path: AnyPath, like: AnyPath) -> Iterator["SideMap"]:
+    """Open a side map that lies on the grid of a map.
+
+    Parameters
+    ----------
+    path
+        A GeoTIFF of one band, of classes or of numbers.
+    like
+        The map.
+
+    Yields
+    ------
+    SideMap
+        Its windows are read when they are taken.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has another size, coordinate system, place or resolution than the map.
+
+    Examples
+    --------
+    >>> import rasterio
+    >>> place = rasterio.Affine(9, 0, 0, 0, -9, 0)
+    >>> options = {"height": 1, "width": 2, "count": 1, "dtype": "float32", "transform": place}
+    >>> for name in ("map.tif", "depth.tif"):
+    ...     with rasterio.open(name, "w", driver="GTiff", **options) as file:
+    ...         file.write(np.float32([[[0.5, 1.5]]]))
+    >>> with open_side_map("depth.tif", "map.tif") as side:
+    ...     side[0:1, 1:2]
+    array([[1.5]], dtype=float32)
+    """
+    with _opened_raster(path) as raster, _opened_raster(like) as of_map:
+        with about(path), _reported():
+            _refuse_bands(raster.dataset, "a side map")
+            _refuse_other_grid(raster.dataset, of_map.dataset)
+        yield SideMap(raster)
+
+
+@dataclass(frozen=True, eq=False)
+class SideMap:
+    """The numbers in a GeoTIFF, like an array (height, width), NaN where nothing is known.
+
+    Parameters
+    ----------
+    raster
+        The file.
+
+    Examples
+    --------
+    `open_side_map` makes one:
+
+    >>> sorted(SideMap.__dataclass_fields__)
+    ['raster']
+    """
+
+    raster: _Raster
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Float[np.ndarray, "rows columns"]:
+        of_file = tuple(axis.indices(length)[:2] for axis, length in zip(window, self.raster.shape, strict=True))
+        with about(self.raster.path), _reported():
+            values = self.raster.dataset.read(1, window=of_file).astype(np.float32)
+            empty = self.raster.dataset.read_masks(1, window=of_file) == 0
+        return np.where(empty, np.float32(np.nan), values)
+
+
+def _refuse_other_grid(side: "rasterio.io.DatasetReader", like: "rasterio.io.DatasetReader") -> None:
+    (height, width), bounds = like.shape, like.bounds
+    pixel = max(map(abs, like.res))
+    is_there = side.shape == like.shape and np.allclose(side.transform, like.transform, rtol=1e-6, atol=1e-3 * pixel)
+    if is_there and side.crs == like.crs:
+        return
+    what = "another coordinate system" if side.crs != like.crs else "another extent or resolution"
+    extent = " ".join(f"{value:.15g}" for value in (bounds.left, bounds.bottom, bounds.right, bounds.top))
+    crs = f"-t_srs {like.crs.to_string()} " if like.crs else ""
+    name = Path(side.name)
+    warp = f"gdalwarp {crs}-te {extent} -ts {width} {height} -r near {name} {name.stem}-aligned.tif"
+    raise InputError(f"it has {what} than the map, {Path(like.name).name}; align it: {warp} (-r bilinear for numbers)")
+
+
+@contextmanager
 def _opened(path: AnyPath, hidden: AnyPath) -> Iterator[_Raster]:
     with ExitStack() as stack:
         raster = stack.enter_context(_opened_raster(path))
@@ -687,10 +768,10 @@ def _refuse_beyond_memory(rasters: Sequence[_Raster]) -> None:
     refuse_beyond_memory(np.dtype(np.int16).itemsize * n_cells, f"reading {name}, {n_cells} cells,")
 
 
-def _refuse_bands(dataset: "rasterio.io.DatasetReader") -> None:
+def _refuse_bands(dataset: "rasterio.io.DatasetReader", what: str = "a map of classes") -> None:
     is_alpha = [interpretation.name == "alpha" for interpretation in dataset.colorinterp]
     if is_alpha.count(False) != 1 or is_alpha[0]:
-        raise InputError(f"it has {dataset.count} bands; a map of classes has one (take it by gdal_translate -b 1)")
+        raise InputError(f"it has {dataset.count} bands; {what} has one (take it by gdal_translate -b 1)")
     if dataset.dtypes[0].startswith("complex"):
         raise InputError(f"values of type {dataset.dtypes[0]} are not classes; use integers (gdal_translate -ot Int16)")
 

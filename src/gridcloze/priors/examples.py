@@ -4,9 +4,10 @@ import hashlib
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from ..files.palettes import Palette
+from ..side import Side, SideMaps
 from ..words import InputError
 
 HELD_OUT_FRACTION = 0.1
@@ -29,6 +30,8 @@ class Examples:
         Under which transformations grids are equally likely: "none", "across" (mirrored left to right), "along"
         (mirrored top to bottom), "mirrors" (both), "turns" (turned by 90 degrees; by 180 if the grids are not square)
         or "all" (mirrors and turns). Each sample is transformed at random.
+    side
+        The side maps of the examples, which are transformed with them.
 
     Raises
     ------
@@ -50,11 +53,17 @@ class Examples:
     """
 
     def __init__(
-        self, cells: Int[np.ndarray, "example height width"], palette: Palette, symmetries: Symmetries = "none"
+        self,
+        cells: Int[np.ndarray, "example height width"],
+        palette: Palette,
+        symmetries: Symmetries = "none",
+        side: SideMaps | None = None,
     ):
         if cells.size == 0:
             raise InputError("there are no example grids")
-        self.cells, self.palette = cells, palette
+        if side is not None:
+            check_shapes(side, cells)
+        self.cells, self.palette, self.side = cells, palette, side
         self.symmetries: Symmetries = checked_symmetries(symmetries)
         self.height, self.width = cells.shape[1:]
         self.n_symbols = palette.n_symbols
@@ -62,6 +71,27 @@ class Examples:
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
         """See `Prior.sample`. Examples are drawn with replacement."""
         return random_symmetry(self.cells[generator.integers(0, len(self.cells), n)], generator, self.symmetries)
+
+    def sample_with_side(
+        self, n: int, generator: np.random.Generator
+    ) -> tuple[Int[np.ndarray, "n height width"], Side]:
+        """Draw grids with their side maps.
+
+        Parameters
+        ----------
+        n
+            How many.
+        generator
+            The source of all random numbers.
+
+        Returns
+        -------
+        tuple of ndarray
+            The grids, and what `SideMaps.values` holds for each.
+        """
+        assert self.side is not None
+        chosen = generator.integers(0, len(self.cells), n)
+        return alike(self.cells[chosen], np.asarray(self.side.some(chosen).values), generator, self.symmetries)
 
     def split(self) -> tuple["Examples", "Examples"]:
         """Split the examples into those to learn from and those to score with.
@@ -75,18 +105,108 @@ class Examples:
         held_out = held_out_last((self.cells >= 0).mean(axis=(1, 2)), FEW_HELD_OUT, MOST_HELD_OUT)
         first = int(held_out.argmax())
         if held_out[first:].all():  # as slices, which are no copies
-            learned, scored = self.cells[: max(first, 1)], self.cells[first:]
+            kept, scored = slice(max(first, 1)), slice(first, None)
         else:
-            learned, scored = self.cells[~held_out], self.cells[held_out]
-        if (learned < 0).all():
-            learned = self.cells
-        return Examples(learned, self.palette, self.symmetries), Examples(scored, self.palette)
+            kept, scored = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        if (self.cells[kept] < 0).all():
+            kept = slice(None)
+        return self._of(kept, self.symmetries), self._of(scored)
+
+    def _of(self, which: Int[np.ndarray, "some"] | slice, symmetries: Symmetries = "none") -> "Examples":
+        side = None if self.side is None else self.side.some(which)
+        return Examples(self.cells[which], self.palette, symmetries, side)
 
     @property
     def record(self) -> dict[str, Any]:
         """What a model file says about the data: hash, number of grids, symmetries."""
         digest = hashlib.sha256(self.cells.tobytes()).hexdigest()
-        return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries}
+        return {"data": digest, "grids": len(self.cells), "symmetries": self.symmetries} | side_record(self.side)
+
+
+def side_record(side: SideMaps | None) -> dict[str, Any]:
+    """Return what a model file says about side maps.
+
+    Parameters
+    ----------
+    side
+        Of examples.
+
+    Returns
+    -------
+    dict
+        The hash of their values, if there are any.
+
+    Examples
+    --------
+    >>> side_record(None)
+    {}
+    """
+    if side is None:
+        return {}
+    digest = hashlib.sha256()
+    for values in side.values:
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return {"side_data": digest.hexdigest()}
+
+
+def check_shapes(side: SideMaps, grids: Any) -> None:
+    """Refuse side maps that are not of the size of their grids.
+
+    Parameters
+    ----------
+    side
+        One for each grid.
+    grids
+        The examples.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer, or one has another height or width.
+
+    Examples
+    --------
+    >>> check_shapes(SideMaps.of(np.zeros((1, 2, 2, 1))), np.zeros((1, 2, 3), int))
+    Traceback (most recent call last):
+    gridcloze.words.InputError: side maps of grid 0 are 2 by 2 cells and the grid 2 by 3: use the same size
+    """
+    if len(side.values) != len(grids):
+        raise InputError(f"there are side maps of {len(side.values)} grids, and {len(grids)} grids")
+    for number, (values, grid) in enumerate(zip(side.values, grids, strict=True)):
+        if values.shape[:2] != grid.shape:
+            sizes = f"{values.shape[0]} by {values.shape[1]} cells and the grid {grid.shape[0]} by {grid.shape[1]}"
+            raise InputError(f"side maps of grid {number} are {sizes}: use the same size")
+
+
+def alike(
+    cells: Int[np.ndarray, "n height width"], side: Side, generator: np.random.Generator, symmetries: Symmetries
+) -> tuple[Int[np.ndarray, "n height width"], Side]:
+    """Transform grids and their side maps at random, both alike.
+
+    Parameters
+    ----------
+    cells
+        The grids.
+    side
+        Their side maps.
+    generator
+        The source of all random numbers.
+    symmetries
+        See `Examples`.
+
+    Returns
+    -------
+    tuple of ndarray
+        The grids and their side maps.
+
+    Examples
+    --------
+    >>> cells, side = alike(np.eye(2, dtype=int)[None], np.eye(2)[None, ..., None], np.random.default_rng(0), "all")
+    >>> (cells == side[..., 0]).all()
+    np.True_
+    """
+    both = random_symmetry(np.concatenate([cells[..., None], side], axis=-1), generator, symmetries)
+    return both[..., 0].astype(np.int64), both[..., 1:].astype(np.float32)
 
 
 def held_out_last(
@@ -158,8 +278,8 @@ def checked_symmetries(symmetries: str) -> Symmetries:
 
 
 def random_symmetry(
-    cells: Int[np.ndarray, "n height width"], generator: np.random.Generator, symmetries: Symmetries
-) -> Int[np.ndarray, "n height width"]:
+    cells: Shaped[np.ndarray, "n height width *rest"], generator: np.random.Generator, symmetries: Symmetries
+) -> Shaped[np.ndarray, "n height width *rest"]:
     """Transform each grid by a symmetry of its frame, drawn uniformly.
 
     Parameters

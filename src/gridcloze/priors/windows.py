@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,19 @@ from jaxtyping import Bool, Int, UInt32
 
 from ..files.palettes import Palette
 from ..shapes import AnySizeGrid
+from ..side import Side, SideMaps
 from ..words import InputError
 from .examples import (
     HELD_OUT_FRACTION,
     MOST_HELD_OUT,
     Examples,
     Symmetries,
+    alike,
+    check_shapes,
     checked_symmetries,
     held_out_last,
     random_symmetry,
+    side_record,
 )
 
 FEW_IMAGES = 10  # of fewer, blocks of each are held out; of more, some as a whole
@@ -26,6 +31,7 @@ MOST_BLOCKS = 9  # of an image
 SLACK = 0.1  # by which the known cells of a block may differ from a tenth of all, by n, as a share of these
 HELD_OUT_CELLS = 2**20
 Block = tuple[slice, slice]  # rows and columns of an image that are held out
+WHOLE: Block = (slice(None), slice(None))
 
 
 class Windows:
@@ -46,6 +52,8 @@ class Windows:
     blocks
         Rows and columns of each image that are held out: no window has a cell of them. Nothing is held out if it is
         empty.
+    side
+        The side maps of the images; windows have the same part of them.
 
     Raises
     ------
@@ -71,8 +79,11 @@ class Windows:
         size: tuple[int, int],
         symmetries: Symmetries = "none",
         blocks: Sequence[Sequence[Block]] = (),
+        side: SideMaps | None = None,
     ):
-        self.images, self.palette = images, palette
+        if side is not None:
+            check_shapes(side, images)
+        self.images, self.palette, self.side = images, palette, side
         self.symmetries: Symmetries = checked_symmetries(symmetries)
         self.height, self.width = size
         self.n_symbols = palette.n_symbols
@@ -90,14 +101,28 @@ class Windows:
 
     def sample(self, n: int, generator: np.random.Generator) -> Int[np.ndarray, "n height width"]:
         """See `Prior.sample`."""
+        cells = [self.images[number][window] for number, window in self._draw(n, generator)]
+        return random_symmetry(np.stack(cells).astype(np.int64), generator, self.symmetries)
+
+    def sample_with_side(
+        self, n: int, generator: np.random.Generator
+    ) -> tuple[Int[np.ndarray, "n height width"], Side]:
+        """See `Examples.sample_with_side`."""
+        assert self.side is not None
+        drawn = list(self._draw(n, generator))
+        cells, side = (
+            np.stack([of_image[number][window] for number, window in drawn])
+            for of_image in (self.images, self.side.values)
+        )
+        return alike(cells, side, generator, self.symmetries)
+
+    def _draw(self, n: int, generator: np.random.Generator) -> Iterator[tuple[int, Block]]:
+        """Images and windows at random."""
         chosen = generator.integers(0, self._ends[-1], n)
         numbers = np.searchsorted(self._ends, chosen, side="right")
-        cells = np.empty((n, self.height, self.width), dtype=np.int64)
-        for index, (number, position) in enumerate(zip(numbers, chosen - self._ends[numbers], strict=True)):
-            image = self.images[number]
-            row, column = divmod(int(self._positions[number][position]), self._n_positions(image)[1])
-            cells[index] = image[row : row + self.height, column : column + self.width]
-        return random_symmetry(cells, generator, self.symmetries)
+        for number, position in zip(numbers.tolist(), chosen - self._ends[numbers], strict=True):
+            row, column = divmod(int(self._positions[number][position]), self._n_positions(self.images[number])[1])
+            yield number, (slice(row, row + self.height), slice(column, column + self.width))
 
     def split(self) -> tuple["Windows", Examples]:
         """Split the images into windows to learn from and windows to score with, which have no cell in common.
@@ -115,15 +140,17 @@ class Windows:
             chosen = held_out_last(known)
             kept = ~chosen if known[~chosen].any() else chosen | True
             learned, held_out = (
-                self._of([self.images[n] for n in np.flatnonzero(each).tolist()]) for each in (kept, chosen)
+                self._of([(n, WHOLE) for n in np.flatnonzero(each).tolist()]) for each in (kept, chosen)
             )
         else:
             blocks = [self._blocks(image) for image in self.images]
-            learned = self._of(self.images, blocks)
-            by_image = zip(self.images, blocks, strict=True)
-            held_out = self._of([part for image, of_one in by_image for part in [image[b] for b in of_one] or [image]])
+            learned = self._of([(n, WHOLE) for n in range(len(self.images))], blocks)
+            held_out = self._of([(n, block) for n, of_one in enumerate(blocks) for block in of_one or [WHOLE]])
         n = max(1, min(MOST_HELD_OUT, HELD_OUT_CELLS // (self.height * self.width)))
-        return learned, Examples(held_out.sample(n, np.random.default_rng(0)), self.palette)
+        if held_out.side is None:
+            return learned, Examples(held_out.sample(n, np.random.default_rng(0)), self.palette)
+        cells, values = held_out.sample_with_side(n, np.random.default_rng(0))
+        return learned, Examples(cells, self.palette, side=replace(held_out.side, values=values))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -131,7 +158,8 @@ class Windows:
         digest = hashlib.sha256()
         for image in self.images:
             digest.update(image.tobytes())
-        return {"data": digest.hexdigest(), "images": len(self.images), "symmetries": self.symmetries}
+        of_images = {"data": digest.hexdigest(), "images": len(self.images), "symmetries": self.symmetries}
+        return of_images | side_record(self.side)
 
     def _positions_in(self, image: AnySizeGrid, blocks: Sequence[Block]) -> UInt32[np.ndarray, " position"]:
         """The positions, counted row by row, of windows with a known cell and without a cell that is held out."""
@@ -144,8 +172,11 @@ class Windows:
     def _n_positions(self, image: AnySizeGrid) -> tuple[int, int]:
         return image.shape[0] - self.height + 1, image.shape[1] - self.width + 1
 
-    def _of(self, images: Sequence[AnySizeGrid], blocks: Sequence[Sequence[Block]] = ()) -> "Windows":
-        return Windows(images, self.palette, (self.height, self.width), self.symmetries, blocks)
+    def _of(self, parts: Sequence[tuple[int, Block]], blocks: Sequence[Sequence[Block]] = ()) -> "Windows":
+        """The same of parts of the images."""
+        images = [self.images[number][part] for number, part in parts]
+        side = self.side and replace(self.side, values=[self.side.values[number][part] for number, part in parts])
+        return Windows(images, self.palette, (self.height, self.width), self.symmetries, blocks, side)
 
     def _blocks(self, image: AnySizeGrid) -> list[Block]:
         """What is held out of an image: as many blocks as leave windows to learn from."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..checkpoint import TrainedPredictor
-from ..logits import LogitsPredictor, workers
+from ..logits import Features, LogitsPredictor, workers
 from ..shapes import Cells, Hidden, Marginals
 
 Recorded = dict[int, list[tuple[np.ndarray, float]]]  # of each fill its passes: the cells, and their log-probability
@@ -141,12 +141,12 @@ def watched(predictor: TrainedPredictor, watch: Watch) -> Watched:
     """
     base = cast(Any, copy.copy(predictor.base))
 
-    def one_pass(tokens: Cells, chunk: int) -> Marginals:
+    def one_pass(tokens: Cells, chunk: int, side: Features | None = None) -> Marginals:
         watch.go_on()
-        return predictor.base.one_pass(tokens, chunk)
+        return predictor.base.one_pass(tokens, chunk, side)
 
-    def marginals(cells: Cells, hidden: Hidden) -> Marginals:
-        found = LogitsPredictor.marginals(base, cells, hidden)
+    def marginals(cells: Cells, hidden: Hidden, side: Features | None = None) -> Marginals:
+        found = LogitsPredictor.marginals(base, cells, hidden, side)
         watch.count(watch.of_a_grid * len(cells))
         return found
 
@@ -154,7 +154,7 @@ def watched(predictor: TrainedPredictor, watch: Watch) -> Watched:
     return Watched(base, predictor.header, watch)
 
 
-_Part = tuple[Cells, Future[Marginals]]  # of a pass
+_Part = tuple[Cells, Features | None, Future[Marginals]]  # of a pass
 
 
 class _Joined:
@@ -164,11 +164,11 @@ class _Joined:
         self.base, self.lock = base, threading.Lock()
         self.waiting: defaultdict[Any, list[_Part]] = defaultdict(list)
 
-    def one_pass(self, tokens: Cells, chunk: int) -> Marginals:
+    def one_pass(self, tokens: Cells, chunk: int, side: Features | None = None) -> Marginals:
         """See `LogitsPredictor.one_pass`: what comes while all threads are busy goes together."""
         size, logits = tokens.shape[1:], Future[Marginals]()
         with self.lock:
-            self.waiting[size].append((tokens, logits))
+            self.waiting[size].append((tokens, side, logits))
         workers(self.base.start_thread, "joined").submit(self._pass, size, chunk)
         return logits.result()
 
@@ -187,13 +187,15 @@ class _Joined:
 
     def _answer(self, parts: list[_Part], chunk: int) -> None:
         try:
-            found = self.base.one_pass(np.concatenate([tokens for tokens, _ in parts]), chunk)
-            ends = np.cumsum([len(tokens) for tokens, _ in parts])
-            for (_, logits), of_part in zip(parts, np.split(found, ends[:-1]), strict=True):
-                logits.set_result(of_part)
+            tokens, sides, answers = zip(*parts, strict=True)  # with side maps each part has some, or none has
+            side = None if sides[0] is None else np.concatenate(sides)
+            found = self.base.one_pass(np.concatenate(tokens), chunk, side)
+            ends = np.cumsum([len(of_part) for of_part in tokens])
+            for answer, of_part in zip(answers, np.split(found, ends[:-1]), strict=True):
+                answer.set_result(of_part)
         except Exception as error:
             if len(parts) == 1:
-                parts[0][1].set_exception(error)
+                parts[0][2].set_exception(error)
             else:  # what is wrong with one of them must not harm the others
                 for part in parts:
                     self._answer([part], chunk)

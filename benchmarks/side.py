@@ -1,0 +1,228 @@
+"""What side maps are worth: `python benchmarks/side.py [TASK …] [--quick]`.
+
+flips, gauss    squares 16×16, seen through 10 % flips or through Gaussian noise: distance from the exact posterior
+copy, noise     a side map that equals the grid, and one that says nothing
+landcover-…     holes, clouds and few known cells of a map of 15 classes, without side maps, with each and with both:
+                a map of ten years ago and an elevation, which `year_before` and `elevation` make with a seed
+landcover-peers the class of ten years ago, and a random forest on the same side maps and the nearest visible cells
+channels-…      channels with a map of sand probability, or without
+speed           training and filling with 0, 1, 4 and 16 side maps
+
+Results are written to benchmarks/results/side-TASK.json.
+"""
+
+import resource
+import time
+from functools import partial
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from sklearn.ensemble import RandomForestClassifier
+
+import data
+from common import Figures, Task, main
+from gridcloze import scoring
+from gridcloze.answers import fill
+from gridcloze.files.palettes import Palette
+from gridcloze.learning import learn
+from gridcloze.priors import evaluation_hiding, hiding, posterior, squares
+from gridcloze.priors.examples import Examples
+from gridcloze.priors.windows import Windows
+from gridcloze.puzzles import Puzzles
+from gridcloze.shapes import Cells, Hidden, Marginals
+from gridcloze.side import SidedPredictor, SideMaps, with_side
+from gridcloze.training import Budget
+
+SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
+WINDOW = 32
+TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns, as in landcover.py
+PATCH_DENSITY, CHANGED, BUFFER = 0.02, 0.5, 2  # centres of change a cell, share of these that change, cells
+
+
+def observed(kind: str, cells: Cells, generator: np.random.Generator) -> np.ndarray:
+    """The side map of a toy."""
+    maps = {
+        "flips": lambda: cells ^ (generator.random(cells.shape) < FLIPPED),
+        "gauss": lambda: cells + generator.normal(0, DEVIATION, cells.shape),
+        "copy": lambda: cells,
+        "noise": lambda: generator.normal(size=cells.shape),
+    }
+    return maps[kind]()[..., None].astype(np.float32)
+
+
+def likelihood(kind: str, side: np.ndarray) -> np.ndarray | None:
+    """The probability of a side map of a toy under both symbols."""
+    white = side == np.arange(2)
+    if kind == "gauss":
+        return np.exp(-((side - np.arange(2)) ** 2) / (2 * DEVIATION**2))
+    return {"flips": np.where(white, 1 - FLIPPED, FLIPPED), "copy": white.astype(float)}.get(kind)
+
+
+def toy(kind: str, budget: Budget, n: int, depth: int) -> Figures:
+    """Train on squares with a side map, and compare with the exact posterior: all cells hidden, and the usual mix."""
+    prior, generator = squares(), np.random.default_rng(SEED)
+    cells, held_out = prior.sample(n, generator), prior.sample(max(20, n // 100), generator)
+    side = SideMaps.of(observed(kind, cells, generator))
+    model = learn(Examples(cells, Palette.default(2), side=side), budget, SEED, depth)
+    seen, figures = observed(kind, held_out, generator), Figures(seconds=model.header.training["seconds"])
+    for name, hidden in (("all", np.ones(held_out.shape, bool)), ("mix", evaluation_hiding(held_out.shape, generator))):
+        bound = with_side(model, seen)
+        assert isinstance(bound, SidedPredictor)
+        exact = posterior(prior).marginals(held_out, hidden, likelihood(kind, seen))
+        worth, error = scoring.side_worth(bound, held_out, hidden)[0]
+        scores = scoring.score(bound.marginals(held_out, hidden), held_out, hidden, exact)
+        figures[name] = scores | {"worth": worth, "standard_error": error}
+    return figures
+
+
+def year_before(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A map of ten years ago: around random centres half of the cells of a patch had the class of another place."""
+    centres = generator.random(cells.shape) < PATCH_DENSITY
+    is_near = distance_transform_edt(~centres) <= BUFFER + generator.integers(0, 3, cells.shape)
+    changes = is_near & (gaussian_filter(generator.normal(size=cells.shape), 1.5) > np.quantile([-1, 1], 1 - CHANGED))
+    return np.where(changes, np.roll(cells, (7, 11), axis=(0, 1)), cells)
+
+
+def elevation(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A smooth surface that relates to classes: each has a height of its own, with hills that ignore them."""
+    height = generator.permutation(int(cells.max()) + 1).astype(float)
+    hills = gaussian_filter(generator.normal(size=cells.shape), 20)
+    return gaussian_filter(height[cells], 3) + 2 * hills / hills.std() + generator.normal(0, 0.2, cells.shape)
+
+
+def cloud(shape: tuple[int, ...], generator: np.random.Generator) -> Hidden:
+    """Half of each window under clouds."""
+    heights = np.stack([gaussian_filter(generator.normal(size=shape[1:]), 3) for _ in range(shape[0])])
+    return heights > np.median(heights, axis=(1, 2), keepdims=True)
+
+
+CONDITIONS = {
+    "8×8": partial(hiding.square_hole, 8),
+    "clouds": cloud,
+    "5 %": partial(hiding.visible_share, 0.05),
+    "20 %": partial(hiding.visible_share, 0.2),
+}
+
+
+def landcover(which: tuple[str, ...], budget: Budget, depth: int, n: int) -> Figures:
+    """Error and bits of a model of windows with some of the side maps."""
+    cells, maps = _landcover()
+    chosen = np.stack([maps[name] for name in which], axis=-1).astype(np.float32) if which else None
+    side = None if chosen is None else SideMaps.of([chosen[:, TRAIN]], list(which))
+    prior = Windows([cells[:, TRAIN]], Palette.default(15), (WINDOW, WINDOW), "none", side=side)
+    model, figures = learn(prior, budget, SEED, depth), Figures()
+    for name, windows, hidden, places in _windows(cells, n):
+        of_windows = None if chosen is None else np.stack([chosen[place] for place in places])
+        marginals = with_side(model, of_windows).marginals(windows, hidden)
+        figures[name] = scoring.score(marginals, windows, hidden)
+    return figures
+
+
+def landcover_peers(n: int, trees: int) -> Figures:
+    """What needs no transformer: the class of ten years ago, and a forest on side maps and cells nearby."""
+    cells, maps = _landcover()
+    layers, figures = np.stack(list(maps.values()), axis=-1), Figures()
+    for number, (name, windows, hidden, places) in enumerate(_windows(cells, n)):
+        generator = np.random.default_rng([SEED, number, 1])
+        starts = generator.integers(0, [cells.shape[0] - WINDOW, TRAIN.stop - WINDOW], (4 * n, 2))
+        learned = [(slice(row, row + WINDOW), slice(column, column + WINDOW)) for row, column in starts]
+        grids = np.stack([cells[place] for place in learned])
+        masks = list(CONDITIONS.values())[number](grids.shape, generator)
+        forest = RandomForestClassifier(trees, min_samples_leaf=3, n_jobs=1, random_state=SEED)
+        forest.fit(_features(grids, masks, layers, learned), grids[masks])
+        marginals: Marginals = np.zeros((*windows.shape, 15)) + 1e-4
+        predicted = forest.predict_proba(_features(windows, hidden, layers, places))
+        of_hidden = marginals[hidden]
+        of_hidden[:, forest.classes_] += predicted
+        marginals[hidden] = of_hidden
+        marginals /= marginals.sum(axis=-1, keepdims=True)
+        before = np.stack([maps["year"][place] for place in places])
+        figures[name] = {
+            "random forest": scoring.score(marginals, windows, hidden),
+            "class of ten years ago": float((before != windows)[hidden].mean()),
+        }
+    return figures
+
+
+def _landcover() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    cells, generator = data.landcover()["cells"].astype(np.int64), np.random.default_rng(SEED)
+    return cells, {"year": year_before(cells, generator), "elevation": elevation(cells, generator)}
+
+
+def _windows(cells: np.ndarray, n: int):
+    for number, (name, hide) in enumerate(CONDITIONS.items()):
+        generator = np.random.default_rng([SEED, number])
+        rows = generator.integers(0, cells.shape[0] - WINDOW, n)
+        columns = generator.integers(TEST.start, TEST.stop - WINDOW, n)
+        places = [(slice(r, r + WINDOW), slice(c, c + WINDOW)) for r, c in zip(rows, columns, strict=True)]
+        windows = np.stack([cells[place] for place in places])
+        yield name, windows, hide(windows.shape, generator), places
+
+
+def _features(windows: Cells, hidden: Hidden, layers: np.ndarray, places: list) -> np.ndarray:
+    """Of each hidden cell its side maps, the four nearest visible cells by quadrant, and how far these are."""
+    every = []
+    for grid, mask, place in zip(windows, hidden, places, strict=True):
+        distance, (row, column) = distance_transform_edt(mask, return_indices=True)
+        nearest = [grid[row, column], distance]
+        for down, across in ((0, 3), (3, 0), (0, -3), (-3, 0)):
+            at = np.roll(row, down, 0), np.roll(column, across, 1)
+            nearest.append(grid[at])
+        every.append(np.concatenate([layers[place][mask], np.stack(nearest, axis=-1)[mask]], axis=-1))
+    return np.concatenate(every)
+
+
+def channels(with_sand: bool, budget: Budget, depth: int) -> Figures:
+    """1 % known, with a sand probability as a geologist would have (smoothed truth with noise), or without."""
+    cells = data.channels()["cells"].astype(np.int64)
+    generator = np.random.default_rng(SEED)
+    sand = np.stack([gaussian_filter((grid == grid.max()).astype(float), 4) for grid in cells])
+    sand = (sand + generator.normal(0, 0.1, sand.shape))[..., None].astype(np.float32)
+    n = len(cells) - 20
+    side = SideMaps.of(sand[:n], ["sand"]) if with_sand else None
+    palette = Palette.default(int(cells.max()) + 1)
+    model = learn(Examples(cells[:n], palette, side=side), budget, SEED, depth)
+    hidden = hiding.visible_share(0.01, cells[n:].shape, generator)
+    of_test = sand[n:] if with_sand else None
+    found = fill(model, Puzzles(cells[n:], hidden, side=of_test), samples=4, seed=SEED)
+    return Figures(scoring.score(found.marginals, cells[n:], hidden)) | {
+        "error_of_samples": float((found.samples != cells[n:, None])[np.repeat(hidden[:, None], 4, 1)].mean())
+    }
+
+
+def speed(steps: int) -> Figures:
+    """Seconds and memory of a training step and a fill of a window, by the number of side maps."""
+    generator, figures = np.random.default_rng(SEED), Figures()
+    cells = squares().sample(2000, generator)
+    for number in (0, 1, 4, 16):
+        values = generator.normal(size=(*cells.shape, number)).astype(np.float32)
+        side = SideMaps.of(values) if number else None
+        model = learn(Examples(cells, Palette.default(2), side=side), Budget(steps=steps), SEED)
+        puzzles = Puzzles(cells[:64], np.ones((64, 16, 16), bool), side=values[:64] if number else None)
+        began = time.monotonic()
+        fill(model, puzzles, samples=1).samples  # noqa: B018, it is computed when it is asked for
+        figures[str(number)] = {
+            "seconds_a_step": model.header.training["seconds"] / steps,
+            "seconds_a_sample": (time.monotonic() - began) / 64,
+            "weights": model.header.config["side"] if number else 0,
+            "peak_memory_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        }
+    return figures
+
+
+def tasks(quick: bool) -> dict[str, Task]:
+    minutes = Budget(steps=3) if quick else Budget(minutes=5)
+    longer = Budget(steps=3) if quick else Budget(minutes=12)
+    n, depth, windows = (300, 1, 4) if quick else (20_000, 6, 200)
+    subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
+    return (
+        {kind: partial(toy, kind, minutes, n, depth) for kind in ("flips", "gauss", "copy", "noise")}
+        | {f"landcover-{name}": partial(landcover, which, longer, depth, windows) for name, which in subsets.items()}
+        | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 200)}
+        | {f"channels-{name}": partial(channels, name == "sand", longer, depth) for name in ("none", "sand")}
+        | {"speed": partial(speed, 3 if quick else 200)}
+    )
+
+
+if __name__ == "__main__":
+    main(tasks(quick=False), __doc__, tasks(quick=True))
