@@ -61,7 +61,7 @@ def likelihood(kind: str, side: np.ndarray) -> np.ndarray | None:
 def toy(kind: str, budget: Budget, n: int, depth: int) -> Figures:
     """Train on squares with a side map, and compare with the exact posterior: all cells hidden, and the usual mix."""
     prior, generator = squares(), np.random.default_rng(SEED)
-    cells, held_out = prior.sample(n, generator), prior.sample(max(20, n // 100), generator)
+    cells, held_out = prior.sample(n, generator), prior.sample(min(400, n), generator)
     side = SideMaps.of(observed(kind, cells, generator))
     model = learn(Examples(cells, Palette.default(2), side=side), budget, SEED, depth)
     seen, figures = observed(kind, held_out, generator), Figures(seconds=model.header.training["seconds"])
@@ -213,7 +213,7 @@ def speed(steps: int) -> Figures:
 def tasks(quick: bool) -> dict[str, Task]:
     minutes = Budget(steps=3) if quick else Budget(minutes=5)
     longer = Budget(steps=3) if quick else Budget(minutes=12)
-    n, depth, windows = (300, 1, 4) if quick else (20_000, 6, 200)
+    n, depth, windows = (300, 1, 4) if quick else (60_000, 6, 200)
     subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
     return (
         {kind: partial(toy, kind, minutes, n, depth) for kind in ("flips", "gauss", "copy", "noise")}

@@ -174,8 +174,8 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         side : array, list of arrays or mapping, optional
             Side maps: numbers that are known of every cell besides its symbol, such as an elevation, (n, height, width,
             map) for `X` of (n, height, width), NaN where unknown. Or a mapping of names to (n, height, width), such as
-            a Dataset of xarray; then they are checked by name. A map of up to 64 different whole numbers is one of
-            classes.
+            a Dataset of xarray; then they are checked by name. Integers are classes, floats are numbers; a name that
+            ends in ":classes" or ":numbers" says otherwise.
 
         Returns
         -------
@@ -512,7 +512,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return [np.full((*shape, len(channels)), np.nan, np.float32) for shape in shapes]
         if side is None:
             return None
-        _, values = as_side(side, channels)
+        _, values, _ = as_side(side, channels)
         if not channels:
             check_names(["side maps"], channels)
         return _for_each(values, [(*shape, len(channels)) for shape in shapes], "side")
@@ -668,10 +668,14 @@ def _side_maps(side: Any, batches: Sequence[np.ndarray]) -> SideMaps | None:
     """Side maps of examples."""
     if side is None:
         return None
-    names, values = as_side(side)
+    names, values, integers = as_side(side)
     n_maps = len(names) or max(1, sum(map(np.size, values)) // max(1, sum(batch.size for batch in batches)))
     parts = _for_each(values, [(*batch.shape, n_maps) for batch in batches], "side") or []
-    return SideMaps.of(parts[0] if len(parts) == 1 else [grid for part in parts for grid in part], names)
+    return SideMaps.of(
+        parts[0] if len(parts) == 1 else [grid for part in parts for grid in part],
+        names,
+        integers * (n_maps // len(integers)),
+    )
 
 
 def _symbols_in(batches: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,10 +1,11 @@
 """From examples to a trained, calibrated model."""
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
@@ -17,7 +18,7 @@ from .networks import NetworkPredictor
 from .priors.examples import Examples
 from .priors.posterior import Prior
 from .priors.windows import Windows
-from .side import Channel
+from .side import Channel, as_of_model
 from .training import BATCH_CELLS, BATCH_SIZE, Budget, Progress, Training, from_first, is_first, side_of
 from .words import InputError, __version__
 
@@ -96,7 +97,7 @@ def learn(
     tell
         Called with a line about what happens besides the steps.
     start
-        A model whose weights and sizes it starts from; only the size of the grids may differ.
+        A model whose weights, sizes and side maps it starts from; only the size of the grids may differ.
 
     Returns
     -------
@@ -123,6 +124,9 @@ def learn(
     """
     if not 0 <= seed <= MOST_SEED:
         raise InputError(f"the seed of a training must be 0…{MOST_SEED}, not {seed}")
+    if start is not None and (side_of(examples) or start.side):
+        examples = copy.copy(examples)
+        cast(Any, examples).side = as_of_model(side_of(examples), start.side)
     config = _config(examples, depth, start)
     refuse_beyond_memory(_least_bytes(config), f"a training of depth {config.depth}")
     settings = {**examples.record, "seed": seed, **asdict(budget), "version": __version__}
@@ -189,8 +193,6 @@ def _config(examples: Learnable, depth: int | None, start: TrainedPredictor | No
         raise InputError(f"the model to start from has {config['depth']} layers: leave out the depth, or the model")
     if examples.palette != start.header.palette:
         raise InputError("the examples have other symbols than the model to start from")
-    if channels != start.side:
-        raise InputError("the examples have other side maps than the model to start from")
     return BertConfig(**config | {"height": examples.height, "width": examples.width})
 
 

@@ -1,6 +1,6 @@
 """Side maps: what is known about every cell besides its symbol, and predictors that are bound to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,9 +9,10 @@ from jaxtyping import Float, Float32, Int
 
 from .predictor import Predictor, Size
 from .shapes import Cells, Hidden, Marginals
-from .words import InputError
+from .words import InputError, about
 
-MOST_CLASSES = 64  # different whole numbers, up to which a side map is one of classes
+MOST_CLASSES = 64  # of a side map
+KINDS = ("classes", "numbers")
 WITHOUT_SIDE = "--side none (in Python side='none') to fill as if they were unknown"
 
 Side = Float[np.ndarray, "batch height width channel"]  # NaN where unknown
@@ -93,7 +94,7 @@ class SideMaps:
 
     Examples
     --------
-    >>> maps = SideMaps.of(np.array([[[[0.5, 3.0], [1.5, np.nan]]]]), ["depth", "zone"])
+    >>> maps = SideMaps.of(np.array([[[[0.5, 3.0], [1.5, np.nan]]]]), ["depth", "zone:classes"])
     >>> [(channel.name, channel.kind) for channel in maps.channels], maps.channels[0].mean
     ([('depth', 'numbers'), ('zone', 'classes')], 1.0)
     """
@@ -102,15 +103,18 @@ class SideMaps:
     values: OfGrids
 
     @classmethod
-    def of(cls, values: Any, names: Sequence[str] = ()) -> "SideMaps":
-        """Find out the kind of each map: up to 64 different values that are all whole numbers are classes.
+    def of(cls, values: Any, names: Iterable[str] = (), integers: Sequence[bool] = ()) -> "SideMaps":
+        """Make the channels of a model from the side maps of its examples.
 
         Parameters
         ----------
         values
             For each grid an array (height, width, channel) of numbers, NaN where unknown.
         names
-            Of the maps; by default "side 0", "side 1", …
+            Of the maps; by default "side 0", "side 1", … A name that ends in ":classes" or ":numbers" says what it is.
+        integers
+            Of which maps the values were integers, by default by the type of the array: these are classes, the others
+            numbers, unless a name says otherwise.
 
         Returns
         -------
@@ -120,12 +124,19 @@ class SideMaps:
         Raises
         ------
         InputError
-            If a map is infinite anywhere, known nowhere, or two have the same name.
+            If a map is infinite anywhere, known nowhere, or has more than 64 classes; if two have the same name, or
+            there are more or fewer names than maps.
         """
-        names = list(names) or [f"side {number}" for number in range(values[0].shape[-1])]
-        if len(set(names)) < len(names):
+        n = values[0].shape[-1]
+        names, integers = list(names), integers or [values[0].dtype.kind in "biu"] * n
+        if names and len(names) != n:
+            raise InputError(f"there are {n} side maps and {len(names)} names of them ({', '.join(names)})")
+        named = [_name_and_kind(name) for name in names] or [(f"side {number}", "") for number in range(n)]
+        if len(dict(named)) < n:
             raise InputError(f"two side maps have the same name: {', '.join(names)}")
-        return cls(tuple(_channel(name, values, number) for number, name in enumerate(names)), values)
+        kinds = [kind or KINDS[not is_integer] for (_, kind), is_integer in zip(named, integers, strict=True)]
+        channels = [_channel(name, values, n, kinds[n]) for n, (name, _) in enumerate(named)]
+        return cls(tuple(channels), values)
 
     def some(self, which: Int[np.ndarray, "_some"] | slice) -> "SideMaps":
         """Keep those of some grids.
@@ -160,15 +171,23 @@ class SideMaps:
         return encoded(self.channels, np.asarray(self.some(which).values))
 
 
-def _channel(name: str, values: OfGrids, number: int) -> Channel:
+def _name_and_kind(name: str) -> tuple[str, str]:
+    before, _, kind = name.rpartition(":")
+    return (before, kind) if kind in KINDS else (name, "")
+
+
+def _channel(name: str, values: OfGrids, number: int, kind: str) -> Channel:
     known = np.concatenate([grid[..., number][~np.isnan(grid[..., number])].ravel() for grid in values])
     if not known.size:
         raise InputError(f"side map {name!r} is unknown (NaN or no data) everywhere: leave it out")
     if np.isinf(known).any():
         raise InputError(f"side map {name!r} has infinite values: where it is unknown, write NaN")
-    different = np.unique(known)
-    if len(different) <= MOST_CLASSES and (different == np.rint(different)).all():
-        return Channel(name, tuple(different.tolist()))
+    if kind == "classes":
+        classes = np.unique(known).tolist()
+        if len(classes) > MOST_CLASSES:
+            many = f"side map {name!r} is of integers and has {len(classes)} classes, more than {MOST_CLASSES}"
+            raise InputError(f"{many}; if these are amounts, name it '{name}:numbers'")
+        return Channel(name, tuple(classes))
     return Channel(name, (), float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64)) or 1.0)
 
 
@@ -222,7 +241,7 @@ def without(side: Side, channel: int) -> Side:
     return side
 
 
-def as_side(given: Any, channels: Sequence[Channel] | None = None) -> tuple[list[str], Any]:
+def as_side(given: Any, channels: Sequence[Channel] | None = None) -> tuple[list[str], Any, list[bool]]:
     """Take side maps as they are given in Python.
 
     Parameters
@@ -239,6 +258,8 @@ def as_side(given: Any, channels: Sequence[Channel] | None = None) -> tuple[list
         Empty for arrays.
     values : array or list of arrays
         Of 32-bit floats.
+    integers : list of bool
+        Of which maps the values were integers; one entry for all of an array or of a list.
 
     Raises
     ------
@@ -247,31 +268,24 @@ def as_side(given: Any, channels: Sequence[Channel] | None = None) -> tuple[list
 
     Examples
     --------
-    >>> names, values = as_side({"depth": np.zeros((1, 2, 3)), "zone": np.ones((1, 2, 3))})
-    >>> names, values.shape
-    (['depth', 'zone'], (1, 2, 3, 2))
+    >>> names, values, integers = as_side({"depth": np.zeros((1, 2, 3)), "zone": np.ones((1, 2, 3), int)})
+    >>> names, values.shape, integers
+    (['depth', 'zone'], (1, 2, 3, 2), [False, True])
     """
     names = list(map(str, given)) if isinstance(given, Mapping) else []
     if names and channels is not None:
         check_names(names, channels)
-    try:
-        if names:
-            each = [_as_numbers(given[name]) for name in given]
-            if len({one.shape for one in each}) > 1:
-                raise InputError(f"side maps {', '.join(names)} differ in shape: give all for the same grids")
-            return names, np.stack(each, axis=-1)
-        if isinstance(given, list | tuple):
-            return names, [_as_numbers(one) for one in given]
-        return names, _as_numbers(given)
-    except (TypeError, ValueError) as error:
-        raise error if isinstance(error, InputError) else InputError(f"side maps must be numbers ({error})") from None
-
-
-def _as_numbers(values: Any) -> np.ndarray:
-    array = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan)
-    if np.asarray(values).dtype.kind not in "biuf":
-        raise InputError(f"side maps must be numbers, not of type {np.asarray(values).dtype}")
-    return array
+    is_list = isinstance(given, list | tuple)
+    each = [np.ma.asarray(one) for one in ([given[name] for name in given] if names else given if is_list else [given])]
+    if wrong := [one.dtype for one in each if one.dtype.kind not in "biuf"]:
+        raise InputError(f"side maps must be numbers, not of type {wrong[0]}")
+    if names and len({one.shape for one in each}) > 1:
+        raise InputError(f"side maps {', '.join(names)} differ in shape: give all for the same grids")
+    integers = [one.dtype.kind in "biu" for one in each]
+    values = [np.ma.filled(one.astype(np.float32), np.nan) for one in each]
+    if names:
+        return names, np.stack(values, axis=-1), integers
+    return names, values if is_list else values[0], [all(integers)]
 
 
 def check_names(names: Sequence[str], channels: Sequence[Channel]) -> None:
@@ -295,13 +309,15 @@ def check_names(names: Sequence[str], channels: Sequence[Channel]) -> None:
     Traceback (most recent call last):
     gridcloze.words.InputError: the model has the side maps depth, zone and is given zone, depth: keep their order
     """
-    wanted = [channel.name for channel in channels]
-    if list(names) == wanted:
+    wanted, names = [channel.name for channel in channels], [_name_and_kind(name)[0] for name in names]
+    if names == wanted:
         return
     if not wanted:
         raise InputError(f"the model learned without side maps and is given {', '.join(names)}: leave them out")
     what = "keep their order" if sorted(names) == sorted(wanted) else "give these, in this order"
-    raise InputError(f"the model has the side maps {', '.join(wanted)} and is given {', '.join(names)}: {what}")
+    raise InputError(
+        f"the model has the side maps {', '.join(wanted)} and is given {', '.join(names) or 'none'}: {what}"
+    )
 
 
 def check_side(side: Side, channels: Sequence[Channel]) -> None:
@@ -338,6 +354,39 @@ def check_side(side: Side, channels: Sequence[Channel]) -> None:
             where = f"side map {channel.name!r} is {value} at {cell}"
             seen = ", ".join(f"{value:g}" for value in channel.classes)
             raise InputError(f"{where}, and in the examples {seen} only" if seen else f"{where}: write NaN if unknown")
+
+
+def as_of_model(side: SideMaps | None, channels: tuple[Channel, ...]) -> SideMaps:
+    """Take the side maps of examples as a model does that learns more: with its classes, means and deviations.
+
+    Parameters
+    ----------
+    side
+        Of the examples.
+    channels
+        Of the model.
+
+    Returns
+    -------
+    SideMaps
+        The same values.
+
+    Raises
+    ------
+    InputError
+        If they are not those of the model, or have classes that it does not know.
+
+    Examples
+    --------
+    >>> as_of_model(SideMaps.of(np.ones((1, 1, 1, 1)), ["depth"]), (Channel("depth", mean=5.0),)).channels[0].mean
+    5.0
+    """
+    check_names([channel.name for channel in side.channels] if side else [], channels)
+    assert side is not None  # else names are missing
+    for number, values in enumerate(side.values):
+        with about(f"example {number}"):
+            check_side(values[None], channels)
+    return replace(side, channels=channels)
 
 
 class SidedPredictor:

@@ -11,11 +11,12 @@ from .. import checking, checkpoint
 from ..checkpoint import TrainedPredictor
 from ..files.grids import Grid
 from ..files.paths import refuse_replacing
+from ..files.sides import read_side_of
 from ..predictor import Predictor
 from ..shapes import OneGrid, OneHidden, PerCell
 from ..side import Side, with_side
 from ..words import InputError
-from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any, read_side_of
+from .shared import MOST_CELLS, announce_work, check_pictures, files_in, read_any
 
 ROUNDS = 3  # in which visible cells are looked at, about
 
@@ -155,7 +156,7 @@ def check(
     predictor = checkpoint.load(model_path)
     check_pictures(picture)
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
-    side_maps = read_side_of(path, predictor, grid.cells.shape, side)
+    side_maps = read_side_of(path, grid.cells, side, predictor.side)
     announce_work(path, with_side(predictor, side_maps), grid, queries(grid, predictor.n_symbols))
     report, information = checked(predictor, grid, threshold, path.name, side_maps)
     if picture is not None:

@@ -33,8 +33,6 @@ class Work:
         Of the whole grid.
     window
         Where in the grid it is.
-    side
-        The side maps of the window.
 
     Examples
     --------
@@ -46,16 +44,10 @@ class Work:
     cells: OneGrid
     size: tuple[int, int]
     window: Window
-    side: np.ndarray | None = None
 
 
 def work_in(
-    predictor: Predictor,
-    cells: OneGrid,
-    times: float = 1.0,
-    size: tuple[int, int] | None = None,
-    top: int = 0,
-    side: np.ndarray | None = None,
+    predictor: Predictor, cells: OneGrid, times: float = 1.0, size: tuple[int, int] | None = None, top: int = 0
 ) -> Work:
     """Count the windows in which there is something to fill.
 
@@ -71,8 +63,6 @@ def work_in(
         Of the whole grid; by default that of `cells`.
     top
         Which row of it the first one is.
-    side
-        The side maps of `cells`.
 
     Returns
     -------
@@ -90,8 +80,7 @@ def work_in(
     hidden = np.array([(cells[tile.core] == HIDDEN).sum() for tile in tiles])
     rows, columns = tiles[int(hidden.argmax())].window
     in_grid = slice(top + rows.start, top + rows.stop), columns
-    in_window = None if side is None else side[rows, columns]
-    return Work(float(times * (hidden > 0).sum()), cells[rows, columns], size or (height, width), in_grid, in_window)
+    return Work(float(times * (hidden > 0).sum()), cells[rows, columns], size or (height, width), in_grid)
 
 
 def announce_fill(
@@ -128,7 +117,8 @@ def announce_fill(
         return
     most = max(works, key=lambda work: work.windows)
     evidence = Likelihoods.of_window(allowed(most.size), most.window) if allowed else None
-    side = None if most.side is None else most.side[None]
+    n_sides = len(getattr(predictor, "side", ()))
+    side = np.full((1, *most.cells.shape, n_sides), np.nan, np.float32) if n_sides else None
     puzzle = Puzzles(most.cells[None], evidence=Likelihoods(evidence) if evidence is not None else None, side=side)
     one = answers.fill(predictor, puzzle, 1, kind="none" if kind == "typical" else kind)
     began = time.monotonic()

@@ -17,6 +17,7 @@ from ..decoding import ONE_AT_A_TIME
 from ..explaining import Explanation
 from ..files.grids import Grid
 from ..files.paths import refuse_replacing
+from ..files.sides import read_side_of
 from ..films import check_film, write_film
 from ..predictor import Predictor, entropy_bits
 from ..priors.known import posterior
@@ -32,7 +33,6 @@ from .shared import (
     check_prior,
     files_in,
     read_any,
-    read_side_of,
 )
 from .toy import read_prior
 
@@ -332,7 +332,7 @@ def explain(
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     with about(path):
         refuse_whole(grid)
-    model = with_side(predictor, read_side_of(path, predictor, grid.cells.shape, side))
+    model = with_side(predictor, read_side_of(path, grid.cells, side, predictor.side))
     predictors: dict[str, Predictor] = {"model": model}
     if prior_path is not None:
         prior = cast(KnownPrior, read_prior(prior_path, required=True))

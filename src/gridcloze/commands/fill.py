@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
@@ -46,7 +46,7 @@ from ..memory import in_words, refuse_beyond_memory
 from ..predictor import Size, entropy_bits, exceeds_window
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
-from ..side import check_names, check_side, with_side
+from ..side import check_side, with_side
 from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
 from .estimate import Work, announce_fill, work_in
@@ -230,8 +230,6 @@ class Request:
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
-        if sides.NONE in self.side and len(self.side) > 1:
-            raise InputError("--side none stands for all side maps: leave out the others")
         if self.kind == "none" and not self.samples:
             raise InputError("--no-fill leaves nothing to write without samples: add --samples N")
 
@@ -250,12 +248,9 @@ class Request:
         """The files of hidden cells and of what is allowed, if they are given, by the name of the option."""
         allow = Path(self.allow) if self.allow is not None and names_file(self.allow) else None
         named = {"hidden": None if self.hidden in MARKERS else Path(self.hidden), "allow": allow}
+        side = [path for path in files_in(*sides.named_sides(self.side).values()) if path.exists()]
+        named |= {f"side {number}": path for number, path in enumerate(side)}
         return {option: path for option, path in named.items() if path is not None}
-
-    @property
-    def side_files(self) -> list[Path]:
-        """All files of side maps."""
-        return files_in(*sides.named_sides(self.side).values())
 
 
 def fill(
@@ -325,9 +320,8 @@ def fill(
             cluster = stack.enter_context(scale.cluster(dask, model))
         show = stack.enter_context(display("filling"))
         watch: Watch = lambda done, total: show(done / total, f"{int(done)} of {total} grid{'s' * (total != 1)}")  # noqa: E731
-        read_also = [model_path, *request.files.values(), *request.side_files]
         run = _Run(predictor, request, out.absolute(), cluster)
-        return _fill_files(run, paths, read_also, overwrite, watch)
+        return _fill_files(run, paths, [model_path, *request.files.values()], overwrite, watch)
 
 
 def _fill_files(
@@ -402,8 +396,7 @@ class _Run:
     @property
     def parts(self) -> list[Path]:
         """All files that the options name."""
-        files = [*self.request.files.values(), *self.request.side_files]
-        return [part for path in files for part in kept.parts_of(path)]
+        return [part for path in self.request.files.values() for part in kept.parts_of(path)]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -413,32 +406,14 @@ class _Run:
         hashes = {
             f"{name}_hash": kept.content_hash(kept.parts_of(files[name])) if name in files else "" for name in MASKS
         }
-        of_sides = [part for path in self.request.side_files for part in kept.parts_of(path)]
+        of_sides = [part for name in files if name.startswith("side ") for part in kept.parts_of(files[name])]
         hashes["side_hash"] = kept.content_hash(of_sides) if of_sides else ""
         names = {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
         return {"model": self.predictor.header.hash, "version": __version__, **options, **names, **hashes}
 
-    @cached_property
-    def sides(self) -> dict[str, Path]:
-        """The side maps by name; InputError if they are not those of the model."""
-        named, channels = sides.named_sides(self.request.side), self.predictor.side
-        if named:
-            check_names(list(named), channels)
-        elif self.request.side and not channels:
-            raise InputError("the model learned without side maps: leave out --side")
-        return named
-
-    def open_sides(self, path: Path, size: Size) -> AbstractContextManager[Any]:
-        """The side maps of a grid; None for a model without, or if none are given."""
-        if self.request.side == [sides.NONE] and self.sides == {}:
-            unknown = np.broadcast_to(np.float32(np.nan), (*size, len(self.predictor.side)))
-            return nullcontext(unknown)
-        return sides.open_sides(self.sides, path, size) if self.sides else nullcontext()
-
-    @property
-    def without_side(self) -> str:
-        """A line on side maps that are taken for unknown, or nothing."""
-        return "filled as if the side maps were unknown (--side none)" if self.request.side == [sides.NONE] else ""
+    def open_sides(self, path: Path, shape: tuple[int, ...]) -> AbstractContextManager[Any]:
+        """The side maps of a grid or of a stack; None if there are none."""
+        return sides.open_sides(self.request.side, path, shape, self.predictor.side)
 
     def at_once(self, size: Size) -> int:
         """How many grids of a size are filled together; InputError if the memory is too small for one."""
@@ -559,7 +534,7 @@ class _Input(ABC):
     def __init__(self, run: _Run, path: Path):
         self.run, self.path = run, path
         self.likelihoods: Likelihoods | None = None
-        self.of_sides: list[str] = []  # lines on side maps of which nothing is known
+        self.unknown_sides = ""  # a line on side maps of which nothing is known
         self.older: list[str] = []  # files of a result that is replaced
         self.work = Work(0.0, np.zeros((1, 1), int), (1, 1), (slice(1), slice(1)))  # until it is checked
 
@@ -625,13 +600,15 @@ class _Input(ABC):
         """The folder of the results that are not complete."""
         return self.run.out / f"{OWN}{crc32(os.fsencode(self.path.stem)):08x}{RESUMABLE}"
 
-    def note_unknown(self, is_known: np.ndarray) -> None:
-        """Say which side maps have no known cell, as a wrong nodata value would make it."""
-        names = [one.name for one, known in zip(self.run.predictor.side, is_known.tolist(), strict=True) if not known]
-        if self.run.without_side:
-            self.of_sides = [self.run.without_side]
-        elif names:
-            self.of_sides = [f"no cell of the side map {', '.join(names)} is known: filled without"]
+    def check_sides(self, parts: Iterable[tuple[str, np.ndarray]]) -> None:
+        """Look at side maps once; say of which no cell is known, as by --side none, or by a wrong no-data value."""
+        channels, is_known = self.run.predictor.side, np.zeros(len(self.run.predictor.side), dtype=bool)
+        for where, side in parts:
+            with about(f"{self.path}{where}"):
+                check_side(side, channels)
+            is_known |= (~np.isnan(side)).any(axis=(0, 1, 2))
+        names = [channel.name for channel, known in zip(channels, is_known.tolist(), strict=True) if not known]
+        self.unknown_sides = f"filled as if these side maps were unknown: {', '.join(names)}" if names else ""
 
     @abstractmethod
     def check(self, one_of_many: bool) -> int:
@@ -698,21 +675,15 @@ class _Single(_Input):
         self.size = cells.shape
         self.at_once = self.run.at_once(self.size)
         self.likelihoods = self.run.likelihoods(cells == HIDDEN)
-        self.side = self.read_side()
-        side = None if self.side is None else self.side[None]
-        filling.check_fits(self.run.predictor, Puzzles(cells[None], evidence=self.likelihoods, side=side))
-        if self.side is not None:
-            self.note_unknown(np.array((~np.isnan(self.side)).any(axis=(0, 1))))
-        self.work = work_in(self.run.predictor, cells, side=self.side)
+        with self.run.open_sides(self.path, self.size) as opened:
+            self.side = None if opened is None else opened[:, :]
+        filling.check_fits(self.run.predictor, _puzzles_of([cells], [self]))
+        self.check_sides([] if self.side is None else [("", self.side[None])])
+        self.work = work_in(self.run.predictor, cells)
         return 1
 
     def read(self) -> Grid:
         return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
-
-    def read_side(self) -> np.ndarray | None:
-        """The side maps of the grid."""
-        with self.run.open_sides(self.path, self.size) as opened:
-            return None if opened is None else opened[:, :]
 
     def save_fill(self, stem: Path, grid: Grid, cells: OneGrid) -> None:
         """Write a fill like the input and, of what is no picture, as a picture."""
@@ -725,7 +696,7 @@ class _Single(_Input):
     def write(self, scratch: Path, grid: Grid, results: Results, warnings: list[str]) -> FillReport:
         """Write a picture or array like the input, the uncertainty of each cell, all arrays, and the report."""
         size_warning = checkpoint.size_warning(self.run.predictor.header, self.size)
-        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning, *self.of_sides])
+        warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning, self.unknown_sides])
         stem = scratch / self.path.stem
         if "fill" in results:
             self.save_fill(stem, grid, results["fill"].astype(np.int64))
@@ -812,36 +783,25 @@ class _Many(_Input):
         length, hidden_anywhere = len(self.stack), np.zeros(self.stack.array.shape[1:], dtype=bool)
         for part in _parts(length, self.at_once):
             hidden_anywhere |= (self.stack.read(part) == HIDDEN).any(axis=0)
-            if (side := self.side_of(part)) is not None:
-                with about(f"{self.path} from grid {part.start} on"):
-                    check_side(side, self.run.predictor.side)
         self.likelihoods = self.run.likelihoods(hidden_anywhere)
+        if (side := self.side) is not None:
+            self.check_sides((f" from grid {part.start} on", side[part]) for part in _parts(length, self.at_once))
         middle = self.puzzles(slice(length // 2, length // 2 + 1))
         filling.check_fits(self.run.predictor, middle)
-        side = None if middle.side is None else middle.side[0]
-        self.work = work_in(self.run.predictor, middle.cells[0].astype(np.int64), float(length), side=side)
+        self.work = work_in(self.run.predictor, middle.cells[0].astype(np.int64), float(length))
         if one_of_many:
-            del self.stack  # an .npz is in memory as a whole: one at a time
-            vars(self).pop("side", None)
+            del self.stack, self.side  # an .npz is in memory as a whole: one at a time
         return length
 
     @cached_property
     def side(self) -> Any:
         """The side maps in the file."""
-        side = sides.side_in_stack(self.path, self.stack.array.shape, self.run.sides)
-        if side is not None and not self.run.predictor.side:
-            tell(f"{self.path.name}: the model learned without side maps, and the array 'side' is not read")
-            return None
-        return side
-
-    def side_of(self, part: slice) -> np.ndarray | None:
-        if self.run.without_side:
-            shape = part.stop - part.start, *self.stack.array.shape[1:], len(self.run.predictor.side)
-            return np.full(shape, np.nan, np.float32)
-        return None if self.side is None else self.side[part]
+        with self.run.open_sides(self.path, self.stack.array.shape) as opened:
+            return opened
 
     def puzzles(self, part: slice) -> Puzzles:
-        return Puzzles(self.stack.read(part), evidence=self.likelihoods, side=self.side_of(part))
+        side = None if self.side is None else self.side[part]
+        return Puzzles(self.stack.read(part), evidence=self.likelihoods, side=side)
 
     def fill(self, watch: Callable[[float], None]) -> FillReport:
         run, length = self.run, len(self.stack)
@@ -859,7 +819,7 @@ class _Many(_Input):
             state, bits = growing.state, None
             if "log_prob_bits" in growing.names:
                 bits = np.load(growing.array("log_prob_bits"))
-            lines = [*state["warnings"], *filter(None, [run.without_side])]
+            lines = [*state["warnings"], *filter(None, [self.unknown_sides])]
             passes, others = state["passes"] / length, {"warnings": lines, "grids": length}
             report = self.report(scratch, state["hidden_cells"], passes, bits, **others)
             kept.put_results(scratch, run.out, self.older)
@@ -955,7 +915,11 @@ class _Map(_Input):
     def check(self, one_of_many: bool) -> int:
         _ = self.stamps, self.run.stamps  # before it is read
         with self.open() as source, self.run.open_sides(self.path, (source.height, source.width)) as opened:
-            with_side(self.run.predictor, None) if opened is None else self._check_sides(opened, source)
+            if opened is None:
+                with_side(self.run.predictor, None)  # refuses a model that needs them
+            else:
+                rows = _parts(source.height, max(1, ROWS_OF_SIDE // source.width))
+                self.check_sides((f" from row {part.start} on", opened[part, :][None]) for part in rows)
             window = self.run.predictor.window
             height = min(source.height, ROWS_OF_WINDOWS * window[0]) if window else source.height
             self.run.at_once((height, source.width))
@@ -968,20 +932,8 @@ class _Map(_Input):
                 self.run.allowed((source.height, source.width))
             top = (source.height - height) // 2
             rows = source.read_rows(top, top + height).astype(np.int64)
-            side = None if opened is None else opened[slice(top, top + height), slice(0, source.width)]
-            size = source.height, source.width
-            self.work = work_in(self.run.predictor, rows, source.height / height, size, top, side)
+            self.work = work_in(self.run.predictor, rows, source.height / height, (source.height, source.width), top)
             return 1
-
-    def _check_sides(self, opened: Any, source: maps.OpenMap) -> None:
-        """Look at all side maps once, by rows."""
-        is_known = np.zeros(len(self.run.predictor.side), dtype=bool)
-        for rows in _parts(source.height, max(1, ROWS_OF_SIDE // source.width)):
-            side = opened[rows, slice(0, source.width)]
-            with about(f"{self.path} from row {rows.start} on"):
-                check_side(side[None], self.run.predictor.side)
-            is_known |= (~np.isnan(side)).any(axis=(0, 1))
-        self.note_unknown(is_known)
 
     def _check_allowed(self, source: maps.OpenMap) -> None:
         """Read what is allowed and check it, by rows, where cells are hidden."""
@@ -1020,10 +972,7 @@ class _Map(_Input):
                 puzzles, results = maps.read_thinned(source, filled, samples, probabilities, SAMPLES_DRAWN)
                 self.draw(scratch / path.stem, puzzles, results)
             nothing = "" if writer.n_filled or found.warnings else answers.NOTHING_HIDDEN
-            warnings = [
-                *found.warnings,
-                *filter(None, (nothing, warning, unseen, *self.of_sides)),
-            ]
+            warnings = [*found.warnings, *filter(None, (nothing, warning, unseen, self.unknown_sides))]
             bits = found.log_prob_bits if filled else None
             if request.cog:
                 for file in scratch.glob("*.tif*"):

@@ -14,10 +14,11 @@ from .. import checkpoint, filling, scoring
 from ..baselines import NeighbourTable
 from ..checkpoint import TrainedPredictor
 from ..decoding import ONE_AT_A_TIME
-from ..files import maps, sides
+from ..files import maps
 from ..files.arrays import is_stack
-from ..files.grids import grid_files, read_examples, read_images
+from ..files.grids import read_examples, read_images
 from ..files.paths import is_folder, refuse_replacing
+from ..files.sides import read_sides
 from ..lookup import Lookup
 from ..predictor import Predictor, entropy_bits
 from ..priors.hiding import conditions, evaluation_hiding
@@ -25,7 +26,7 @@ from ..priors.known import posterior
 from ..priors.posterior import ExactPosterior, KnownPrior
 from ..puzzles import Puzzles
 from ..shapes import AnySizeGrid, Cells, Hidden, Marginals, Samples
-from ..side import Side, SidedPredictor, check_names, of_rows, with_side
+from ..side import Side, SidedPredictor, of_rows, with_side
 from ..words import HIDDEN, InputError, finite_or_none
 from .shared import (
     TrainingRecord,
@@ -411,7 +412,8 @@ def _grids_of_one_size(
 ) -> tuple[Cells, Side | None]:
     """Grids as they are or, for a model with windows, windows of maps and of grids that are large or differ in size."""
     images, is_set = _images(path, model, hide_unseen)
-    maps_of = _sides(path, model, images, given)
+    found = read_sides(given, path, images, model.side)
+    maps_of = found and found[0]
     is_one_size = len({image.shape for image in images}) == 1
     if model.window is not None and not (is_set and is_one_size):
         if maps_of is None:
@@ -422,24 +424,6 @@ def _grids_of_one_size(
     if not is_one_size:
         raise InputError(f"{path}: the maps differ in size; only a model that learned from windows can score them")
     return np.stack(images), None if maps_of is None else np.stack(maps_of)
-
-
-def _sides(
-    path: Path, model: TrainedPredictor, images: Sequence[AnySizeGrid], given: Sequence[str]
-) -> list[np.ndarray] | None:
-    """The side maps of held-out grids."""
-    named = sides.named_sides(given)
-    if named:
-        check_names(list(named), model.side)
-    if list(given) == [sides.NONE] and model.side:
-        return [np.full((*image.shape, len(model.side)), np.nan, np.float32) for image in images]
-    if not is_folder(path) and not maps.is_map(path) and is_stack(path):
-        values = sides.side_in_stack(path, (len(images), *images[0].shape), named) if model.side or named else None
-        return None if values is None else list(values[:])
-    if not named:
-        return None
-    files = (maps.map_files(path) or grid_files(path)) if is_folder(path) else [path]
-    return sides.read_sides(named, files, [image.shape for image in images])
 
 
 def _images(path: Path, model: TrainedPredictor, hide_unseen: bool) -> tuple[list[AnySizeGrid], bool]:

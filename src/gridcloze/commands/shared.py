@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -13,14 +13,13 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from ..checkpoint import TrainedPredictor
-from ..files import maps, sides
+from ..files import maps
 from ..files.arrays import is_stack, open_stack
 from ..files.codes import MARKERS
 from ..files.grids import Grid, read_grid
 from ..files.paths import is_folder
 from ..predictor import Predictor
 from ..priors.posterior import KnownPrior
-from ..side import Side, check_names
 from ..words import AnyPath, InputError
 
 MOST_CELLS = 2**18  # of a grid whose cells are looked at one by one
@@ -311,47 +310,6 @@ def read_any(
         tell(f"{path.name}: {grid.note}")
     _refuse_large(path, grid.cells.shape, most_cells)
     return grid
-
-
-def read_side_of(path: Path, predictor: TrainedPredictor, size: tuple[int, int], given: Sequence[str]) -> Side | None:
-    """Read the side maps of one grid.
-
-    Parameters
-    ----------
-    path
-        The file of the grid.
-    predictor
-        The model.
-    size
-        Of the grid, in cells.
-    given
-        Side maps, as `named_sides` takes them; ["none"] for unknown ones.
-
-    Returns
-    -------
-    Side or None
-        As `with_side` takes them; None if none are given.
-
-    Raises
-    ------
-    InputError
-        If they are not those of the model, or cannot be read.
-
-    Examples
-    --------
-    >>> from gridcloze import Inpainter
-    >>> model = Inpainter(steps=1, depth=1).fit(np.eye(4, dtype=int)[None].repeat(20, axis=0)).predictor_
-    >>> read_side_of(Path("grid.png"), model, (4, 4), []) is None
-    True
-    """
-    named = sides.named_sides(given)
-    if list(given) == [sides.NONE] and predictor.side:
-        tell("the side maps are taken for unknown (--side none)")
-        return np.full((1, *size, len(predictor.side)), np.nan, np.float32)
-    if not named:
-        return None
-    check_names(list(named), predictor.side)
-    return sides.read_sides(named, [path], [size])[0][None]
 
 
 def _refuse_large(path: Path, size: tuple[int, int], most_cells: int | None) -> None:

@@ -12,12 +12,11 @@ from safetensors import SafetensorError
 
 from .. import checkpoint
 from ..files import maps
-from ..files.arrays import is_stack
 from ..files.codes import understood
-from ..files.grids import grid_files, read_examples, read_images
+from ..files.grids import read_examples, read_images
 from ..files.palettes import Palette, read_palette
 from ..files.paths import check_writable, is_folder, only_one, refuse_replacing, remove_leftovers
-from ..files.sides import named_sides, read_sides, side_in_stack
+from ..files.sides import named_sides, read_sides
 from ..learning import Learnable, learn
 from ..memory import in_words
 from ..priors.directions import direction_warning
@@ -117,10 +116,9 @@ class Source:
         tiles = [self.path] if maps.is_map(self.path) and not is_folder(self.path) else maps.map_files(self.path)
         if self.windows is None and tiles:
             raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")
-        sides = named_sides(self.side)
         if self.windows is None:
             cells, palette, scale = read_examples(self.path, palette)
-            return Examples(cells, palette, self.symmetries, self._side_maps(sides, cells)), scale, None
+            return Examples(cells, palette, self.symmetries, self._side_maps(cells)), scale, None
         if tiles:
             n_bytes = 2 * sum(height * width for height, width in map(maps.map_size, tiles))
             if n_bytes > ANNOUNCED_BYTES:
@@ -129,19 +127,13 @@ class Source:
         else:
             (images, palette, scale), resolution = read_images(self.path, palette), None
         with about(self.path):
-            size, maps_of = (self.windows, self.windows), self._side_maps(sides, images, tiles)
+            size, maps_of = (self.windows, self.windows), self._side_maps(images)
             return Windows(images, palette, size, self.symmetries, side=maps_of), scale, resolution
 
-    def _side_maps(self, sides: dict[str, Path], grids: Any, tiles: Sequence[Path] = ()) -> SideMaps | None:
+    def _side_maps(self, grids: Any) -> SideMaps | None:
         """Side maps of the examples, in the order in which these were read."""
-        if not is_folder(self.path) and not tiles and is_stack(self.path):
-            values = side_in_stack(self.path, (len(grids), *grids[0].shape), sides)
-            return None if values is None else SideMaps.of(values[:])
-        if not sides:
-            return None
-        files = tiles or (grid_files(self.path) if is_folder(self.path) else [self.path])
-        values = read_sides(sides, files, [grid.shape for grid in grids])
-        return SideMaps.of(values if self.windows else np.stack(values), list(sides))
+        found = read_sides(self.side, self.path, grids)
+        return found and SideMaps.of(found[0] if self.windows else np.stack(found[0]), named_sides(self.side), found[1])
 
 
 def train(

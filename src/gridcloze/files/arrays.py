@@ -203,7 +203,7 @@ def read_side(path: Path, shape: tuple[int, ...]) -> Any:
     Returns
     -------
     object or None
-        Gives arrays of floats (n, height, width, channel) for slices; None if the file has no array "side".
+        Gives arrays (n, height, width, channel) for slices; None if the file has no array "side".
 
     Raises
     ------
@@ -214,7 +214,7 @@ def read_side(path: Path, shape: tuple[int, ...]) -> Any:
     --------
     >>> np.savez("stack.npz", cells=[[[0, 1]]], side=[[[[2], [7]]]])
     >>> read_side(Path("stack.npz"), (1, 1, 2))[:].ravel()
-    array([2., 7.], dtype=float32)
+    array([2, 7])
     """
     with undamaged():
         arrays = arrays_in(path)
@@ -224,19 +224,7 @@ def read_side(path: Path, shape: tuple[int, ...]) -> Any:
         if header.shape[:-1] != shape or len(header.shape) != 4:
             raise InputError(f"its array 'side' {header.shape} does not fit: it is (n height width channel) of {shape}")
         _refuse_too_large(header, in_parts=True)
-        return _Side(_Parts(header.shape, header.load()))
-
-
-@dataclass(frozen=True, eq=False)
-class _Side:
-    parts: "_Parts"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.parts.shape
-
-    def __getitem__(self, part: Any) -> np.ndarray:
-        return self.parts[part].astype(np.float32)
+        return _Parts(header.shape, header.load())
 
 
 def _headers(path: Path) -> list[Header]:

@@ -682,6 +682,11 @@ class SideMap:
 
     raster: _Raster
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the values in the file."""
+        return np.dtype(self.raster.dataset.dtypes[0])
+
     def __getitem__(self, window: tuple[slice, slice]) -> Float[np.ndarray, "rows columns"]:
         of_file = tuple(axis.indices(length)[:2] for axis, length in zip(window, self.raster.shape, strict=True))
         with about(self.raster.path), _reported():
