@@ -135,20 +135,45 @@ def test_every_cell_feels_its_own_side_map():
 # Kinds and checks
 
 
-def test_whole_numbers_are_classes():
-    """Few different whole numbers are classes, everything else is standardised; NaN is unknown."""
+def test_integers_are_classes_unless_a_name_says_otherwise():
+    """The type of the values decides, or the name; numbers are standardised, and NaN is unknown."""
     generator = np.random.default_rng(0)
-    values = np.stack(
-        [generator.integers(0, 3, (2, 9, 9)), generator.normal(5, 2, (2, 9, 9)), np.arange(162).reshape(2, 9, 9)], -1
-    )
+    integers, floats = generator.integers(0, 3, (2, 9, 9, 1)), generator.normal(5, 2, (2, 9, 9, 1)).round()
+    kinds = [SideMaps.of(*given).channels[0].kind for given in ((integers,), (floats,))]
+    assert kinds == ["classes", "numbers"]
+    assert SideMaps.of(integers, ["depth:numbers"]).channels[0].kind == "numbers"
+    values = np.concatenate([integers, floats], axis=-1)
     values[0, 0, 0] = np.nan
-    maps = SideMaps.of(values)
-    assert [channel.kind for channel in maps.channels] == ["classes", "numbers", "numbers"]
+    maps = SideMaps.of(values, ["zone:classes", "a:b"])
+    assert [(one.name, one.kind) for one in maps.channels] == [("zone", "classes"), ("a:b", "numbers")]
     assert maps.channels[0].classes == (0.0, 1.0, 2.0)
     features = maps.features(slice(None))
-    assert features.shape[-1] == sum(channel.n_features for channel in maps.channels) == 4 + 2 + 2
+    assert features.shape[-1] == sum(channel.n_features for channel in maps.channels) == 4 + 2
     assert abs(features[..., 4].mean()) < 0.01
-    assert features[0, 0, 0].tolist() == [0, 0, 0, 1, 0, 1, 0, 1]
+    assert features[0, 0, 0].tolist() == [0, 0, 0, 1, 0, 1]
+    with pytest.raises(InputError, match="more than 64; if these are amounts, name it 'dem:numbers'"):
+        SideMaps.of(np.arange(81).reshape(1, 9, 9, 1), ["dem"])
+    with pytest.raises(InputError, match="1 side maps and 2 names"):
+        SideMaps.of(integers, ["a", "b"])
+
+
+def test_a_training_goes_on_with_the_side_maps_of_its_model():
+    """Other examples keep the classes and statistics of the model; other names and new classes are refused."""
+    cells, names = PRIOR.sample(30, np.random.default_rng(0)), ["zone:classes", "depth"]
+
+    def examples(side, names=names):
+        return Examples(cells, Palette.default(2), side=SideMaps.of(side, names))
+
+    first = learn(examples(some_side(30)), Budget(steps=1), depth=1)
+    shifted = some_side(30, seed=1) * np.float32([1, 9])
+    assert learn(examples(shifted), Budget(steps=1), start=first).side == first.side
+    for other, line in (
+        (examples(shifted + np.float32([5, 0])), "example 0: side map 'zone' is"),
+        (examples(shifted, ["zone:classes", "height"]), "the model has the side maps zone, depth and is given"),
+        (Examples(cells, Palette.default(2)), "is given none"),
+    ):
+        with pytest.raises(InputError, match=line):
+            learn(other, Budget(steps=1), start=first)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +235,7 @@ def test_grids_and_side_maps_are_transformed_alike():
         np.stack([image[:9, :9] for image in images]),
         Palette.default(9),
         "turns",
-        SideMaps.of(np.stack([image[:9, :9, None] for image in images]).astype(np.float32)),
+        SideMaps.of(np.stack([image[:9, :9, None] for image in images])),
     )
     sizes = set()
     for seed in range(20):
@@ -402,7 +427,7 @@ def sided():
     """An Inpainter that learned squares with two side maps, hardly trained."""
     cells = PRIOR.sample(60, np.random.default_rng(0))
     maps = {
-        "seen": flips(cells, np.random.default_rng(1))[..., 0],
+        "seen:classes": flips(cells, np.random.default_rng(1))[..., 0],
         "depth": np.random.default_rng(2).normal(size=cells.shape),
     }
     return Inpainter(steps=3, depth=1).fit(cells, side=maps), cells, maps

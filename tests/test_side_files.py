@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     write_map(path / "elevation.tif", elevation, nodata=-9999)
     write_map(path / "old.tif", image, nodata=0)
     for model, source in (
-        ("stack.safetensors", Source(path / "train.npz")),
+        ("stack.safetensors", Source(path / "train.npz", side=["zone:classes", "depth"])),
         (
             "map.safetensors",
             Source(path / "map.tif", windows=8, side=[str(path / "elevation.tif"), str(path / "old.tif")]),
@@ -88,7 +88,7 @@ def test_a_map_and_the_python_door_give_one_answer(fill, folder, tmp_path):
     model = Inpainter.load(folder / "map.safetensors")
     with rasterio.open(folder / "scene.tif") as scene:
         cells = scene.read(1).astype(int) - 1
-    with open_sides({str(n): file for n, file in enumerate(files)}, folder / "scene.tif", cells.shape) as opened:
+    with open_sides([str(file) for file in files], folder / "scene.tif", cells.shape) as opened:
         side = opened[:, :]
     assert np.isnan(side[0, :5, 0]).all()
     with rasterio.open(tmp_path / "out" / "scene.tif") as filled:
@@ -167,18 +167,18 @@ def test_bad_side_maps_of_stacks_have_one_line(fill, folder):
     """A stack with other side maps, or none, is refused in one line."""
     stack = np.load(folder / "puzzles.npz")
     for name, side, line in (
-        ("few", stack["side"][..., :1], "there are 1 side maps, and the model has 2 (side 0, side 1)"),
+        ("few", stack["side"][..., :1], "there are 1 side maps, and the model has 2 (zone, depth)"),
         ("size", stack["side"][:, :5], "its array 'side' (5, 5, 6, 2) does not fit"),
         ("flat", stack["side"][..., 0], "its array 'side' (5, 6, 6) does not fit"),
-        ("unseen", stack["side"] + 5, "'side 0' is"),
+        ("unseen", stack["side"] + 5, "'zone' is"),
     ):
         np.savez(folder / f"{name}.npz", cells=stack["cells"], side=side)
         code, said, _ = fill("stack.safetensors", f"{name}.npz")
         assert (code, line in said) == (2, True), said
     assert "needs the side maps" in fill("stack.safetensors", "bare.npz")[1]
     assert (
-        "leave out --side"
-        in fill("stack.safetensors", "puzzles.npz", f"side 0={folder / 'old.tif'}", f"side 1={folder / 'old.tif'}")[1]
+        "--side only names them"
+        in fill("stack.safetensors", "puzzles.npz", f"zone={folder / 'old.tif'}", f"depth={folder / 'old.tif'}")[1]
     )
 
 
@@ -187,7 +187,7 @@ def test_unknown_side_maps_are_filled_with_a_warning(fill, folder):
     for model, puzzle in (("map.safetensors", "scene.tif"), ("stack.safetensors", "bare.npz")):
         code, _, report = fill(model, puzzle, "none")
         assert code == 0
-        assert "filled as if the side maps were unknown (--side none)" in report[0]["warnings"]
+        assert any("filled as if these side maps were unknown" in line for line in report[0]["warnings"])
     write_map(folder / "empty.tif", np.full((30, 41), np.nan, np.float32))
     other = fill("map.safetensors", "scene.tif", f"elevation={folder / 'empty.tif'}", folder / "old.tif")
     assert other[0] == 2  # of other options than what is there
@@ -207,7 +207,7 @@ def test_a_map_of_nothing_is_named(gridcloze, folder):
     options = ["--side", f"elevation={folder / 'empty.tif'}", "--side", folder / "old.tif", "--json"]
     code, out, _ = gridcloze("fill", folder / "map.safetensors", folder / "scene.tif", "-o", "out", *options)
     assert code == 0
-    assert json.loads(out)[0]["warnings"] == ["no cell of the side map elevation is known: filled without"]
+    assert json.loads(out)[0]["warnings"] == ["filled as if these side maps were unknown: elevation"]
 
 
 def test_other_side_maps_are_another_fill(gridcloze, folder):
@@ -257,7 +257,7 @@ def test_score_says_what_each_side_map_is_worth(gridcloze, folder):
     assert [one["name"] for one in json.loads(out)["side"]] == ["elevation", "old"]
     assert gridcloze("check", folder / "map.safetensors", folder / "scene.tif", *options)[0] in (0, 1)
     code, out, said = gridcloze("score", folder / "stack.safetensors", folder / "train.npz", "--json")
-    assert [one["name"] for one in json.loads(out)["side"]] == ["side 0", "side 1", "all together"]
+    assert [one["name"] for one in json.loads(out)["side"]] == ["zone", "depth", "all together"]
     assert "needs the side maps" in gridcloze("score", folder / "map.safetensors", folder / "map.tif")[2]
 
 
