@@ -5,16 +5,20 @@ sizes      seconds and peak memory of `gridcloze fill` on GeoTIFFs of 64² … 4
            `landcover.py model`
 seams      whether patterns across the borders of what is filled at once differ from those inside, of draws
 workers    a fill and three samples of such maps by one process, which uses all cores, and by `--dask` with one and two
-           workers: seconds, peak memory of a worker, and whether all files are the same
+           workers: seconds, peak memory, and whether all files are the same
+large      a fill and a sample of a small and a large map by one process and by two workers: seconds, and the peak memory
+           of the process of the command and of a worker
 scheduler  memory of a Dask scheduler with 20,000 tasks, and how many it hands out in a second
 store      cells a second that one process copies into the store, and writes from the store into GeoTIFFs
 ranks      training by two processes of one thread, next to one process of one and of two threads: seconds a step, and
            how far weights and scores are from those of one process, in float64 and in float32
+busy       training by two threads next to none, one and two processes that use a core each: the share of its speed
 
-The map is that of Augusta, mirrored until it is large enough. `workers` fills with a model that learned from it for 200
-steps: how good it is does not matter there. Results are in benchmarks/results/scale-TASK.json.
+The map is that of Augusta, mirrored until it is large enough. `workers` and `large` fill with a model that learned from
+it for 200 steps: how good it is does not matter there. Results are in benchmarks/results/scale-TASK.json.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -39,6 +43,7 @@ from common import RUNS, Figures, main, measured, trained
 from gridcloze import checkpoint, filling, scale, tiling
 from gridcloze.files import maps
 from gridcloze.files.palettes import Palette
+from gridcloze.priors.finite import squares
 from gridcloze.priors.windows import Windows
 from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells
@@ -54,8 +59,10 @@ NODATA = 255
 SEED = 7000
 SEAM_GRIDS, SEAM_SIDE = 24, 256
 SAMPLES = 3  # by workers
+LARGE_SIDES = (256, 1024)  # cells; 8,192 would take a day by two workers
 BY_WORKERS = {"one process": (), "one worker": ("--dask", "local:1"), "two workers": ("--dask", "local:2")}
 TASKS, TASK_SIDE = scale.MOST_TASKS, 60_000  # of the scheduler, and the side of a map with more blocks
+CORES = 2
 RANKS = Path(__file__).parent / "ranks.py"
 
 
@@ -121,12 +128,18 @@ def across_borders(side: int) -> Bool[np.ndarray, "row column"]:
     return corners
 
 
-def workers(small: int = 96, large: int = 256, steps: int = 200) -> Figures:
-    """Each number of workers by the command; the time of a cell is that between two sizes, without the start."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def brief_model(steps: int) -> Path:
+    """A model of the windows of the map."""
     cells, path = data.landcover()["cells"], RUNS / f"scale-{steps}.safetensors"
     size = (LANDCOVER_SIDE, LANDCOVER_SIDE)
     trained(lambda: Windows([cells], Palette.default(15), size, symmetries="all"), path, Budget(steps=steps))
+    return path
+
+
+def workers(small: int = 96, large: int = 256, steps: int = 200) -> Figures:
+    """Each number of workers by the command; the time of a cell is that between two sizes, without the start."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    path = brief_model(steps)
     result: Figures = {"seed": SEED, "cells": large**2, "hidden": HIDDEN_SHARE}
     hashes = set[str]()
     for name, options in BY_WORKERS.items():
@@ -135,28 +148,53 @@ def workers(small: int = 96, large: int = 256, steps: int = 200) -> Figures:
             out = RUNS / f"scale-{side}-{len(options)}"
             asked = ("--samples", f"{SAMPLES}", "--overwrite", *options)
             seconds[side], peaks[side] = measured("fill", path, clouded_map(side), "-o", out, *asked)
-        hashes.add(hashlib.sha256(b"".join(file.read_bytes() for file in sorted(out.iterdir()))).hexdigest())
+        hashes.add(_hash_of(out))
         rate = (large**2 - small**2) / (seconds[large] - seconds[small])
         result[name] = {"seconds": seconds[large], "peak_MiB": peaks[large], "cells_a_second": rate}
     one, two = (result[name]["cells_a_second"] for name in ("one worker", "two workers"))
-    in_workers = {f"{side}": worker_peak(path, side) for side in (small, large)}
-    return {**result, "two to one": two / one, "same files": len(hashes) == 1, "worker_peak_MiB": in_workers}
+    return {**result, "two to one": two / one, "same files": len(hashes) == 1}
 
 
-def worker_peak(model: Path, side: int) -> float:
-    """Peak memory in MiB of one worker that fills all blocks of a map."""
-    predictor = checkpoint.load(model)
-    on_disk = scale.ModelOnDisk(model.absolute(), predictor.header.hash)
-    with (
-        tempfile.TemporaryDirectory(dir=RUNS) as folder,
-        maps.open_map(clouded_map(side), predictor.header.palette) as source,
-        scale.cluster("local:1", on_disk) as cluster,
-    ):
-        of_rows = predictor, source.read_rows, (source.height, source.width)
-        found = scale.AnswersByBlocks(*of_rows, folder=Path(folder) / "store", run=cluster.run)
-        assert sum(len(rows.hidden) for rows in found) == side
-        [peak] = cluster.client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024).values()
-    return peak
+def _hash_of(folder: Path) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(folder.iterdir()))).hexdigest()
+
+
+def large(sides: Sequence[int] = LARGE_SIDES, steps: int = 200) -> Figures:
+    """By two workers and by one process, one after the other."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    model, hashes = brief_model(steps), dict[str, set[str]]()
+    result: Figures = {"seed": SEED, "sides": list(sides)}
+    for side, name in itertools.product(sides, ("two workers", "one process")):
+        out = RUNS / f"scale-large-{len(BY_WORKERS[name])}"
+        asked = ("--samples", "1", "--overwrite", *BY_WORKERS[name])
+        result[f"{side}, {name}"] = _watched("fill", model, clouded_map(side), "-o", out, *asked)
+        hashes.setdefault(f"{side}", set()).add(_hash_of(out))
+    return {**result, "same files": all(len(some) == 1 for some in hashes.values())}
+
+
+def _watched(*arguments: str | Path) -> Figures:
+    """Seconds of a command and of all cores, and the peak memory of its process and of the largest of its workers."""
+    began, found = time.monotonic(), dict[str, float]()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = subprocess.Popen([sys.executable, "-m", "gridcloze", *map(str, arguments)])
+    while process.poll() is None:
+        for pid in (process.pid, *_descendants(process.pid)):
+            with contextlib.suppress(OSError, ValueError):  # it has ended
+                is_worker = b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                if is_worker or pid == process.pid:
+                    name = "worker_peak_MiB" if is_worker else "peak_MiB"
+                    found[name] = max(found.get(name, 0), _peak_MiB(pid))
+        time.sleep(1)
+    assert process.returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    of_cores = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": time.monotonic() - began, "core_seconds": of_cores, **found}
+
+
+def _descendants(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")  # Dask starts workers in another thread
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return children + [one for child in children for one in _descendants(child)]
 
 
 def scheduler(tasks: int = TASKS) -> Figures:
@@ -254,15 +292,40 @@ def ranks(steps: int = 50, of_time: int = 100) -> Figures:
     return result
 
 
+def busy(steps: int = 150) -> Figures:
+    """The default model on grids of 16×16, by the command, which sets up its threads."""
+    result: Figures = {"steps": steps}
+    os.environ["OMP_NUM_THREADS"] = f"{CORES}"
+    with tempfile.TemporaryDirectory(dir=RUNS) as folder:
+        grids, model = Path(folder) / "grids.npy", Path(folder) / "model.safetensors"
+        np.save(grids, squares(16, 16, 2, 6).sample(1000, np.random.default_rng(SEED)))
+        asked = ("train", grids, "-o", model, "--steps", f"{steps}", "--overwrite")
+        for others in range(CORES + 1):
+            loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
+            try:
+                measured(*asked)
+            finally:
+                for loop in loops:
+                    loop.kill()
+                    loop.wait()
+            seconds = checkpoint.read_header(model).training["seconds"]
+            result[f"{others}"] = {"seconds": seconds, "fair_share": CORES / (CORES + others)}  # of its two threads
+    for one in [result[f"{others}"] for others in range(CORES + 1)]:
+        one["share"] = result["0"]["seconds"] / one["seconds"]
+    return result
+
+
 if __name__ == "__main__":
     RUNS.mkdir(parents=True, exist_ok=True)
     main(
-        {"sizes": sizes, "seams": seams, "workers": workers, "scheduler": scheduler, "store": store, "ranks": ranks},
+        {one.__name__: one for one in (sizes, seams, workers, large, scheduler, store, ranks, busy)},
         __doc__,
         {
             "workers": lambda: workers(64, 160, 2),
+            "large": lambda: large((64, 160), 2),
             "scheduler": lambda: scheduler(500),
             "store": lambda: store(400),
             "ranks": lambda: ranks(3, 4),
+            "busy": lambda: busy(4),
         },
     )
