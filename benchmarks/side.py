@@ -40,14 +40,14 @@ PATCH_DENSITY, CHANGED, BUFFER = 0.02, 0.5, 2  # centres of change a cell, share
 
 
 def observed(kind: str, cells: Cells, generator: np.random.Generator) -> np.ndarray:
-    """The side map of a toy."""
+    """The side map of a toy: integers, which are classes, or numbers."""
     maps = {
         "flips": lambda: cells ^ (generator.random(cells.shape) < FLIPPED),
         "gauss": lambda: cells + generator.normal(0, DEVIATION, cells.shape),
         "copy": lambda: cells,
         "noise": lambda: generator.normal(size=cells.shape),
     }
-    return maps[kind]()[..., None].astype(np.float32)
+    return maps[kind]()[..., None]
 
 
 def likelihood(kind: str, side: np.ndarray) -> np.ndarray | None:
@@ -61,12 +61,12 @@ def likelihood(kind: str, side: np.ndarray) -> np.ndarray | None:
 def toy(kind: str, budget: Budget, n: int, depth: int) -> Figures:
     """Train on squares with a side map, and compare with the exact posterior: all cells hidden, and the usual mix."""
     prior, generator = squares(), np.random.default_rng(SEED)
-    cells, held_out = prior.sample(n, generator), prior.sample(min(400, n), generator)
+    cells, held_out = prior.sample(n, generator), prior.sample(400, generator)
     side = SideMaps.of(observed(kind, cells, generator))
     model = learn(Examples(cells, Palette.default(2), side=side), budget, SEED, depth)
-    seen, figures = observed(kind, held_out, generator), Figures(seconds=model.header.training["seconds"])
+    seen, figures = observed(kind, held_out, generator), Figures(training=model.header.training)
     for name, hidden in (("all", np.ones(held_out.shape, bool)), ("mix", evaluation_hiding(held_out.shape, generator))):
-        bound = with_side(model, seen)
+        bound = with_side(model, seen.astype(np.float32))
         assert isinstance(bound, SidedPredictor)
         exact = posterior(prior).marginals(held_out, hidden, likelihood(kind, seen))
         worth, error = scoring.side_worth(bound, held_out, hidden)[0]

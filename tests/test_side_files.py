@@ -263,6 +263,7 @@ def test_score_says_what_each_side_map_is_worth(gridcloze, folder):
 
 def test_names_of_side_maps():
     """A name stands before the path, or is that of the file; two of a name are refused."""
-    assert list(named_sides(["a/b.tif", "c=d.tif", "none"])) == ["b", "c"]
+    assert list(named_sides(["a/b.tif", "c=d.tif", "old:classes=e.tif"])) == ["b", "c", "old:classes"]
+    assert named_sides(["none"]) == {}
     with pytest.raises(InputError, match="both side maps named b"):
         named_sides(["a/b.tif", "b=c.tif"])

@@ -165,7 +165,7 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
         queried = (number >> digit & 1 == half) & (most >> digit > 0) & ~hidden
         asked = queried.any(axis=(2, 3))
         grid, queried = np.nonzero(asked)[1], queried[asked]
-        predicted = predictor.marginals(cells[grid], hidden[grid] | queried)
+        predicted = of_rows(predictor, grid.tolist()).marginals(cells[grid], hidden[grid] | queried)
         probability = np.take_along_axis(predicted, shown[grid][..., None], axis=-1)[..., 0]
         np.minimum.at(least, grid, np.where(queried, probability, 1.0).min(axis=(1, 2)))
     for grid in np.flatnonzero(least < CONTRADICTION):

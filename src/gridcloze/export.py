@@ -292,7 +292,7 @@ def to_onnx(model: "torch.nn.Module") -> bytes:
             return model(tokens, attention, side), torch.stack(attention, dim=1)
 
     example = {"tokens": torch.zeros((3, 6, 10), dtype=torch.int64)}  # nothing of its shape is kept
-    if model.config.side:
+    if isinstance(model, Bert) and model.config.side:
         example["side"] = torch.zeros((3, 6, 10, model.config.side))
     sizes = dict.fromkeys(range(3), torch.export.Dim.DYNAMIC)
     with _quiet():

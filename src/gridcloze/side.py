@@ -135,8 +135,10 @@ class SideMaps:
         if len(dict(named)) < n:
             raise InputError(f"two side maps have the same name: {', '.join(names)}")
         kinds = [kind or KINDS[not is_integer] for (_, kind), is_integer in zip(named, integers, strict=True)]
+        is_array = isinstance(values, np.ndarray)
+        values = [one.astype(np.float32, copy=False) for one in ([values] if is_array else values)]
         channels = [_channel(name, values, n, kinds[n]) for n, (name, _) in enumerate(named)]
-        return cls(tuple(channels), values)
+        return cls(tuple(channels), values[0] if is_array else values)
 
     def some(self, which: Int[np.ndarray, "_some"] | slice) -> "SideMaps":
         """Keep those of some grids.
@@ -176,7 +178,7 @@ def _name_and_kind(name: str) -> tuple[str, str]:
     return (before, kind) if kind in KINDS else (name, "")
 
 
-def _channel(name: str, values: OfGrids, number: int, kind: str) -> Channel:
+def _channel(name: str, values: Sequence[np.ndarray], number: int, kind: str) -> Channel:
     known = np.concatenate([grid[..., number][~np.isnan(grid[..., number])].ravel() for grid in values])
     if not known.size:
         raise InputError(f"side map {name!r} is unknown (NaN or no data) everywhere: leave it out")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shapes import AnySizeGrid, OneGrid
+from ..shapes import AnySizeGrid, Cells, OneGrid
 from ..side import Channel, Side, check_names
 from ..words import InputError, about
 from . import maps, png
@@ -173,7 +173,7 @@ def _layer(path: Path, grid: Path, size: tuple[int, ...], stack: ExitStack) -> A
 
 
 def read_sides(
-    given: Sequence[str], path: Path, grids: Sequence[AnySizeGrid], channels: Sequence[Channel] | None = None
+    given: Sequence[str], path: Path, grids: Sequence[AnySizeGrid] | Cells, channels: Sequence[Channel] | None = None
 ) -> tuple[list[np.ndarray], list[bool]] | None:
     """Read the side maps of all grids in a file or folder.
 
