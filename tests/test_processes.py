@@ -38,7 +38,7 @@ def test_parts_of_a_batch_make_up_its_loss():
 
     torch.manual_seed(0)
     model = Bert(BertConfig(4, 4, 2, depth=1))
-    cells, hidden = training.training_batch(squares(4, 4, 2, 3), np.random.default_rng(0))
+    cells, hidden, _ = training.training_batch(squares(4, 4, 2, 3), np.random.default_rng(0))
     whole = training.cross_entropy(model, cells, hidden).item()
     parts = [training.cross_entropy(model, cells[i::3], hidden[i::3], None, int(hidden.sum())).item() for i in range(3)]
     assert sum(parts) == pytest.approx(whole, rel=1e-6)
