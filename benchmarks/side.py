@@ -20,6 +20,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from sklearn.ensemble import RandomForestClassifier
 
 import data
+import textures
 from common import Figures, Task, main
 from gridcloze import scoring
 from gridcloze.answers import fill
@@ -32,10 +33,13 @@ from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden, Marginals
 from gridcloze.side import SidedPredictor, SideMaps, with_side
 from gridcloze.training import Budget
+from peers import Answer
 
 SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
+TOYS = {"flips": 5.0, "gauss": 2.5, "copy": 1.0, "noise": 2.0}  # minutes of training
 WINDOW = 32
 TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns, as in landcover.py
+CHANNELS, SAND = 64, 1  # cells of a window; the symbol of sand
 PATCH_DENSITY, CHANGED, BUFFER = 0.02, 0.5, 2  # centres of change a cell, share of these that change, cells
 
 
@@ -90,18 +94,27 @@ def elevation(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return gaussian_filter(height[cells], 3) + 2 * hills / hills.std() + generator.normal(0, 0.2, cells.shape)
 
 
-def cloud(shape: tuple[int, ...], generator: np.random.Generator) -> Hidden:
-    """Half of each window under clouds."""
+def cloud(shape: tuple[int, ...], generator: np.random.Generator, ground: np.ndarray | float = 0.0) -> Hidden:
+    """Half of each window under clouds, which prefer high ground if they are given one."""
     heights = np.stack([gaussian_filter(generator.normal(size=shape[1:]), 3) for _ in range(shape[0])])
+    heights = heights / heights.std() + ground
     return heights > np.median(heights, axis=(1, 2), keepdims=True)
 
 
+OVER_HIGH_GROUND = "clouds over high ground"
 CONDITIONS = {
     "8×8": partial(hiding.square_hole, 8),
     "clouds": cloud,
     "5 %": partial(hiding.visible_share, 0.05),
     "20 %": partial(hiding.visible_share, 0.2),
+    OVER_HIGH_GROUND: cloud,
 }
+
+
+def hide(name: str, ground: np.ndarray, generator: np.random.Generator) -> Hidden:
+    """The hidden cells of windows, whose elevation only the last of the conditions looks at."""
+    more = {"ground": (ground - ground.mean()) / ground.std()} if name == OVER_HIGH_GROUND else {}
+    return CONDITIONS[name](ground.shape, generator, **more)
 
 
 def landcover(which: tuple[str, ...], budget: Budget, depth: int, n: int) -> Figures:
@@ -109,25 +122,31 @@ def landcover(which: tuple[str, ...], budget: Budget, depth: int, n: int) -> Fig
     cells, maps = _landcover()
     chosen = np.stack([maps[name] for name in which], axis=-1).astype(np.float32) if which else None
     side = None if chosen is None else SideMaps.of([chosen[:, TRAIN]], list(which))
-    prior = Windows([cells[:, TRAIN]], Palette.default(15), (WINDOW, WINDOW), "none", side=side)
+    prior = Windows([cells[:, TRAIN]], Palette.default(15), (WINDOW, WINDOW), "all", side=side)
     model, figures = learn(prior, budget, SEED, depth), Figures()
-    for name, windows, hidden, places in _windows(cells, n):
+    for name, windows, hidden, places in _windows(cells, maps["elevation"], n):
         of_windows = None if chosen is None else np.stack([chosen[place] for place in places])
         marginals = with_side(model, of_windows).marginals(windows, hidden)
-        figures[name] = scoring.score(marginals, windows, hidden)
+        figures[name] = scoring.score(marginals, windows, hidden) | {"bias_of_shares": bias(marginals, windows, hidden)}
     return figures
+
+
+def bias(marginals: Marginals, cells: Cells, hidden: Hidden) -> float:
+    """How far the shares of the classes that are expected under hidden cells lie from the true ones, 0 to 1."""
+    true = np.bincount(cells[hidden], minlength=marginals.shape[-1]) / hidden.sum()
+    return float(np.abs(marginals[hidden].mean(axis=0) - true).sum() / 2)
 
 
 def landcover_peers(n: int, trees: int) -> Figures:
     """What needs no transformer: the class of ten years ago, and a forest on side maps and cells nearby."""
     cells, maps = _landcover()
     layers, figures = np.stack(list(maps.values()), axis=-1), Figures()
-    for number, (name, windows, hidden, places) in enumerate(_windows(cells, n)):
+    for number, (name, windows, hidden, places) in enumerate(_windows(cells, maps["elevation"], n)):
         generator = np.random.default_rng([SEED, number, 1])
         starts = generator.integers(0, [cells.shape[0] - WINDOW, TRAIN.stop - WINDOW], (4 * n, 2))
         learned = [(slice(row, row + WINDOW), slice(column, column + WINDOW)) for row, column in starts]
         grids = np.stack([cells[place] for place in learned])
-        masks = list(CONDITIONS.values())[number](grids.shape, generator)
+        masks = hide(name, np.stack([maps["elevation"][place] for place in learned]), generator)
         forest = RandomForestClassifier(trees, min_samples_leaf=3, n_jobs=1, random_state=SEED)
         forest.fit(_features(grids, masks, layers, learned), grids[masks])
         marginals: Marginals = np.zeros((*windows.shape, 15)) + 1e-4
@@ -138,7 +157,8 @@ def landcover_peers(n: int, trees: int) -> Figures:
         marginals /= marginals.sum(axis=-1, keepdims=True)
         before = np.stack([maps["year"][place] for place in places])
         figures[name] = {
-            "random forest": scoring.score(marginals, windows, hidden),
+            "random forest": scoring.score(marginals, windows, hidden)
+            | {"bias_of_shares": bias(marginals, windows, hidden)},
             "class of ten years ago": float((before != windows)[hidden].mean()),
         }
     return figures
@@ -149,14 +169,14 @@ def _landcover() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return cells, {"year": year_before(cells, generator), "elevation": elevation(cells, generator)}
 
 
-def _windows(cells: np.ndarray, n: int):
-    for number, (name, hide) in enumerate(CONDITIONS.items()):
+def _windows(cells: np.ndarray, ground: np.ndarray, n: int):
+    for number, name in enumerate(CONDITIONS):
         generator = np.random.default_rng([SEED, number])
         rows = generator.integers(0, cells.shape[0] - WINDOW, n)
         columns = generator.integers(TEST.start, TEST.stop - WINDOW, n)
         places = [(slice(r, r + WINDOW), slice(c, c + WINDOW)) for r, c in zip(rows, columns, strict=True)]
         windows = np.stack([cells[place] for place in places])
-        yield name, windows, hide(windows.shape, generator), places
+        yield name, windows, hide(name, np.stack([ground[place] for place in places]), generator), places
 
 
 def _features(windows: Cells, hidden: Hidden, layers: np.ndarray, places: list) -> np.ndarray:
@@ -172,21 +192,28 @@ def _features(windows: Cells, hidden: Hidden, layers: np.ndarray, places: list) 
     return np.concatenate(every)
 
 
-def channels(with_sand: bool, budget: Budget, depth: int) -> Figures:
+def channels(with_sand: bool, budget: Budget, depth: int, n: int) -> Figures:
     """1 % known, with a sand probability as a geologist would have (smoothed truth with noise), or without."""
-    cells = data.channels()["cells"].astype(np.int64)
-    generator = np.random.default_rng(SEED)
-    sand = np.stack([gaussian_filter((grid == grid.max()).astype(float), 4) for grid in cells])
-    sand = (sand + generator.normal(0, 0.1, sand.shape))[..., None].astype(np.float32)
-    n = len(cells) - 20
-    side = SideMaps.of(sand[:n], ["sand"]) if with_sand else None
-    palette = Palette.default(int(cells.max()) + 1)
-    model = learn(Examples(cells[:n], palette, side=side), budget, SEED, depth)
-    hidden = hiding.visible_share(0.01, cells[n:].shape, generator)
-    of_test = sand[n:] if with_sand else None
-    found = fill(model, Puzzles(cells[n:], hidden, side=of_test), samples=4, seed=SEED)
-    return Figures(scoring.score(found.marginals, cells[n:], hidden)) | {
-        "error_of_samples": float((found.samples != cells[n:, None])[np.repeat(hidden[:, None], 4, 1)].mean())
+    arrays, generator = data.channels(), np.random.default_rng(SEED)
+    cells = arrays["realizations"][:450].astype(np.int64)
+    sand = np.stack([gaussian_filter((grid == SAND).astype(float), 4) for grid in cells])
+    sand = (sand + generator.normal(0, 0.1, sand.shape)).astype(np.float32)[..., None]
+    learned, held_out = slice(0, 400), slice(400, 400 + n)
+    maps = SideMaps.of(list(sand[learned]), ["sand"]) if with_sand else None
+    prior = Windows(list(cells[learned]), Palette.default(2), (CHANNELS, CHANNELS), "none", side=maps)
+    model = learn(prior, budget, SEED, depth)
+    windows = cells[held_out, :CHANNELS, :CHANNELS]
+    hidden = hiding.visible_share(0.01, windows.shape, generator)
+    side = sand[held_out, :CHANNELS, :CHANNELS] if with_sand else None
+    began = time.monotonic()
+    answers = fill(model, Puzzles(windows, hidden, side=side), samples=4, seed=SEED)
+    seconds, samples = model.header.training["seconds"], answers.samples
+    answer = Answer(answers.marginals, samples, seconds, time.monotonic() - began)
+    reference = textures.windows_of(cells[400:], 200, CHANNELS, generator)
+    image = arrays["training_image"][None]
+    wrong = (samples != windows[:, None]) & hidden[:, None]
+    return textures.scores(answer, windows, hidden, reference, image) | {
+        "error_of_samples": float(wrong.sum() / (4 * hidden.sum()))
     }
 
 
@@ -211,16 +238,20 @@ def speed(steps: int) -> Figures:
 
 
 def tasks(quick: bool) -> dict[str, Task]:
-    minutes = Budget(steps=3) if quick else Budget(minutes=5)
-    longer = Budget(steps=3) if quick else Budget(minutes=12)
+    def budget(minutes: float) -> Budget:
+        return Budget(steps=3) if quick else Budget(minutes=minutes)
+
     n, depth, windows = (300, 1, 4) if quick else (60_000, 6, 200)
     subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
     return (
-        {kind: partial(toy, kind, minutes, n, depth) for kind in ("flips", "gauss", "copy", "noise")}
-        | {f"landcover-{name}": partial(landcover, which, longer, depth, windows) for name, which in subsets.items()}
+        {kind: partial(toy, kind, budget(of_kind), n, depth) for kind, of_kind in TOYS.items()}
+        | {f"landcover-{name}": partial(landcover, which, budget(3), depth, windows) for name, which in subsets.items()}
         | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 200)}
-        | {f"channels-{name}": partial(channels, name == "sand", longer, depth) for name in ("none", "sand")}
-        | {"speed": partial(speed, 3 if quick else 200)}
+        | {
+            f"channels-{name}": partial(channels, name == "sand", budget(4), depth, 2 if quick else 15)
+            for name in ("none", "sand")
+        }
+        | {"speed": partial(speed, 3 if quick else 100)}
     )
 
 
