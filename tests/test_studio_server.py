@@ -21,16 +21,19 @@ import jsonschema
 import numpy as np
 import psutil
 import pytest
+import torch
 import uvicorn
 
 from browsers import needed, opened_browser
 from gridcloze import checkpoint, filling
+from gridcloze.bert import Bert, BertConfig
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.decoding import DEFAULT_DECODER
 from gridcloze.files.palettes import Palette
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors import squares
 from gridcloze.puzzles import Puzzles
+from gridcloze.side import Channel
 from gridcloze.studio import guards, operations, server
 from gridcloze.studio.guards import MOST_BYTES, MOST_IN_WORK, POLICY, Door, Guard
 from gridcloze.studio.operations import OPERATIONS, load_models
@@ -624,7 +627,7 @@ BAD = {
         {"cells": [[-1]], "allow": [[[1, 1], [1, 1]]]},
         "--allow: shape (1, 2, 2) does not fit",
     ),
-    "allowed without a shape": ({"cells": [[-1, -1]], "allow": [[[1, 1], [1]]]}, "different numbers of symbols"),
+    "allowed without a shape": ({"cells": [[-1, -1]], "allow": [[[1, 1], [1]]]}, "different numbers of values"),
 }
 
 
@@ -636,6 +639,77 @@ def test_bad_input_gets_one_line(name, served):
     assert status == 422
     assert line in said
     assert "\n" not in said
+
+
+@pytest.fixture(scope="module")
+def sided(tmp_path_factory):
+    """A server with a model that has side maps of classes and of numbers, and the folder of the model."""
+    folder = tmp_path_factory.mktemp("sided")
+    channels = (Channel("zone", (0.0, 1.0)), Channel("depth"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Bert(BertConfig(5, 5, 2, depth=1, patch=2, side=5)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    header = Header(asdict(model.config), Palette.default(2), side=channels)
+    checkpoint.save(folder / "whole.safetensors", TrainedPredictor(NetworkPredictor(model), header))
+    one = Served(load_models([folder / "whole.safetensors"]))
+    yield one, folder
+    one.stop()
+
+
+SIDE = np.stack([np.eye(5), np.linspace(-1, 1, 25).reshape(5, 5)], axis=-1)
+
+
+def test_a_model_with_side_maps_answers_as_the_command_line(sided, gridcloze):
+    """The same fill, check and explanation as from files; null is unknown, and "none" unknown everywhere."""
+    served, folder = sided
+    side = SIDE.copy()
+    side[1, 2] = np.nan
+    values = [[[None if np.isnan(one) else one for one in cell] for cell in row] for row in side]
+    np.save("zone.npy", side[..., 0])
+    np.save("depth.npy", side[..., 1])
+    options = ["--side", "zone.npy", "--side", "depth.npy"]
+    fill = by_command(gridcloze, folder, PUZZLE, "--samples", "2", *options)
+    assert_same(served.answer("fill", PUZZLE, samples=2, side=values), *fill)
+    assert_same(served.answer("fill", PUZZLE, side="none"), *by_command(gridcloze, folder, PUZZLE, "--side", "none"))
+    for operation in ("check", "explain"):
+        answer = served.answer(operation, PUZZLE, side=values, input="puzzle.npy")
+        code, out, err = gridcloze(operation, folder / "whole.safetensors", "puzzle.npy", "--json", *options)
+        assert code in (0, 1), err
+        report = json.loads(out)
+        assert report.items() <= answer.items()
+        assert operation == "check" or [one["name"] for one in report["side"]] == ["zone", "depth"]
+    assert served.answer("attention", PUZZLE, side=values) != served.answer("attention", PUZZLE, side="none")
+    assert json.loads(served.ask("GET", "/api/models")[2])["models"][0]["side"] == ["zone", "depth"]
+
+
+@pytest.mark.parametrize(
+    ("side", "line"),
+    [
+        (None, "the model needs the side maps that it learned with (zone, depth)"),
+        (SIDE[:4].tolist(), "side: shape (4, 5, 2) does not fit a grid of 5 by 5 cells"),
+        (SIDE[..., :1].tolist(), "there are 1 side maps, and the model has 2 (zone, depth)"),
+        ((SIDE + 7).tolist(), "side map 'zone' is 8 at grid 0, row 0, column 0, and in the examples 0, 1 only"),
+        ("all", "side"),
+    ],
+)
+def test_bad_side_maps_get_one_line(side, line, sided):
+    """422 with a line that says what is wrong, and for a model without side maps as well."""
+    status, said = sided[0].refusal("POST", "/api/models/whole/fill", {"cells": PUZZLE.tolist(), "side": side})
+    assert (status, line in said, "\n" in said) == (422, True, False), said
+
+
+def test_a_model_without_side_maps_takes_none(served):
+    """Side maps that a model cannot use are refused, not ignored."""
+    body = {"cells": PUZZLE.tolist(), "side": SIDE.tolist()}
+    assert "learned without side maps" in served.refusal("POST", "/api/models/whole/fill", body)[1]
+
+
+def test_a_page_for_a_model_with_side_maps_is_refused(sided, gridcloze):
+    """It has no place for them."""
+    code, _, err = gridcloze("export", sided[1] / "whole.safetensors", "-o", "model.html")
+    assert (code, "a page takes none" in err, Path("model.html").exists()) == (2, True, False)
 
 
 def test_lines_are_those_of_the_command_line(served, gridcloze, files):

@@ -14,6 +14,7 @@ from .words import InputError, about
 MOST_CLASSES = 64  # of a side map
 KINDS = ("classes", "numbers")
 WITHOUT_SIDE = "--side none (in Python side='none') to fill as if they were unknown"
+UNKNOWN = "filled as if these side maps were unknown: {}"
 
 Side = Float[np.ndarray, "batch height width channel"]  # NaN where unknown
 OfGrids = Sequence[Float[np.ndarray, "_height _width channel"]] | Side  # of grids of any sizes, or of one

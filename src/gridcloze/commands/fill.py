@@ -46,7 +46,7 @@ from ..memory import in_words, refuse_beyond_memory
 from ..predictor import Size, entropy_bits, exceeds_window
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
-from ..side import check_side, with_side
+from ..side import UNKNOWN, check_side, with_side
 from ..words import HIDDEN, InputError, __version__, about
 from . import results as kept
 from .estimate import Work, announce_fill, work_in
@@ -608,7 +608,7 @@ class _Input(ABC):
                 check_side(side, channels)
             is_known |= (~np.isnan(side)).any(axis=(0, 1, 2))
         names = [channel.name for channel, known in zip(channels, is_known.tolist(), strict=True) if not known]
-        self.unknown_sides = f"filled as if these side maps were unknown: {', '.join(names)}" if names else ""
+        self.unknown_sides = UNKNOWN.format(", ".join(names)) if names else ""
 
     @abstractmethod
     def check(self, one_of_many: bool) -> int:

@@ -22,6 +22,7 @@ from ..predictor import Predictor, exceeds_window
 from ..priors.known import Toy, posterior
 from ..priors.posterior import ContradictionError, ExactPosterior, KnownPrior
 from ..puzzles import Likelihoods, Puzzles
+from ..side import UNKNOWN, with_side
 from ..tiling import Tiling
 from ..words import InputError, __version__, about, finite_or_none
 from . import schemas
@@ -87,6 +88,7 @@ class Model:
             "symbols": [{"name": name, "character": one, "colour": colour} for name, one, colour in symbols],
             "window": list(self.predictor.window) if self.predictor.window else None,
             "prior": _short_name(self.prior),
+            "side": [channel.name for channel in header.side],
             "training": header.training,
         }
 
@@ -156,6 +158,8 @@ class Question:
         As it came.
     grid
         Its grid.
+    side
+        Its side maps, (1, height, width, channel), for a model that has such.
     likelihoods, allowed
         What is allowed where, checked, and as it came if it came for each cell.
 
@@ -169,6 +173,7 @@ class Question:
     operation: str
     request: Any
     grid: Grid
+    side: np.ndarray | None = None
     likelihoods: Likelihoods | None = None
     allowed: np.ndarray | None = None
 
@@ -206,9 +211,10 @@ def question(model: Model, operation: str, request: GridRequest) -> Question:
     palette = model.predictor.header.palette
     cells = _array(request.cells)
     grid = Grid.from_cells(cells, palette)
+    side = _side(model.predictor, request, grid)
     if not isinstance(request, schemas.MarginalsRequest):
         _refuse_large(model.predictor, grid, operation)
-        return Question(model, operation, request, grid)
+        return Question(model, operation, request, grid, side)
     samples = getattr(request, "samples", 0)
     fill.bytes_of_fill(grid.cells.shape, samples, palette.n_symbols)
     numbers = grid.cells.size * (samples + palette.n_symbols)
@@ -219,14 +225,27 @@ def question(model: Model, operation: str, request: GridRequest) -> Question:
         )
     _decoder(request)
     if request.allow is None:
-        return Question(model, operation, request, grid)
+        return Question(model, operation, request, grid, side)
     if isinstance(request.allow, str):
         evidence, allowed = evidence_by_rule(request.allow, palette, grid.cells.shape), None
     else:
         with about("--allow"):
             evidence = allowed = _array(request.allow)
             check_evidence_shape(evidence.shape, palette, grid.cells.shape)
-    return Question(model, operation, request, grid, Likelihoods.checked(evidence, grid.hidden), allowed)
+    return Question(model, operation, request, grid, side, Likelihoods.checked(evidence, grid.hidden), allowed)
+
+
+def _side(predictor: TrainedPredictor, request: GridRequest, grid: Grid) -> np.ndarray | None:
+    side, size = None, (1, *grid.cells.shape)
+    if request.side == "none":
+        side = np.full((*size, len(predictor.side)), np.nan, np.float32)
+    elif request.side is not None:
+        with about("side"):
+            side = np.array(_array(request.side), np.float32)[None]
+            if side.shape[:-1] != size:
+                raise InputError(f"shape {side.shape[1:]} does not fit a grid of {size[1]} by {size[2]} cells")
+    with_side(predictor, side)  # refuses what the model cannot take
+    return side
 
 
 def _array(rows: Any) -> np.ndarray:
@@ -242,8 +261,8 @@ def _array(rows: Any) -> np.ndarray:
         raise InputError(f"{size} are more than {MOST_CELLS}; cut the grid into smaller ones, or use gridcloze fill")
     try:
         return np.array(rows)
-    except ValueError:  # likelihoods of different lengths
-        raise InputError("its cells have different numbers of symbols; give each cell all") from None
+    except ValueError:  # likelihoods or side maps of different lengths
+        raise InputError("its cells have different numbers of values; give each cell all") from None
 
 
 def _refuse_large(predictor: TrainedPredictor, grid: Grid, operation: str) -> None:
@@ -277,7 +296,7 @@ def _begin(one: Question, watch: Watch, kind: answers.Kind) -> Answers:
     """The answer to a puzzle, nothing of which is computed yet."""
     predictor, samples = one.model.predictor, getattr(one.request, "samples", 0)
     evidence = None if one.likelihoods is None else Likelihoods(one.likelihoods.values[None])
-    puzzles = Puzzles(one.grid.cells[None], evidence=evidence)
+    puzzles = Puzzles(one.grid.cells[None], evidence=evidence, side=one.side)
     filling.check_fits(predictor, puzzles)
     drawn = samples or answers.CHOSEN_AMONG * (kind == "typical")
     watch.total = float(puzzles.hidden.sum()) * (drawn + (kind == "likely") + MARGINALS)
@@ -295,7 +314,9 @@ def _marginals_of(found: Answers, watch: Watch) -> list[Any]:
 def _head(one: Question, found: Answers) -> dict[str, Any]:
     """What all answers begin with."""
     header = one.model.predictor.header
-    more = fill.ruled_out(one.grid.cells, one.allowed), checkpoint.size_warning(header, one.grid.cells.shape)
+    more = [fill.ruled_out(one.grid.cells, one.allowed), checkpoint.size_warning(header, one.grid.cells.shape)]
+    if one.side is not None and len(unknown := np.flatnonzero(np.isnan(one.side).all(axis=(0, 1, 2)))):
+        more.append(UNKNOWN.format(", ".join(header.side[number].name for number in unknown.tolist())))
     return {
         "model": header.hash,
         "version": __version__,
@@ -386,7 +407,7 @@ def _passes(
 
 def _explain(one: Question, watch: Watch) -> dict[str, Any]:
     watch.total, watch.of_a_grid = explain.queries(one.grid, one.model.predictor.n_symbols), 1.0
-    predictors: dict[str, Predictor] = {"model": watched(one.model.predictor, watch)}
+    predictors: dict[str, Predictor] = {"model": with_side(watched(one.model.predictor, watch), one.side)}
     if one.model.exact is not None and _exact_marginals(one) is not None:
         predictors["exact"] = one.model.exact
     explained = explain.explain_cell(predictors, one.grid, one.request.cell)
@@ -400,13 +421,13 @@ def _explain(one: Question, watch: Watch) -> dict[str, Any]:
 def _check(one: Question, watch: Watch) -> dict[str, Any]:
     watch.total, watch.of_a_grid = check.queries(one.grid, one.model.predictor.n_symbols), 1.0
     predictor = watched(one.model.predictor, watch)
-    report, information = check.checked(predictor, one.grid, one.request.threshold, one.request.input)
+    report, information = check.checked(predictor, one.grid, one.request.threshold, one.request.input, one.side)
     return finite_or_none(report | {"information": information.tolist()})
 
 
 def _attention(one: Question, watch: Watch) -> dict[str, Any]:
     predictor = one.model.predictor
-    weights = predictor.attention(one.grid.cells[None], one.grid.hidden[None])[0]
+    weights = predictor.attention(one.grid.cells[None], one.grid.hidden[None], one.side)[0]
     patches = _patches(one.grid.cells.shape, predictor.patch)
     return {"patch": predictor.patch, "patches": patches, "weights": weights.tolist()}
 

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -61,6 +61,9 @@ class GridRequest(BaseModel):
     ----------
     cells
         The symbols, row by row; -1 where a cell is hidden.
+    side
+        For a model with side maps: the number of each of them at each cell, null where unknown; or "none" if all are
+        unknown everywhere.
 
     Examples
     --------
@@ -70,6 +73,7 @@ class GridRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_describe)
     cells: Rows
+    side: Literal["none"] | list[list[list[float | None]]] | None = None
 
 
 class MarginalsRequest(GridRequest):
@@ -239,6 +243,8 @@ class ModelEntry(TypedDict):
         Height and width of the windows through which it fills larger grids; null if it learned from whole grids.
     prior
         The prior of its grids, if its exact posterior is known, as in "squares 16x16 3..12"; otherwise null.
+    side
+        The names of its side maps, in order.
     training
         Record of the training, as `gridcloze info --json` prints it.
 
@@ -256,6 +262,7 @@ class ModelEntry(TypedDict):
     symbols: list[Symbol]
     window: list[int] | None
     prior: str | None
+    side: list[str]
     training: dict[str, Any]
 
 

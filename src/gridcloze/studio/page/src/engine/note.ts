@@ -31,6 +31,7 @@ export interface Note {
   training: Record<string, unknown>
   calibration: Calibration
   windows?: boolean
+  side?: unknown[]
   hash?: string
 }
 
@@ -90,6 +91,7 @@ function checked(note: Note & { format_version: number }): Note {
     const versions = `the file has format version ${note.format_version}, this gridcloze reads ${FORMAT_VERSION}`
     throw new InputError(`${versions}: use the version that wrote it, or train again`)
   }
+  if (note.side?.length) throw new InputError('the model has side maps, and the page takes none: use gridcloze fill with --side')
   const { hidden_fractions: shares, temperatures } = note.calibration
   if (!shares.length || shares.length !== temperatures.length) {
     throw new InputError('the calibration in its note does not fit; use the original file')
