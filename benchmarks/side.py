@@ -36,7 +36,7 @@ from gridcloze.training import Budget
 from peers import Answer
 
 SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
-TOYS = {"flips": 5.0, "gauss": 2.5, "copy": 1.0, "noise": 2.0}  # minutes of training
+TOYS = {"flips": 5.0, "gauss": 2.0, "copy": 0.5, "noise": 1.5}  # minutes of training
 WINDOW = 32
 TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns, as in landcover.py
 CHANNELS, SAND = 64, 1  # cells of a window; the symbol of sand
@@ -245,13 +245,13 @@ def tasks(quick: bool) -> dict[str, Task]:
     subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
     return (
         {kind: partial(toy, kind, budget(of_kind), n, depth) for kind, of_kind in TOYS.items()}
-        | {f"landcover-{name}": partial(landcover, which, budget(3), depth, windows) for name, which in subsets.items()}
+        | {f"landcover-{name}": partial(landcover, which, budget(2.5), depth, windows) for name, which in subsets.items()}
         | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 200)}
         | {
-            f"channels-{name}": partial(channels, name == "sand", budget(4), depth, 2 if quick else 15)
+            f"channels-{name}": partial(channels, name == "sand", budget(2.5), depth, 2 if quick else 15)
             for name in ("none", "sand")
         }
-        | {"speed": partial(speed, 3 if quick else 100)}
+        | {"speed": partial(speed, 3 if quick else 50)}
     )
 
 
