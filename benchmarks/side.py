@@ -245,7 +245,10 @@ def tasks(quick: bool) -> dict[str, Task]:
     subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
     return (
         {kind: partial(toy, kind, budget(of_kind), n, depth) for kind, of_kind in TOYS.items()}
-        | {f"landcover-{name}": partial(landcover, which, budget(2.5), depth, windows) for name, which in subsets.items()}
+        | {
+            f"landcover-{name}": partial(landcover, which, budget(2.5), depth, windows)
+            for name, which in subsets.items()
+        }
         | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 200)}
         | {
             f"channels-{name}": partial(channels, name == "sand", budget(2.5), depth, 2 if quick else 15)
