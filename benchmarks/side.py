@@ -39,6 +39,7 @@ SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
 TOYS = {"flips": 5.0, "gauss": 2.0, "copy": 0.5, "noise": 1.5}  # minutes of training
 WINDOW = 32
 TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns, as in landcover.py
+FOREST_CELLS = 30_000  # that a random forest learns from
 CHANNELS, SAND = 64, 1  # cells of a window; the symbol of sand
 PATCH_DENSITY, CHANGED, BUFFER = 0.02, 0.5, 2  # centres of change a cell, share of these that change, cells
 
@@ -143,12 +144,14 @@ def landcover_peers(n: int, trees: int) -> Figures:
     layers, figures = np.stack(list(maps.values()), axis=-1), Figures()
     for number, (name, windows, hidden, places) in enumerate(_windows(cells, maps["elevation"], n)):
         generator = np.random.default_rng([SEED, number, 1])
-        starts = generator.integers(0, [cells.shape[0] - WINDOW, TRAIN.stop - WINDOW], (4 * n, 2))
+        starts = generator.integers(0, [cells.shape[0] - WINDOW, TRAIN.stop - WINDOW], (n, 2))
         learned = [(slice(row, row + WINDOW), slice(column, column + WINDOW)) for row, column in starts]
         grids = np.stack([cells[place] for place in learned])
         masks = hide(name, np.stack([maps["elevation"][place] for place in learned]), generator)
         forest = RandomForestClassifier(trees, min_samples_leaf=3, n_jobs=1, random_state=SEED)
-        forest.fit(_features(grids, masks, layers, learned), grids[masks])
+        features, classes = _features(grids, masks, layers, learned), grids[masks]
+        some = generator.permutation(len(classes))[:FOREST_CELLS]
+        forest.fit(features[some], classes[some])
         marginals: Marginals = np.zeros((*windows.shape, 15)) + 1e-4
         predicted = forest.predict_proba(_features(windows, hidden, layers, places))
         of_hidden = marginals[hidden]
@@ -249,7 +252,7 @@ def tasks(quick: bool) -> dict[str, Task]:
             f"landcover-{name}": partial(landcover, which, budget(2.5), depth, windows)
             for name, which in subsets.items()
         }
-        | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 200)}
+        | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 100)}
         | {
             f"channels-{name}": partial(channels, name == "sand", budget(2.5), depth, 2 if quick else 15)
             for name in ("none", "sand")
