@@ -131,3 +131,20 @@ def test_an_inpainter_learns_from_data_arrays_and_fills_them():
     xarray.testing.assert_identical(
         array[0].chunk({"y": 4}).gridcloze.fill(model).compute(scheduler="synchronous"), filled
     )
+
+
+def test_a_dataset_has_the_side_maps_of_a_model():
+    """Its variables are side maps by their names and types; a DataArray alone is refused in one line."""
+    generator = np.random.default_rng(0)
+    grids = generator.integers(0, 2, (30, 5, 5))
+    noise = generator.normal(size=grids.shape)
+    dataset = xarray.Dataset({"zone": (("n", "y", "x"), grids), "depth": (("n", "y", "x"), noise)})
+    model = Inpainter(steps=2, depth=1).fit(grids, side=dataset)
+    assert [(one.name, one.kind) for one in model.predictor_.side] == [("zone", "classes"), ("depth", "numbers")]
+    puzzle = np.where(np.eye(5) == 1, -1, grids[0])
+    found = model.predict_proba(puzzle, side=dataset.isel(n=0))
+    assert np.array_equal(found, model.predict_proba(puzzle, side=np.stack([grids[0], noise[0]], axis=-1)))
+    with pytest.raises(InputError, match="keep their order"):
+        model.fill(puzzle, side=dataset[["depth", "zone"]].isel(n=0))
+    with pytest.raises(InputError, match="the model needs the side maps that it learned with"):
+        xarray.DataArray(np.where(puzzle < 0, np.nan, puzzle), dims=("y", "x")).gridcloze.fill(model)
