@@ -81,6 +81,19 @@ def test_a_stack_and_the_python_door_give_one_answer(fill, folder, tmp_path):
     assert not np.allclose(expected, model.predict_proba(stack["cells"], side=stack["side"][::-1]), atol=1e-7)
 
 
+def test_a_zarr_stack_is_filled_as_an_npz(fill, folder, tmp_path):
+    """The same arrays `cells` and `side` in a zarr group give the same fill."""
+    zarr, stack = pytest.importorskip("zarr"), np.load(folder / "puzzles.npz")
+    group = zarr.create_group(folder / "puzzles-2.zarr")
+    for name in ("cells", "side"):
+        group.create_array(name, data=stack[name])
+    assert fill("stack.safetensors", "puzzles.npz")[0] == 0
+    code, said, _ = fill("stack.safetensors", "puzzles-2.zarr")
+    assert code == 0, said
+    of_npz, of_zarr = (np.load(tmp_path / "out" / f"{name}.npz") for name in ("puzzles", "puzzles-2"))
+    assert all((of_npz[name] == of_zarr[name]).all() for name in ("fill", "samples", "marginals"))
+
+
 def test_a_map_and_the_python_door_give_one_answer(fill, folder, tmp_path):
     """A GeoTIFF with side maps is filled as the array of its classes with theirs."""
     files = [folder / "elevation.tif", folder / "old.tif"]
