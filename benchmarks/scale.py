@@ -6,8 +6,8 @@ sizes      seconds and peak memory of `gridcloze fill` on GeoTIFFs of 64² … 4
 seams      whether patterns across the borders of what is filled at once differ from those inside, of draws
 workers    a fill and three samples of such maps by one process, which uses all cores, and by `--dask` with one and two
            workers: seconds, peak memory, and whether all files are the same
-large      a fill and a sample of a small and a large map by one process and by two workers: seconds, and the peak memory
-           of the process of the command and of a worker
+large      a fill and a sample of a small and a large map by one process and by two workers: seconds, and peak memory of
+           the process of the command and of a worker
 scheduler  memory of a Dask scheduler with 20,000 tasks, and how many it hands out in a second
 store      cells a second that one process copies into the store, and writes from the store into GeoTIFFs
 ranks      training by two processes of one thread, next to one process of one and of two threads: seconds a step, and

@@ -19,7 +19,7 @@ from scale import BY_WORKERS, DRAWS, SAMPLES
 from textures import slug
 
 SECONDS = "seconds_per_realisation"
-NATIONAL_SIDE, WORKERS_OF_A_PLAN = 100_000, (16, 128, 1024)
+LARGE_SIDE, NATIONAL_SIDE, WORKERS_OF_A_PLAN = 8_192, 100_000, (16, 128, 1024)
 TITLES_OF_SAMPLES = {
     "s per sample": SECONDS,
     "proportions": "proportions_error",
@@ -260,7 +260,9 @@ def scale() -> str:
 
 def of_scale() -> dict[str, str]:
     """What several processes cost, and what a map of 10^10 cells would."""
-    measured, store, scheduler = (result(f"scale-{name}") for name in ("workers", "store", "scheduler"))
+    measured, store, scheduler, large, busy = (
+        result(f"scale-{name}") for name in ("workers", "store", "scheduler", "large", "busy")
+    )
     rows = [
         [name, f"{one['seconds']:.0f}", f"{one['cells_a_second']:,.0f}", f"{one['peak_MiB']:.0f}"]
         for name, one in ((name, measured[name]) for name in BY_WORKERS)
@@ -275,8 +277,29 @@ def of_scale() -> dict[str, str]:
         "write the GeoTIFFs": hours(store["written_a_second"]),
     }
     of_block = NATIONAL_SIDE**2 / rate / tasks
-    peaks = (f"{peak:.0f} MiB for {side}×{side} cells" for side, peak in measured["worker_peak_MiB"].items())
+    peaks = (
+        f"{large[f'{side}, two workers']['worker_peak_MiB']:.0f} MiB for {side:,}×{side:,} cells"
+        for side in large["sides"]
+    )
+    of_large = {name: large[f"{large['sides'][-1]}, {name}"] for name in ("one process", "two workers")}
+    columns = ("seconds", "core_seconds", "peak_MiB", "worker_peak_MiB")
     return {
+        "scale.large": table(
+            ["", "seconds", "seconds of all cores", "peak MiB of the command", "of a worker"],
+            (
+                [name, *("" if column not in one else f"{one[column]:,.0f}" for column in columns)]
+                for name, one in of_large.items()
+            ),
+        ),
+        "scale.side": f"{large['sides'][-1]:,}",
+        "scale.large hours": " and ".join(
+            f"{one['seconds'] * (LARGE_SIDE / large['sides'][-1]) ** 2 / 3600:.0f} by {name}"
+            for name, one in of_large.items()
+        ),
+        "scale.busy": table(
+            ["busy processes", "speed", "fair share"],
+            ([n, f"{one['share']:.2f}", f"{one['fair_share']:.2f}"] for n, one in busy.items() if n.isdecimal()),
+        ),
         "scale.workers": table(["", "seconds", "cells a second", "peak MiB of a process"], rows),
         "scale.alone": f"{measured['one process']['cells_a_second'] / measured['two workers']['cells_a_second']:.1f}",
         "scale.blocks": f"{n_blocks:,}",

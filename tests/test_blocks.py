@@ -1,15 +1,18 @@
 """Blocks of windows: any of them, in any order and any process, give the answers of one process, to the bit."""
 
+import contextlib
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
+import zarr
 
 from gridcloze import scale
 from gridcloze.answers import AnswersByRows
 from gridcloze.puzzles import Likelihoods
 from gridcloze.scale import AnswersByBlocks, Blocks, fill_block
-from gridcloze.words import HIDDEN
+from gridcloze.words import HIDDEN, InputError
 
 
 class Window:
@@ -169,3 +172,30 @@ def test_a_store_of_other_answers_is_begun_anew(tmp_path):
         same(by_blocks(tmp_path / "store", other, **more), by_rows(other))
     list(by_blocks(tmp_path / "store", other, side=4, percent=False))
     same(by_blocks(tmp_path / "store", other, side=4), by_rows(other))
+
+
+def test_a_worker_that_is_still_busy_for_another_run_writes_nothing_here(tmp_path):
+    """A block that a run of other answers left behind, and that ends only now, changes nothing."""
+    puzzle, other, left_behind = puzzle_of((20, 30)), puzzle_of((20, 30), seed=1), []
+
+    def leaving(store, left):
+        left_behind.extend((store, one) for one in left[:2])
+        for store_of_before, one in left_behind:
+            with contextlib.suppress(OSError):
+                store_of_before.run(Window(), *one)
+        yield from (store.run(Window(), *one) for one in left)
+
+    list(by_blocks(tmp_path / "store", puzzle, leaving))
+    same(by_blocks(tmp_path / "store", other, leaving, identity={"of": 1}), by_rows(other))
+
+
+def test_a_store_with_other_chunks_is_refused(tmp_path):
+    """In one line; blocks that share a chunk would lose cells."""
+    puzzle = puzzle_of((20, 30))
+    list(by_blocks(tmp_path / "store", puzzle))
+    [cells] = (tmp_path / "store").glob("*/cells")
+    shape = zarr.open_array(cells).shape
+    shutil.rmtree(cells)
+    zarr.create_array(cells, shape=shape, chunks=(1, 5, 5, *shape[3:]), dtype=np.uint8)
+    with pytest.raises(InputError, match=r"cells has other chunks than blocks have: remove .*store$"):
+        list(by_blocks(tmp_path / "store", puzzle))

@@ -1,5 +1,6 @@
 """`fill --dask`: workers on this machine or of a scheduler give the files of one process, whatever happens to them."""
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -18,6 +19,7 @@ from gridcloze import checkpoint, scale
 from gridcloze.answers import AnswersByRows
 from gridcloze.commands.train import Source, train
 from gridcloze.files import maps
+from gridcloze.files.paths import only_one
 from gridcloze.training import Budget
 
 SECONDS = 240  # at most, for machines with other work
@@ -49,25 +51,24 @@ def folder(tmp_path_factory):
     return folder
 
 
-def fill(folder, out, *more, inputs=("map.tif",)):
-    command = [
-        sys.executable,
-        "-m",
-        "gridcloze",
-        "fill",
-        "model.safetensors",
-        *inputs,
-        "-o",
-        out,
-        "--samples",
-        "2",
-        *more,
-    ]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+def begin_fill(folder, out, *more, inputs=("map.tif",)):
+    """A process of its own, which Ctrl-C reaches with all that it starts."""
+    asked = ("fill", "model.safetensors", *inputs, "-o", out, "--samples", "2", *more)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-m", "gridcloze", *asked], cwd=folder, **pipes)
 
 
-def files_in(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+def ended(run):
+    out, err = run.communicate(timeout=SECONDS)
+    return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
+
+def fill(*arguments, **inputs):
+    return ended(begin_fill(*arguments, **inputs))
+
+
+def files_in(folder, of=""):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if of in path.name}
 
 
 def refused(done, line):
@@ -125,6 +126,18 @@ def test_workers_write_the_files_of_one_process(folder, workers):
     assert files_in(folder / "two")["map-samples.tif"] != files_in(folder / "one")["map-samples.tif"]
 
 
+@pytest.mark.slow
+def test_cloud_optimised_maps_of_workers_are_those_of_one_process(folder):
+    """And `--cog` changes no cell."""
+    for out, more in (("one", ()), ("cog", ("--cog",)), ("cog-by-2", ("--cog", "--dask", "local:2"))):
+        assert fill(folder, out, *more).returncode == 0
+    assert files_in(folder / "cog-by-2") == files_in(folder / "cog")
+    for name in ("map.tif", "map-samples.tif", "map-uncertainty.tif"):
+        with rasterio.open(folder / "cog" / name) as cog, rasterio.open(folder / "one" / name) as plain:
+            assert cog.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            np.testing.assert_array_equal(cog.read(), plain.read())
+
+
 def digest(answers):
     """Of all fills and samples of some answers."""
     cells = [np.concatenate([rows.fill[None], rows.samples]).astype(np.uint8) for rows in answers]
@@ -157,12 +170,12 @@ def scheduler(folder, tmp_path):
         started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
         return started[-1]
 
-    def begin(n_workers=2):
+    def begin(n_workers=2, *more):
         port = 20_000 + os.getpid() % 20_000
         of_scheduler = start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
         address = f"tcp://127.0.0.1:{port}"
         for _ in range(n_workers):
-            start("worker", address, "--nthreads", 1, "--no-dashboard")
+            start("worker", address, "--nthreads", 1, "--no-dashboard", *more)
         time.sleep(5)
         return address, of_scheduler
 
@@ -181,58 +194,88 @@ def test_a_scheduler_without_workers_is_named(folder, scheduler):
 
 def test_a_worker_that_does_not_fit_says_why(folder):
     """Another version, no model, and another model in its place; and nothing where all is well."""
-    from gridcloze.checkpoint import read_header
-    from gridcloze.scale import ModelOnDisk, _why_not
-    from gridcloze.words import __version__
-
     path = folder / "model.safetensors"
-    model = ModelOnDisk(path, read_header(path).hash)
-    assert _why_not(model, __version__) == ""
-    assert "install the same" in _why_not(model, "0.0.1")
-    assert "no such file" in _why_not(ModelOnDisk(folder / "none.safetensors", ""), __version__)
-    assert "another model there" in _why_not(ModelOnDisk(path, "5eed"), __version__)
+    model = scale.ModelOnDisk(path, checkpoint.read_header(path).hash)
+    assert scale._why_not(model) == ""
+    assert "install the same" in scale._why_not(dataclasses.replace(model, version="0.0.1"))
+    assert "no such file" in scale._why_not(dataclasses.replace(model, path=folder / "none.safetensors"))
+    assert "another model there" in scale._why_not(dataclasses.replace(model, model_hash="5eed"))
 
 
 @pytest.mark.slow
-def test_a_killed_scheduler_costs_only_what_is_not_finished(folder, scheduler):
-    """One line, and the next run, here in one process, fills the blocks that are left."""
-    address, process = scheduler()
-    command = [
-        sys.executable,
-        "-m",
-        "gridcloze",
-        "fill",
-        "model.safetensors",
-        "map.tif",
-        "-o",
-        "killed",
-        "--samples",
-        "2",
-    ]
-    run = subprocess.Popen([*command, "--dask", address], cwd=folder, stderr=subprocess.PIPE, text=True)
-    done = wait_for_blocks(folder / "killed", 4, run)
-    process.kill()
-    _, err = run.communicate(timeout=SECONDS)
-    assert run.returncode == 2
-    assert "the scheduler is gone" in err
-    kept = {path: path.stat().st_mtime_ns for path in done.iterdir() if path.suffix == ".npy"}
-    assert len(kept) >= 4
-    assert fill(folder, "killed").returncode == 0
+@pytest.mark.parametrize(
+    ("broken", "line"),
+    [
+        ("scale.__version__ = '0.0.1'", "it has gridcloze 0.0.1, and you have"),
+        ("load = scale.checkpoint.load; scale.checkpoint.load = lambda path: load('none')", "no such file"),
+    ],
+)
+def test_workers_of_a_scheduler_that_do_not_fit_are_refused(folder, scheduler, tmp_path, broken, line):
+    """In one line, with nothing written: workers with another version of gridcloze, or without the model."""
+    (tmp_path / "broken.py").write_text(f"from gridcloze import scale\n{broken}")
+    address, _ = scheduler(1, "--preload", tmp_path / "broken.py")
+    refused(fill(folder, "nowhere", "--dask", address), line)
+    assert not (folder / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_a_block_that_cannot_be_written_is_named(folder, scheduler, tmp_path):
+    """A full disk on a worker is one line that names the block; with room again, the same command ends the work."""
+    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (3000, -1))"  # as a full disk, but for a number
+    (tmp_path / "full.py").write_text(full)
+    address, _ = scheduler(1, "--preload", tmp_path / "full.py")
+    refused(fill(folder, "full", "--dask", address), "block (0, 0) of the fill failed 4 times (OSError: [Errno 27]")
+    assert not files_in(folder / "full", "map")
+    assert fill(folder, "full", "--dask", "local:1").returncode == 0
     assert fill(folder, "one").returncode == 0
-    assert files_in(folder / "killed") == {
-        name: data for name, data in files_in(folder / "one").items() if "map" in name
-    }
+    assert files_in(folder / "full") == files_in(folder / "one", "map")
+
+
+def test_a_folder_that_another_run_uses_is_refused(folder):
+    """Before workers are started."""
+    (folder / "busy").mkdir()
+    with only_one(folder / "busy"):
+        refused(fill(folder, "busy", "--dask", "local:2"), "another run is writing here")
+    assert not files_in(folder / "busy")
+
+
+@pytest.mark.slow
+def test_runs_go_on_where_others_ended(folder, scheduler):
+    """One line when the scheduler is killed, and after Ctrl-C on a cluster of this machine and in one process; each run
+    fills what is left only, and the files are those of a run that nothing ended."""
+    address, process = scheduler()
+    run = begin_fill(folder, "killed", "--dask", address)
+    done = wait_for_blocks(folder / "killed", 2, run)
+    process.kill()
+    refused(ended(run), "the scheduler is gone")
+    for more in (("--dask", "local:2"), ()):
+        kept = markers(done)
+        run = begin_fill(folder, "killed", *more)
+        wait_for_blocks(folder / "killed", len(kept) + 1, run)
+        workers = descendants(run.pid)
+        os.killpg(run.pid, signal.SIGINT)
+        stopped = ended(run)
+        assert (stopped.returncode, stopped.stdout) == (130, "")
+        assert "Traceback" not in stopped.stderr
+        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+        assert markers(done).items() >= kept.items()
+    assert fill(folder, "killed", "--dask", "local:2").returncode == 0
+    assert fill(folder, "one").returncode == 0
+    assert files_in(folder / "killed") == files_in(folder / "one", "map")
+
+
+def markers(done):
+    """When each block was done."""
+    return {path: path.stat().st_mtime_ns for path in done.glob("*.npy")}
 
 
 @pytest.mark.slow
 def test_killed_workers_change_nothing(folder):
     """20 workers are killed at random moments of as many runs as that takes: the files are those of one process."""
     assert fill(folder, "one").returncode == 0
-    arguments = ("fill", "model.safetensors", "map.tif", "--samples", "2", "--dask", "local:2", "--overwrite")
     generator, kills = np.random.default_rng(0), 0
     while kills < KILLS:
-        command = [sys.executable, "-m", "gridcloze", *arguments, "-o", "kills"]
-        run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+        run = begin_fill(folder, "kills", "--dask", "local:2", "--overwrite")
         wait_for_blocks(folder / "kills", 1, run)
         while run.poll() is None and kills < KILLS:
             workers = [pid for pid in descendants(run.pid) if is_settled_worker(pid)]
@@ -240,12 +283,9 @@ def test_killed_workers_change_nothing(folder):
                 os.kill(generator.choice(workers).item(), signal.SIGKILL)
                 kills += 1
             time.sleep(2 * generator.random())
-        _, err = run.communicate(timeout=SECONDS)
-        assert run.returncode == 0, err
-        of_run, of_one = (
-            {name: data for name, data in files_in(folder / out).items() if "map" in name} for out in ("kills", "one")
-        )
-        assert of_run == of_one
+        done = ended(run)
+        assert done.returncode == 0, done.stderr
+        assert files_in(folder / "kills", "map") == files_in(folder / "one", "map")
 
 
 def is_settled_worker(pid):
@@ -267,7 +307,7 @@ def wait_for_blocks(out, n, run):
     """The folder of markers, once there are some."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and run.poll() is None:
-        for done in out.glob(".gridcloze-*.partial/done"):
+        for done in out.glob(".gridcloze-*.partial/*/done"):
             if len(list(done.glob("*.npy"))) >= n:
                 return done
         time.sleep(0.05)

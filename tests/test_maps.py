@@ -38,6 +38,7 @@ from gridcloze.files.maps import (
     files_of,
     map_files,
     open_map,
+    optimise,
     read_map,
     read_maps,
     read_thinned,
@@ -940,3 +941,22 @@ def test_a_pipe_next_to_a_map_is_refused_and_not_waited_for(folder, ending):
     save(folder / "map.tif", random_map(4, 4), nodata=0)
     os.mkfifo(folder / f"map{ending}")
     refused(f"map{ending} next to it is a pipe or a device", read_map, folder / "map.tif")
+
+
+def test_a_cloud_optimised_map_is_the_same_map_with_overviews(tmp_path):
+    """Cells, nodata, reference system, colours and names are kept; overviews show classes that there are."""
+    path, values = tmp_path / "map.tif", np.random.default_rng(0).choice(np.array([11, 41, 200], np.uint8), (600, 700))
+    layout = {"width": 700, "height": 600, "count": 1, "dtype": "uint8", "nodata": 0, "crs": "EPSG:5070"}
+    with rasterio.open(path, "w", driver="GTiff", transform=PLACE, **layout) as file:
+        file.write(values, 1)
+        file.write_colormap(1, TABLE)
+        file.update_tags(scene="one")
+    optimise(path)
+    with rasterio.open(path) as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert (file.nodata, file.crs, file.transform, file.tags()["scene"]) == (0, "EPSG:5070", PLACE, "one")
+        assert {key: file.colormap(1)[key] for key in TABLE} == TABLE
+        np.testing.assert_array_equal(file.read(1), values)
+        assert file.overviews(1) == [2]
+        assert set(np.unique(file.read(1, out_shape=(300, 350)))) == {11, 41, 200}
+    assert [one.name for one in tmp_path.iterdir()] == ["map.tif"]

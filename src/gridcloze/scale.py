@@ -14,6 +14,7 @@ from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from uuid import uuid4
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -468,12 +469,17 @@ class Store:
         return zarr.open_array(self.folder / name, mode="r+")
 
     def create(self, n_bands: int) -> None:
-        """Make the arrays of the answers, empty.
+        """Make the arrays of the answers, empty; what a run left keeps what is in it.
 
         Parameters
         ----------
         n_bands
             How many numbers of each cell are kept: its probability and its entropy, and that of each symbol in percent.
+
+        Raises
+        ------
+        InputError
+            When what a run left has other chunks, which tasks would share.
         """
         import zarr
 
@@ -484,8 +490,11 @@ class Store:
             ("marginals", n_bands, n_bands, np.float32),
         ):
             shape, chunks = (n, *windows, *blocks.core), (n_of_chunk, side, side, *blocks.core)
-            zarr.create_array(self.folder / name, shape=shape, chunks=chunks, dtype=dtype)
-        (self.folder / "done").mkdir()
+            if not (self.folder / name).exists():
+                zarr.create_array(self.folder / name, shape=shape, chunks=chunks, dtype=dtype)
+            if (self.array(name).shape, self.array(name).chunks) != (shape, chunks):
+                raise InputError(f"{self.folder / name} has other chunks than blocks have: remove {self.folder.parent}")
+        (self.folder / "done").mkdir(exist_ok=True)
 
     def marker(self, place: Place, lane: int) -> Path:
         """Name the file that says that a block is done, and holds its numbers.
@@ -628,7 +637,7 @@ class AnswersByBlocks(AnswersByRows):
     *of_rows
         What `AnswersByRows` takes up to the kind, which is not "typical".
     folder
-        The store. What is done there already is not done again.
+        Where the store is. What is done there already is not done again.
     identity
         What the answers depend on; a store of other answers is begun anew.
     allowed
@@ -665,8 +674,10 @@ class AnswersByBlocks(AnswersByRows):
         side: int = WINDOWS_OF_A_BLOCK,
     ):
         super().__init__(*of_rows)
-        self.folder, self.allowed, self.percent, self.watch = folder, allowed, percent, watch
+        self.allowed, self.percent, self.watch = allowed, percent, watch
         self.identity = {**(identity or {}), "percent": percent, "windows of a block": side}
+        # a folder of its own: a worker may still be busy with a block of a run that has ended and asked something else
+        self.folder = folder / f"{crc32(json.dumps(self.identity).encode()):08x}"
         self.run = run or (lambda store, left: (store.run(self.predictor, *one) for one in left))
         self.blocks = Blocks(self.size, self.predictor.window or self.size, side)
         self.n_fills = int(self.kind == "likely")
@@ -708,16 +719,15 @@ class AnswersByBlocks(AnswersByRows):
         begun: Any = json.loads(note.read_text()) if note.exists() else {}
         is_begun = begun.get("identity") == self.identity
         if not is_begun:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
             self.folder.mkdir(parents=True)
             begun = {"stream": self._copied(), "hidden": self.hidden_cells, "identity": self.identity}
         self.hidden_cells = begun["hidden"]
         lanes, is_open = range(-self.n_fills, self.n_samples), begun["hidden"] == self.size[0] * self.size[1]
         question = Question(self.blocks, tuple(begun["stream"]), lanes, self.decoder, is_open, self.allowed)
         store = Store(self.folder, question)
-        if not is_begun:
-            store.create(2 + self.predictor.n_symbols * self.percent)
-            write_json(note, begun)
+        store.create(2 + self.predictor.n_symbols * self.percent)
+        write_json(note, begun)
         return store
 
     def _copied(self) -> Stream:
@@ -745,6 +755,8 @@ class ModelOnDisk:
         Absolute.
     model_hash
         Of what it must be.
+    version
+        Of the gridcloze that reads it.
 
     Examples
     --------
@@ -755,6 +767,7 @@ class ModelOnDisk:
 
     path: Path
     model_hash: str
+    version: str = __version__
 
     def load(self) -> checkpoint.TrainedPredictor:
         """Read the model, once in a process.
@@ -767,8 +780,10 @@ class ModelOnDisk:
         Raises
         ------
         InputError
-            When there is no such file, or another model in it.
+            When there is no such file, or another model in it, or this is another version of gridcloze.
         """
+        if self.version != __version__:
+            raise InputError(f"it has gridcloze {__version__}, and you have {self.version}: install the same")
         predictor = _loaded(self.path)
         if predictor.header.hash != self.model_hash:
             raise InputError(f"{self.path} is another model there; copy the one that you fill with")
@@ -784,10 +799,8 @@ def _run_block(store: Store, model: ModelOnDisk, *of_block: Any) -> None:
     store.run(model.load(), *of_block)
 
 
-def _why_not(model: ModelOnDisk, version: str) -> str:
+def _why_not(model: ModelOnDisk) -> str:
     """Why a worker cannot take part, or nothing."""
-    if version != __version__:
-        return f"it has gridcloze {__version__}, and you have {version}: install the same"
     try:
         model.load()
     except InputError as error:
@@ -827,7 +840,7 @@ class Cluster:
 
         try:
             self.client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
-            lines = self.client.run(_why_not, self.model, __version__)
+            lines = self.client.run(_why_not, self.model)
         except TimeoutError:
             raise InputError("the scheduler has no workers: start some, with: dask worker ADDRESS") from None
         except ModuleNotFoundError as error:
@@ -853,7 +866,12 @@ class Cluster:
         """
         blocks = store.question.blocks
         return self.results(
-            ((place, lane), _run_block, (store, self.model, place, lane), [(one, lane) for one in blocks.needed(place)])
+            (
+                _name_of(place, lane),
+                _run_block,
+                (store, self.model, place, lane),
+                [_name_of(one, lane) for one in blocks.needed(place)],
+            )
             for place, lane in left
         )
 
@@ -925,12 +943,17 @@ class Cluster:
                 self.client.cancel(list(futures.values()), force=True)
 
 
+def _name_of(place: Place, lane: int) -> str:
+    return f"block {place} of {'the fill' if lane < 0 else f'sample {lane}'}"
+
+
 def _failed(name: Any, future: Any) -> InputError:
     if future.status in ("cancelled", "lost"):
         return InputError("the scheduler is gone: start it again; the same command goes on with what is not finished")
     error = future.exception()
     line = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-    return InputError(f"{name} failed {RETRIES + 1} times ({' '.join(line.split())[:300]}); the same command goes on")
+    what = name if isinstance(name, str) else f"group {name} of grids"
+    return InputError(f"{what} failed {RETRIES + 1} times ({' '.join(line.split())[:300]}); the same command goes on")
 
 
 @contextmanager
