@@ -260,9 +260,7 @@ def scale() -> str:
 
 def of_scale() -> dict[str, str]:
     """What several processes cost, and what a map of 10^10 cells would."""
-    measured, store, scheduler, large, busy = (
-        result(f"scale-{name}") for name in ("workers", "store", "scheduler", "large", "busy")
-    )
+    measured, store, scheduler, large = (result(f"scale-{name}") for name in ("workers", "store", "scheduler", "large"))
     rows = [
         [name, f"{one['seconds']:.0f}", f"{one['cells_a_second']:,.0f}", f"{one['peak_MiB']:.0f}"]
         for name, one in ((name, measured[name]) for name in BY_WORKERS)
@@ -295,10 +293,6 @@ def of_scale() -> dict[str, str]:
         "scale.large hours": " and ".join(
             f"{one['seconds'] * (LARGE_SIDE / large['sides'][-1]) ** 2 / 3600:.0f} by {name}"
             for name, one in of_large.items()
-        ),
-        "scale.busy": table(
-            ["busy processes", "speed", "fair share"],
-            ([n, f"{one['share']:.2f}", f"{one['fair_share']:.2f}"] for n, one in busy.items() if n.isdecimal()),
         ),
         "scale.workers": table(["", "seconds", "cells a second", "peak MiB of a process"], rows),
         "scale.alone": f"{measured['one process']['cells_a_second'] / measured['two workers']['cells_a_second']:.1f}",
