@@ -14,16 +14,18 @@ from gridcloze.lookup import Lookup
 from gridcloze.predictor import entropy_bits
 from gridcloze.priors.finite import Enumeration, FinitePrior, squares
 from gridcloze.priors.hiding import evaluation_hiding
+from gridcloze.priors.ising import Ising
 from gridcloze.priors.known import posterior
 from gridcloze.puzzles import Puzzles
 from gridcloze.words import HIDDEN, InputError
-from test_priors import surprise
+from test_priors import distribution_of, surprise
 
 PRIOR = squares(5, 5, 2, 4)
 EXACT = posterior(PRIOR)
 DECODERS = [
     ONE_AT_A_TIME,
     *(Decoder(order, 0.001) for order in ORDERS),
+    Decoder("weighted", 0.001, refine=2),
 ]
 
 
@@ -449,6 +451,19 @@ def test_what_is_not_allowed_is_never_filled_in(decoder):
     assert np.isfinite(exact).all()
 
 
+def test_refined_samples_forget_what_was_drawn_together():
+    """All cells of an Ising grid drawn in one pass ignore each other; rounds of redrawing lead to the exact law."""
+    prior = Ising(3, 3, coupling=0.4)
+    law, nothing = distribution_of(prior), Puzzles(np.full((1, 3, 3), HIDDEN))
+    rough, refined = (
+        filling.sample(posterior(prior), nothing, 2000, 1, Decoder("random", 9.0, refine=rounds)) for rounds in (0, 8)
+    )
+    assert surprise(rough.cells[0], law) > 100
+    assert abs(surprise(refined.cells[0], law)) < 4
+    assert np.isnan(refined.log_prob_bits).all()
+    assert np.isfinite(rough.log_prob_bits).all()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -457,6 +472,7 @@ def test_what_is_not_allowed_is_never_filled_in(decoder):
         ({"budget_bits": float("nan")}, "0 or more and finite"),
         ({"budget_bits": float("inf")}, "0 or more and finite"),
         ({"side_per_symbol": -1}, "0 or more"),
+        ({"refine": -1}, "0 to 1000 rounds"),
     ],
 )
 def test_decoders_that_make_no_sense_are_refused(options, words):

@@ -22,6 +22,8 @@ from .words import InputError
 FILLS_AT_ONCE = 256  # in flight
 NUMBERS = ("log_prob_bits", "passes", "excess_bits", "variance")  # of each fill, in the order of `Fills`
 SHOWN_PUZZLES, SHOWN_SAMPLES = 4, 6  # in a notebook
+LATTICE = 3  # cells between those that are drawn again together: then none is a neighbour of another (LOG.md)
+MOST_ROUNDS = 1000
 TYPICAL = 3  # standard deviations
 TYPICAL_BITS = 10  # a factor of a thousand
 
@@ -231,11 +233,17 @@ class Decoder:
         Bits of entropy that a pass reveals beyond the first cell in order; None for one cell a pass.
     side_per_symbol
         0 for one cell in order a pass.
+    refine
+        Rounds in which finished samples are drawn again. In a round each cell is hidden once more, together with those
+        `LATTICE` cells away in either direction, and drawn given all other cells. This is Gibbs sampling (Geman and
+        Geman 1984): it keeps the distribution if the marginals are exact, and with those of a model it removes cells
+        that do not fit their neighbours. The probability of a refined sample is not known: its `log_prob_bits`,
+        `excess_bits` and `variance` are NaN.
 
     Raises
     ------
     InputError
-        For an unknown order, and for a budget or a side that is negative or too large.
+        For an unknown order, and for a budget, a side or rounds that are negative or too many.
 
     Notes
     -----
@@ -245,12 +253,13 @@ class Decoder:
     Examples
     --------
     >>> Decoder("margin", 0.1)
-    Decoder(order='margin', budget_bits=0.1, side_per_symbol=0)
+    Decoder(order='margin', budget_bits=0.1, side_per_symbol=0, refine=0)
     """
 
     order: str = "weighted"
     budget_bits: float | None = 0.05
     side_per_symbol: int = 0
+    refine: int = 0
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
@@ -259,6 +268,8 @@ class Decoder:
             raise InputError(f"budget_bits must be 0 or more and finite, not {self.budget_bits}")
         if not 0 <= self.side_per_symbol < 2**31:
             raise InputError(f"side_per_symbol must be 0 or more, not {self.side_per_symbol}")
+        if not 0 <= self.refine <= MOST_ROUNDS:
+            raise InputError(f"refine must be 0 to {MOST_ROUNDS} rounds, not {self.refine}")
 
 
 ONE_AT_A_TIME = Decoder("random", None)
@@ -455,7 +466,23 @@ class Rows:
                 return
             index = np.array(batch)
             self.step(index, self.hidden[index] & self.wanted[index], decoder, pick)
-            batch = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
+            rest = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
+            if decoder.refine and pick is pick_sample and len(rest) < len(batch):
+                self._refine(np.setdiff1d(batch, rest), decoder)
+            batch = rest
+
+    def _refine(self, index: np.ndarray, decoder: Decoder) -> None:
+        """Draw the cells of finished rows again, those of one sublattice after those of another."""
+        row, column = np.divmod(np.arange(self.cells.shape[1]), self.size[1])
+        sublattice = row % LATTICE * LATTICE + column % LATTICE
+        for number in range(decoder.refine * LATTICE**2):
+            again = self.wanted[index] & (sublattice == number % LATTICE**2)
+            self.hidden[index] |= again
+            while (left := self.hidden[index] & again).any():
+                some = left.any(axis=1)
+                self.step(index[some], left[some], decoder, pick_sample)
+        for total in (self.log_prob_bits, self.excess_bits, self.variance):
+            total[index] = np.nan
 
     def step(self, index: np.ndarray, wanted: Which, decoder: Decoder, pick: Pick) -> None:
         """Do one forward pass: predict, choose cells, and reveal them.
