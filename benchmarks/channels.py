@@ -3,24 +3,31 @@
 model-…       trains on realisations 0…399 of the channels, on their one training image, on Strebelle's image
 conditions-…  64×64 windows of realisations 400…449 with holes, or few cells known: who fills them how well
 strebelle-…   100×100 grids with 100 known cells of Strebelle's image
+specks-…      isolated cells and bodies of samples that are refined, or drawn with fewer cells a pass
 
 Results are written to benchmarks/results/channels-TASK.json.
 """
 
 import tempfile
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import data
+import patterns
 import textures
 from common import RESULTS, Figures, Task, main
+from gridcloze import checkpoint, filling
+from gridcloze.decoding import WINDOW_DECODER
 from gridcloze.files.palettes import Palette
 from gridcloze.priors import hiding
 from gridcloze.priors.windows import Windows
-from gridcloze.shapes import Cells
+from gridcloze.puzzles import Puzzles
+from gridcloze.shapes import Cells, Hidden
 from peers import PEERS, SIMULATORS, Peer
 from textures import Sizes
 
@@ -40,6 +47,14 @@ CONDITIONS = {  # what is hidden, and in how many grids: simulators take long wh
 STREBELLE_SIDE, STREBELLE_KNOWN = 100, 100
 OF_STREBELLE = "gridcloze from strebelle"
 TRUTH = "the truth itself"
+SPECKS = {  # decoders, and how many rounds of refining
+    "default": WINDOW_DECODER,
+    "refine 1": replace(WINDOW_DECODER, refine=1),
+    "refine 2": replace(WINDOW_DECODER, refine=2),
+    **{f"side per symbol {side}": replace(WINDOW_DECODER, side_per_symbol=side) for side in (8, 16)},
+}
+SPECKS_MODELS = ("realisations", "image")
+SPECKS_CONDITIONS, SPECKS_GRIDS, SPECKS_SAMPLES = ("1 %", "20 %"), 10, 4
 STREBELLE_PLACES = ((0, 0), (0, 150), (150, 0), (75, 75))  # of the windows whose cells are known
 
 
@@ -65,16 +80,42 @@ def train(name: str, sizes: Sizes, folder: Path) -> Figures:
     return textures.learned_by(prior, model_path(name, folder), IMAGES[name], sizes)
 
 
+def puzzles_of(condition: str, most_grids: int) -> tuple[Cells, Hidden, Cells]:
+    """Whole grids, what is hidden in them, and a reference that shows how grids look."""
+    realisations, (hide, n) = data.channels()["realizations"][TEST], CONDITIONS[condition]
+    generator = np.random.default_rng([SEED, list(CONDITIONS).index(condition)])
+    cells = textures.windows_of(realisations, min(n, most_grids), SIDE, generator)
+    hidden = hide(cells.shape, generator)
+    return cells, hidden, textures.windows_of(realisations, 200, SIDE, generator)
+
+
 def conditions(peer: Peer, learned: str, sizes: Sizes) -> Figures:
     """The scores of one who fills, for each condition."""
-    realisations, figures = data.channels()["realizations"][TEST], Figures(seed=SEED)
-    for number, (name, (hide, n)) in enumerate(CONDITIONS.items()):
-        generator = np.random.default_rng([SEED, number])
-        cells = textures.windows_of(realisations, min(n, sizes.most_grids), SIDE, generator)
-        hidden = hide(cells.shape, generator)
+    figures = Figures(seed=SEED)
+    for name in CONDITIONS:
+        cells, hidden, reference = puzzles_of(name, sizes.most_grids)
         said = peer(images_of(learned), cells, hidden, sizes.samples, SEED)
-        reference = textures.windows_of(realisations, 200, SIDE, generator)
         figures[name] = textures.scores(said, cells, hidden, reference, images_of("image"))
+    return figures
+
+
+def specks(name: str, sizes: Sizes, folder: Path) -> Figures:
+    """How grainy samples are by each decoder, and what it takes; the truth's own patterns show what few grids allow."""
+    predictor, figures = checkpoint.load(model_path(name, folder)), Figures(seed=SEED)
+    for condition in SPECKS_CONDITIONS:
+        cells, hidden, reference = puzzles_of(condition, min(SPECKS_GRIDS, sizes.most_grids))
+        found = {TRUTH: {"pattern_divergence_bits": patterns.pattern_divergence_bits(cells, reference)}}
+        for decoder_name, decoder in SPECKS.items():
+            began = time.perf_counter()
+            fills = filling.sample(predictor, Puzzles(cells, hidden), min(SPECKS_SAMPLES, sizes.samples), SEED, decoder)
+            seconds, drawn = time.perf_counter() - began, fills.cells.reshape(-1, SIDE, SIDE)
+            found[decoder_name] = {
+                **patterns.granularity(drawn, cells, predictor.n_symbols),
+                "pattern_divergence_bits": patterns.pattern_divergence_bits(drawn, reference),
+                "passes": float(fills.passes.mean()),
+                "seconds_per_realisation": seconds / len(drawn),
+            }
+        figures[condition] = found
     return figures
 
 
@@ -99,6 +140,7 @@ def tasks(sizes: Sizes, folder: Path, peers: Mapping[str, Peer]) -> dict[str, Ta
     """All of them, of gridcloze and of those peers."""
     own = {f"gridcloze from {name}": textures.asked(model_path(name, folder)) for name in IMAGES}
     made: dict[str, Task] = {f"model-{name}": partial(train, name, sizes, folder) for name in IMAGES}
+    made |= {f"specks-{name}": partial(specks, name, sizes, folder) for name in SPECKS_MODELS}
     for name, peer in {**own, **peers, TRUTH: textures.truth}.items():
         slug = textures.slug(name)
         if name != OF_STREBELLE:

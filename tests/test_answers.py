@@ -15,6 +15,7 @@ from gridcloze import Inpainter, answers, checking, checkpoint, filling, puzzles
 from gridcloze.answers import AnswersByRows
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.commands import fill as command
+from gridcloze.decoding import refining
 from gridcloze.files import arrays
 from gridcloze.files.grids import Grid, read_grid, write_grid
 from gridcloze.files.palettes import Palette
@@ -236,6 +237,46 @@ def test_the_doors_agree_on_a_typical_fill_and_on_none(gridcloze, model, cells, 
                 assert sorted(results) == ["marginals", "samples"]
                 samples = results["samples"][1] if door is from_stack else results["samples"]
                 assert np.array_equal(samples, plain["samples"])
+
+
+@pytest.mark.parametrize(("cells", "windows"), [(RIGHT, False), (LARGE, True)], ids=["one window", "larger"])
+def test_the_doors_agree_on_refined_samples(gridcloze, model, cells, windows):
+    """Samples are refined alike through every door, and are others than before; the fill stays what it was."""
+    path = model(windows)
+    predictor, inpainter = checkpoint.load(path), Inpainter.load(path)
+    inpainter.random_state = SEED
+    puzzle = Puzzles(cells[None])
+    plain = answers.fill(predictor, puzzle, SAMPLES, SEED)
+    refined = answers.fill(predictor, puzzle, SAMPLES, SEED, refining(predictor, 2))
+    assert not np.array_equal(refined.samples, plain.samples)
+    assert (refined.samples == cells)[..., cells != HIDDEN].all()
+    assert np.isfinite(refined.log_prob_bits).all()
+    assert np.isnan(refined.first_samples(SAMPLES).log_prob_bits).all()
+    assert np.array_equal(inpainter.sample(cells, SAMPLES, refine=2), refined.samples[0])
+    for name, door in {"a.png": from_file, "b.npy": from_file, "c.tif": from_map, "d.npz": from_stack}.items():
+        found = door(gridcloze, path, cells, name, "--refine", 2)
+        assert np.array_equal(found["samples"], refined.samples[0])
+        assert np.array_equal(found["fill"], plain.fill[0])
+        assert found["report"]["log_prob_bits"] == pytest.approx(plain.log_prob_bits[0], abs=1e-6)
+        assert found["report"]["decoder"] == asdict(refining(predictor, 2))
+        code, _, err = gridcloze("fill", path, name, "-o", "filled", "--seed", SEED, "--samples", SAMPLES)
+        assert (code, "other options" in err) == (2, True)
+        typical = door(gridcloze, path, cells, name, "--refine", 1, "--typical", "--overwrite")
+        assert typical["report"]["log_prob_bits"] is None
+
+
+def test_there_must_be_samples_to_refine(gridcloze, model):
+    """The most likely fill is not refined: who asks for that alone is told so, through every door."""
+    path = model(False)
+    np.save("puzzle.npy", RIGHT)
+    for options in (["--refine", 1], ["--refine", 1001, "--samples", 1]):
+        code, _, err = gridcloze("fill", path, "puzzle.npy", "-o", "filled", *options)
+        assert code == 2
+        assert "refine" in err
+        assert not Path("filled").exists()
+    with pytest.raises(InputError, match="no sample"):
+        Inpainter.load(path).fill(RIGHT, refine=1)
+    assert Inpainter.load(path).fill(RIGHT, typical=True, refine=1).shape == RIGHT.shape
 
 
 def test_the_typical_fill_is_the_sample_of_least_expected_disagreement():

@@ -462,6 +462,8 @@ def test_refined_samples_forget_what_was_drawn_together():
     assert abs(surprise(refined.cells[0], law)) < 4
     assert np.isnan(refined.log_prob_bits).all()
     assert np.isfinite(rough.log_prob_bits).all()
+    assert "refined" in refined._repr_html_()
+    assert "nan" not in refined._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,8 @@ OPTIONS = {
     "typical": ({"typical": True}, ["--typical"]),
     "typical of few": ({"typical": True, "samples": 2}, ["--typical", "--samples", "2"]),
     "allow": ({"allow": "not black", "samples": 2}, ["--allow", "not black", "--samples", "2"]),
+    "refine": ({"samples": 2, "refine": 2}, ["--samples", "2", "--refine", "2"]),
+    "a refined typical one": ({"typical": True, "refine": 1}, ["--typical", "--refine", "1"]),
     "decoder": ({"order": "margin", "budget_bits": 0.5}, ["--order", "margin", "--budget-bits", "0.5"]),
 }
 
@@ -163,7 +165,7 @@ def assert_same(answer, report, arrays):
     keys = answer.keys() & report.keys() - {"samples"}
     assert {key: answer[key] for key in keys} == {key: report[key] for key in keys}
     if "fill" in answer:
-        assert answer["log2_probability"] == arrays["log_prob_bits"]
+        assert np.array_equal(np.array(answer["log2_probability"], float), arrays["log_prob_bits"], equal_nan=True)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -188,6 +190,8 @@ def test_a_grid_larger_than_a_window_is_answered_as_by_the_command_line(served, 
     assert_same(answer, report, arrays)
     assert answer["passes"] == []
     assert_same(served.answer("marginals", large(), model="window"), report, arrays)
+    report, arrays = by_command(gridcloze, files, large(), "--samples", "2", "--refine", "1", model="window")
+    assert_same(served.answer("fill", large(), model="window", samples=2, refine=1), report, arrays)
 
 
 def test_what_is_allowed_may_be_said_for_each_cell(served, gridcloze, files):
@@ -256,6 +260,22 @@ def test_passes_reveal_every_hidden_cell_once_and_add_up(served):
         answer = served.answer("sample", PUZZLE, samples=3, allow=allow)
         for passes, whole, bits in zip(answer["passes"], answer["samples"], answer["log2_probability"], strict=True):
             assert_lead_to(passes, PUZZLE, whole, bits)
+
+
+def test_passes_of_a_refined_sample_end_with_it(served):
+    """Its cells are revealed once, and again in every round; neither it nor a pass has a log-probability."""
+    answer = served.answer("sample", PUZZLE, samples=2, refine=2)
+    plain = served.answer("sample", PUZZLE, samples=2)
+    assert answer["log2_probability"] == [None, None]
+    assert answer["samples"] != plain["samples"]
+    for passes, first, whole in zip(answer["passes"], plain["passes"], answer["samples"], strict=True):
+        assert [one["symbols"] for one in passes[: len(first)]] == [one["symbols"] for one in first]
+        cells = PUZZLE.ravel().copy()
+        for one in passes:
+            cells[one["revealed"]] = one["symbols"]
+        assert cells.tolist() == np.ravel(whole).tolist()
+        assert {one["bits"] for one in passes} == {None}
+        assert sum(len(one["revealed"]) for one in passes) == 3 * (PUZZLE == HIDDEN).sum()
 
 
 def assert_lead_to(passes, puzzle, whole, bits):
@@ -620,6 +640,8 @@ BAD = {
     "a negative number of samples": ({"cells": [[0]], "samples": -1}, "samples: input should be greater than or equal"),
     "an unknown order": ({"cells": [[0]], "order": "up"}, "there is no order 'up'"),
     "a negative budget": ({"cells": [[0]], "budget_bits": -1}, "budget_bits must be 0 or more"),
+    "nothing to refine": ({"cells": [[-1]], "refine": 1}, "the most likely fill is no sample"),
+    "too many rounds": ({"cells": [[-1]], "refine": 1001, "samples": 1}, "refine must be 0 to 1000 rounds"),
     "a file": ({"cells": [[0]], "allow": "/etc/passwd.txt"}, "'/etc/passwd.txt' is no symbol of this model"),
     "nothing allowed": ({"cells": [[-1]], "allow": [[[False, False]]]}, "allows no symbol"),
     "no likelihood": ({"cells": [[-1]], "allow": [[[2.0, 0.5]]]}, "is no probability"),

@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 
 from gridcloze import answers, filling, sweeping, tiling
 from gridcloze.answers import AnswersByRows
-from gridcloze.filling import ONE_AT_A_TIME, Decoder
+from gridcloze.decoding import ONE_AT_A_TIME, Decoder, Rows
 from gridcloze.puzzles import Puzzles
 from gridcloze.tiling import Tiling
 from gridcloze.words import HIDDEN
@@ -127,7 +127,7 @@ def test_laws_pass_from_window_to_window_without_a_jump():
     assert steps.max() < 0.1
 
 
-@pytest.mark.parametrize("decoder", [ONE_AT_A_TIME, Decoder("spread", 0.0)], ids=str)
+@pytest.mark.parametrize("decoder", [ONE_AT_A_TIME, Decoder("spread", 0.0), Decoder("spread", 0.0, refine=1)], ids=str)
 def test_a_sweep_under_exact_windows_draws_from_the_exact_joint_law(decoder):
     """Rows of seven cells, filled through windows of four, have the chain's law; one without a chain is rejected."""
     n = 3000
@@ -143,8 +143,36 @@ def test_a_sweep_under_exact_windows_draws_from_the_exact_joint_law(decoder):
     shares = START[every].prod(axis=1)
     wrong = np.append(shares[common], shares[~common].sum())
     assert chisquare(seen, wrong / wrong.sum() * len(rows)).pvalue < 1e-6
-    said = np.log2([chain_probability(row[0]) * chain_probability(row[1]) for row in drawn.cells[0]])
-    assert drawn.log_prob_bits[0] == pytest.approx(said)
+    if not decoder.refine:
+        said = np.log2([chain_probability(row[0]) * chain_probability(row[1]) for row in drawn.cells[0]])
+        assert drawn.log_prob_bits[0] == pytest.approx(said)
+
+
+def test_a_window_refines_its_own_cells_only(monkeypatch):
+    """In a window each cell of the core that was hidden is drawn again once a round; all others stay as they were."""
+    run, drawn = Rows.run, []
+
+    def watched(rows, decoder, pick):
+        before = rows.cells.copy(), rows.hidden.copy()
+        rows.tell_revealed = lambda *revealed: drawn.append(revealed[:2])
+        run(rows, decoder, pick)
+        for array, old in zip((rows.cells, rows.hidden), before, strict=True):
+            assert np.array_equal(array[~rows.wanted], old[~rows.wanted])
+        assert not rows.hidden[rows.wanted].any()
+        times = np.zeros(rows.wanted.shape, dtype=int)
+        for row, cell in drawn:
+            np.add.at(times, (row, cell), 1)
+        drawn.clear()
+        assert np.array_equal(times, 3 * rows.wanted)
+
+    monkeypatch.setattr(Rows, "run", watched)
+    cells, hidden = some_grid(0)
+    puzzles, allowed = Puzzles(cells, hidden), np.ones((*cells.shape, 2), dtype=bool)
+    allowed[:, ::3, :, 1] = False
+    for asked in (puzzles, Puzzles(cells, hidden, allowed)):
+        fills = filling.sample(Chains(4, 6), asked, 2, 0, Decoder("spread", side_per_symbol=1, refine=2)).cells[0]
+        assert (fills == cells)[:, ~hidden[0]].all()
+    assert (fills[:, ::3][:, hidden[0, ::3]] == 0).all()
 
 
 def test_cells_far_to_the_right_are_not_seen_and_so_a_sweep_is_not_exact_there():

@@ -30,6 +30,10 @@ NOT_TYPICAL = (
     "most typical one (--typical)"
 )
 
+NOTHING_TO_REFINE = (
+    "refine draws samples again, and the most likely fill is no sample: ask for samples, or for the most typical fill"
+)
+
 Kind = Literal["likely", "typical", "none"]
 EvidenceInWindow = Callable[[tuple[slice, slice]], Float[np.ndarray, "height width symbol"]]
 
@@ -55,7 +59,8 @@ def fill(
     seed
         From which all random numbers follow.
     decoder
-        Which cells come first, and how many in a forward pass. By default that of `default_decoder`.
+        Which cells come first, and how many in a forward pass. By default that of `default_decoder`; `refining` makes
+        one that refines the samples.
     kind
         What the fill is: "likely" for the most likely grid; "none" for no fill; "typical" for the sample that is
         expected to differ from another one in the fewest cells, of the samples asked for or, if there are none, of
@@ -69,7 +74,7 @@ def fill(
     Raises
     ------
     InputError
-        For another kind.
+        For another kind, and if there is no sample to refine.
 
     Examples
     --------
@@ -127,7 +132,8 @@ class Answers:
         kind: Kind = "likely",
     ):
         self.predictor, self.puzzles, self.n_samples = predictor, puzzles, samples
-        self.seed, self.decoder, self.kind = seed, decoder, checked_kind(kind)
+        self.seed, self.decoder = seed, decoder
+        self.kind = checked_kind(kind, samples, decoder.refine if decoder else 0)
         self._sampled: Fills | None = None
 
     @_Once
@@ -166,7 +172,10 @@ class Answers:
 
     @property
     def log_prob_bits(self) -> Bits:
-        """The log-probability (base 2) of what was filled in; of the most likely grid with the evidence on it."""
+        """The log-probability (base 2) of what was filled in; of the most likely grid with the evidence on it.
+
+        NaN for a refined sample.
+        """
         return self._chosen.log_prob_bits[:, 0]
 
     @property
@@ -225,13 +234,15 @@ class Answers:
         return self._sampled.first(n)
 
 
-def checked_kind(kind: str) -> Kind:
+def checked_kind(kind: str, samples: int = 0, refine: int = 0) -> Kind:
     """Check what a fill is to be.
 
     Parameters
     ----------
-    kind
+    kind, samples
         As in `fill`.
+    refine
+        As `Decoder.refine`.
 
     Returns
     -------
@@ -241,7 +252,7 @@ def checked_kind(kind: str) -> Kind:
     Raises
     ------
     InputError
-        For another kind.
+        For another kind, and if there is no sample to refine.
 
     Examples
     --------
@@ -250,6 +261,8 @@ def checked_kind(kind: str) -> Kind:
     """
     if kind not in get_args(Kind):
         raise InputError(f"a fill of kind {kind!r} is unknown; the kinds are {', '.join(get_args(Kind))}")
+    if refine and kind == "likely" and not samples:
+        raise InputError(NOTHING_TO_REFINE)
     return cast(Kind, kind)
 
 
@@ -449,7 +462,7 @@ class AnswersByRows:
         self.side = side
         self.predictor, self.read_rows, self.size = predictor, read_rows, size
         self.n_samples, self.seed, self.decoder = samples, seed, decoder
-        self.kind: Kind = checked_kind(kind)
+        self.kind: Kind = checked_kind(kind, samples, decoder.refine if decoder else 0)
         self.evidence = evidence
         self.hidden_cells, self.warnings, self.log_prob_bits, self.passes = 0, list[str](), 0.0, 0.0
 

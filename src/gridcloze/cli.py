@@ -490,6 +490,15 @@ def fill(
             "BITS",
         ),
     ] = None,
+    refine: Annotated[
+        int,
+        _option(
+            "Rounds in which finished samples are drawn again, cell by cell given all others, which removes single "
+            "cells that do not fit. One round is usually enough; refined samples have no log-probability.",
+            "K",
+            min=0,
+        ),
+    ] = 0,
     scale: Scale = None,
     pictures: Annotated[
         bool,
@@ -539,7 +548,7 @@ def fill(
         raise InputError(f"{other} asks for a fill, and --no-fill for none: choose one of them")
     kind = "none" if no_fill else "typical" if typical else "likely"
     request = command.Request(
-        samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark, cog, side
+        samples, seed, decoder, hidden, allow, scale, hide_unseen, kind, pictures, dark, cog, side, refine
     )
     with streams.input_files(puzzles) as inputs, streams.output_folder(out, inputs) as folder:
         reports = command.fill(model, inputs, folder, request, overwrite, dask)

@@ -4,8 +4,8 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,8 @@ class Fills:
     cells
         Symbols, also where cells were hidden.
     log_prob_bits
-        The log-probability (base 2) of what was filled in, given the visible cells.
+        The log-probability (base 2) of what was filled in, given the visible cells; NaN for refined samples, as are
+        the other numbers in bits.
     passes
         Forward passes through the predictor that each fill took part in.
     excess_bits
@@ -106,7 +107,7 @@ class Fills:
         palette = Palette.default(min(256, max(2, int(self.cells.max()) + 1)))
         lines = zip(self.cells[:SHOWN_PUZZLES], self.log_prob_bits, strict=False)
         each = [
-            [html.picture(one, palette, f"log2 probability {bits:.1f}") for one, bits in zip(cells, of, strict=True)]
+            [html.picture(one, palette, _caption(bits)) for one, bits in zip(cells, of, strict=True)]
             for cells, of in ((cells[:SHOWN_SAMPLES], of[:SHOWN_SAMPLES]) for cells, of in lines)
         ]
         shown = "".join(f"<div>{''.join(pictures)}</div>" for pictures in each)
@@ -162,6 +163,10 @@ class Fills:
         """
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return Fills(*(np.concatenate(pair, axis=1) for pair in pairs))
+
+
+def _caption(log_prob_bits: float) -> str:
+    return "refined" if np.isnan(log_prob_bits) else f"log2 probability {log_prob_bits:.1f}"
 
 
 @cache
@@ -237,8 +242,8 @@ class Decoder:
         Rounds in which finished samples are drawn again. In a round each cell is hidden once more, together with those
         `LATTICE` cells away in either direction, and drawn given all other cells. This is Gibbs sampling (Geman and
         Geman 1984): it keeps the distribution if the marginals are exact, and with those of a model it removes cells
-        that do not fit their neighbours. The probability of a refined sample is not known: its `log_prob_bits`,
-        `excess_bits` and `variance` are NaN.
+        that do not fit their neighbours. Under evidence, cells that are drawn together know that on themselves only.
+        The probability of a refined sample is not known. Fills that are no samples are not refined.
 
     Raises
     ------
@@ -297,6 +302,37 @@ def default_decoder(predictor: Predictor) -> Decoder:
     'weighted'
     """
     return DEFAULT_DECODER if predictor.window is None else WINDOW_DECODER
+
+
+def refining(predictor: Predictor, rounds: int, decoder: Decoder | None = None) -> Decoder | None:
+    """Let a decoder, or the default one of a predictor, refine its samples.
+
+    Parameters
+    ----------
+    predictor
+        What fills.
+    rounds
+        As `Decoder.refine`.
+    decoder
+        By default that of `default_decoder`.
+
+    Returns
+    -------
+    Decoder
+        With these rounds; what came as `decoder` if there are none.
+
+    Raises
+    ------
+    InputError
+        As `Decoder`.
+
+    Examples
+    --------
+    >>> from gridcloze.priors import posterior, squares
+    >>> refining(posterior(squares()), rounds=1)
+    Decoder(order='weighted', budget_bits=0.05, side_per_symbol=0, refine=1)
+    """
+    return replace(decoder or default_decoder(predictor), refine=rounds) if rounds else decoder
 
 
 def pick_sample(marginals: np.ndarray, uniform: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -438,51 +474,51 @@ class Rows:
         Parameters
         ----------
         decoder
-            Which cells come first, and how many in a pass.
+            Which cells come first, how many in a pass, and whether samples are refined.
         pick
             What they get: `pick_sample`, `pick_most_likely` or `pick_before`.
         """
-        waiting = deque(np.flatnonzero((self.hidden & self.wanted).any(axis=1)).tolist())
+        self._in_two(self.hidden & self.wanted, partial(self._run_batch, decoder, pick))
+        if decoder.refine and pick is pick_sample:
+            self._in_two(self.wanted, partial(self._refine, decoder))
+
+    def _in_two(self, cells: Which, work: Callable[[deque[int], int], None]) -> None:
+        """Work on the rows that have any of these cells, in two threads if they are many."""
+        waiting = deque(np.flatnonzero(cells.any(axis=1)).tolist())
         half = -(-FILLS_AT_ONCE // 2)
         if len(waiting) <= half:
-            return self._run_batch(waiting, decoder, pick, half)
+            return work(waiting, half)
         with ThreadPoolExecutor(2) as threads:
             try:
-                both = [threads.submit(self._run_batch, waiting, decoder, pick, half) for _ in range(2)]
+                both = [threads.submit(work, waiting, half) for _ in range(2)]
                 for one in both:
                     one.result()
             finally:
                 waiting.clear()  # after an error or Ctrl-C the other batch ends soon
         return None
 
-    def _run_batch(self, waiting: deque[int], decoder: Decoder, pick: Pick, at_once: int) -> None:
+    def _run_batch(self, decoder: Decoder, pick: Pick, waiting: deque[int], at_once: int) -> None:
         """Carry rows to their end; one that is finished leaves the batch, and the next that waits takes its place."""
         batch: list[int] = []
-        while waiting or batch:
-            with contextlib.suppress(IndexError):  # the other batch took the last
-                while len(batch) < at_once:
-                    batch.append(waiting.popleft())
-            if not batch:
-                return
+        while batch := batch + _taken(waiting, at_once - len(batch)):
             index = np.array(batch)
             self.step(index, self.hidden[index] & self.wanted[index], decoder, pick)
-            rest = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
-            if decoder.refine and pick is pick_sample and len(rest) < len(batch):
-                self._refine(np.setdiff1d(batch, rest), decoder)
-            batch = rest
+            batch = [row for row in batch if (self.hidden[row] & self.wanted[row]).any()]
 
-    def _refine(self, index: np.ndarray, decoder: Decoder) -> None:
+    def _refine(self, decoder: Decoder, waiting: deque[int], at_once: int) -> None:
         """Draw the cells of finished rows again, those of one sublattice after those of another."""
         row, column = np.divmod(np.arange(self.cells.shape[1]), self.size[1])
         sublattice = row % LATTICE * LATTICE + column % LATTICE
-        for number in range(decoder.refine * LATTICE**2):
-            again = self.wanted[index] & (sublattice == number % LATTICE**2)
-            self.hidden[index] |= again
-            while (left := self.hidden[index] & again).any():
-                some = left.any(axis=1)
-                self.step(index[some], left[some], decoder, pick_sample)
-        for total in (self.log_prob_bits, self.excess_bits, self.variance):
-            total[index] = np.nan
+        while batch := _taken(waiting, at_once):
+            index = np.array(batch)
+            for number in range(decoder.refine * LATTICE**2):
+                again = self.wanted[index] & (sublattice == number % LATTICE**2)
+                self.hidden[index] |= again
+                while (left := self.hidden[index] & again).any():
+                    some = left.any(axis=1)
+                    self.step(index[some], left[some], decoder, pick_sample)
+            for total in (self.log_prob_bits, self.excess_bits, self.variance):
+                total[index] = np.nan
 
     def step(self, index: np.ndarray, wanted: Which, decoder: Decoder, pick: Pick) -> None:
         """Do one forward pass: predict, choose cells, and reveal them.
@@ -562,6 +598,15 @@ class Rows:
             bits = np.sqrt(self.wanted[index].sum(axis=1)) / decoder.side_per_symbol * np.log2(marginals.shape[2])
             chosen |= first_within(rank, np.where(rest, entropy, np.inf), bits)
         return chosen
+
+
+def _taken(waiting: deque[int], n: int) -> list[int]:
+    """The first n that wait, or all; another thread may take some at the same time."""
+    taken: list[int] = []
+    with contextlib.suppress(IndexError):
+        while len(taken) < n:
+            taken.append(waiting.popleft())
+    return taken
 
 
 def first_within(rank: Float[np.ndarray, "row cell"], entropy: Entropy, bits: Float[np.ndarray, "row"]) -> Which:

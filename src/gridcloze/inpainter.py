@@ -17,6 +17,7 @@ from . import checking, checkpoint, filling, scoring
 from .answers import Answers, Kind, fill
 from .bert import BertConfig
 from .curve import Curve
+from .decoding import MOST_ROUNDS, refining
 from .files import html
 from .files.arrays import nodata_of, stacked
 from .files.codes import STACK_AXES, cells_from_array
@@ -220,7 +221,14 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self
 
     @no_type_check
-    def fill(self, X: Any, evidence: Any = None, typical: bool = False, side: Any = None) -> Any:  # noqa: N803
+    def fill(
+        self,
+        X: Any,  # noqa: N803
+        evidence: Any = None,
+        typical: bool = False,
+        side: Any = None,
+        refine: int = 0,
+    ) -> Any:
         """Find the most likely grid for each puzzle; of one with every cell hidden, a sample.
 
         Visible cells come back untouched. Where some contradict the rest, the others are filled as if these were not
@@ -238,15 +246,19 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             is far from what grids look like. See `answers.fill`.
         side : array, list of arrays or mapping, optional
             Side maps, as `fit` got them; "none" fills as if they were unknown.
+        refine : int
+            As in `sample`, of those eight.
 
         Returns
         -------
         array or list of arrays
             Grids without hidden cells, in the shape of `X`.
         """
-        kind = "typical" if _checked({"typical": typical})["typical"] else "likely"
+        checked = _checked({"typical": typical, "refine": refine})
+        kind = "typical" if checked["typical"] else "likely"
         puzzles, finish = self._puzzles(X, evidence, side)
-        return finish([self.symbols_[answers.fill] for answers in self._answers(puzzles, kind=kind)], 1)
+        found = self._answers(puzzles, kind=kind, refine=checked["refine"])
+        return finish([self.symbols_[answers.fill] for answers in found], 1)
 
     def transform(self, X: Any, side: Any = None) -> Any:  # noqa: N803
         """Fill grids, under the name that pipelines use.
@@ -273,6 +285,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         seed: int | None = None,
         evidence: Any = None,
         side: Any = None,
+        refine: int = 0,
     ) -> Any:
         """Draw joint samples of the hidden cells.
 
@@ -284,13 +297,16 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             Samples of each grid.
         seed : int, optional
             By default `random_state`, or `random_state_` if that is no int.
+        refine : int
+            Rounds in which finished samples are drawn again, as `Decoder.refine` says: single cells that do not fit
+            their neighbours become rarer.
 
         Returns
         -------
         array or list of arrays
             (n, height, width) for one grid, (grids, n, height, width) for several.
         """
-        checked = _checked({"n": n, "seed": seed})
+        checked = _checked({"n": n, "seed": seed, "refine": refine})
         puzzles, finish = self._puzzles(X, evidence, side)
         return finish([self.symbols_[answers.samples] for answers in self._answers(puzzles, **checked)], 2)
 
@@ -465,11 +481,12 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return state if isinstance(state, int) else self.random_state_
 
     def _answers(
-        self, batches: Sequence[Puzzles], n: int = 0, seed: int | None = None, kind: Kind = "likely"
+        self, batches: Sequence[Puzzles], n: int = 0, seed: int | None = None, kind: Kind = "likely", refine: int = 0
     ) -> list[Answers]:
         """The answers of `answers.fill`, after a warning if a puzzle contradicts itself."""
         seed = self._seed if seed is None else seed
-        every = [fill(self.predictor_, puzzles, n, seed, kind=kind) for puzzles in batches]
+        decoder = refining(self.predictor_, refine)
+        every = [fill(self.predictor_, puzzles, n, seed, decoder, kind) for puzzles in batches]
         lines = [line for answers in every for line in answers.contradictions]
         for number, contradiction in enumerate(lines):
             if contradiction:
@@ -601,6 +618,7 @@ ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "typical": ("a bool", lambda value: isinstance(value, bool | np.bool_)),
     "n": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
     "seed": ("an integer of 0 or more", lambda value: _is_integer(value, 0)),
+    "refine": (f"an integer 0 … {MOST_ROUNDS}", lambda value: _is_integer(value, 0, MOST_ROUNDS)),
 }
 
 

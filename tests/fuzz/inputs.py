@@ -35,7 +35,8 @@ OUT = {"train": "m.safetensors", "toy": "new", "fill": "out", "export": "x.onnx"
 VALID = {  # values of options, by the name of their parameter
     "samples": ("0", "1", "2"), "seed": ("0", "1"), "scale": ("1", "2"), "cell": ("1,1", "3,3", "0,0"),
     "hidden": ("auto", "grey", "transparent", "h.png", "h.npy", "h.tif"), "allow": ("a.png", "a.npy"),
-    "order": ("weighted", "random", "certain", "spread"), "budget_bits": ("0.5", "2"), "prior": ("ex/prior.json",),
+    "order": ("weighted", "random", "certain", "spread"), "budget_bits": ("0.5", "2"), "refine": ("0", "1"),
+    "prior": ("ex/prior.json",),
     "symmetries": ("none", "across", "turns", "all"), "palette": ("palette.json",), "windows": ("4", "4", "5"),
     "threshold": ("0.01", "0.5"), "examples": ("ex.npy", "ex"), "coupling": ("0.3",), "field": ("0.1",),
     "smallest": ("2",), "largest": ("3",), "largest_period": ("3",), "steps": ("1", "2"), "minutes": ("1e-5",),

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import answers
 from ..answers import CHOSEN_AMONG, Kind
+from ..decoding import Decoder
 from ..predictor import Predictor
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import OneGrid
@@ -90,6 +91,7 @@ def announce_fill(
     samples: int,
     kind: Kind,
     allowed: Callable[[tuple[int, int]], np.ndarray] | None,
+    decoder: Decoder | None = None,
 ) -> None:
     """Say on stderr before a fill of more than a minute how long it takes, by the time of one sample of a window.
 
@@ -105,6 +107,8 @@ def announce_fill(
         As in `answers.fill`.
     allowed
         What is allowed in grids of a size; None for everything.
+    decoder
+        As in `answers.fill`.
 
     Examples
     --------
@@ -120,7 +124,7 @@ def announce_fill(
     n_sides = len(getattr(predictor, "side", ()))
     side = np.full((1, *most.cells.shape, n_sides), np.nan, np.float32) if n_sides else None
     puzzle = Puzzles(most.cells[None], evidence=Likelihoods(evidence) if evidence is not None else None, side=side)
-    one = answers.fill(predictor, puzzle, 1, kind="none" if kind == "typical" else kind)
+    one = answers.fill(predictor, puzzle, 1, decoder=decoder, kind="none" if kind == "typical" else kind)
     began = time.monotonic()
     _ = one.marginals, kind == "likely" and one.fill
     drawing = time.monotonic()

@@ -22,7 +22,7 @@ from PIL import Image
 from .. import answers, checkpoint, filling
 from ..answers import AnswersByRows
 from ..checkpoint import TrainedPredictor
-from ..decoding import Decoder
+from ..decoding import Decoder, refining
 from ..files import maps, sides
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
@@ -47,7 +47,7 @@ from ..predictor import Size, entropy_bits, exceeds_window
 from ..puzzles import Likelihoods, Puzzles
 from ..shapes import Cells, OneGrid
 from ..side import UNKNOWN, check_side, with_side
-from ..words import HIDDEN, InputError, __version__, about
+from ..words import HIDDEN, InputError, __version__, about, finite_or_none
 from . import results as kept
 from .estimate import Work, announce_fill, work_in
 from .shared import display, files_in, read_puzzle, tell
@@ -100,7 +100,7 @@ class FillReport(TypedDict):
     seed
         Seed of the random numbers.
     decoder
-        `order`, `budget_bits` and `side_per_symbol`, if they were chosen; null for the default.
+        `order`, `budget_bits`, `side_per_symbol` and `refine`, if any of them was chosen; null for the default.
     scale
         Side of a cell in pixels, if it was chosen; null if it was found.
     hidden
@@ -128,7 +128,8 @@ class FillReport(TypedDict):
     passes_per_sample
         Forward passes for a sample, on average; if no sample was asked for, those for the fill.
     log_prob_bits
-        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid; null without a fill.
+        Log-probability (base 2) of what was filled in; of a stack a list, a number for each grid; null without a fill,
+        and for a refined sample.
     warnings
         Lines on what is odd: cells that contradict the rest, nothing or everything hidden, a most likely grid that is
         not typical, pixels or cells of another size.
@@ -202,11 +203,14 @@ class Request:
         Whether GeoTIFFs are cloud-optimised, with overviews.
     side
         Side maps, as `named_sides` takes them; ["none"] fills as if they were unknown.
+    refine
+        Rounds in which samples are drawn again, as `Decoder.refine`.
 
     Raises
     ------
     InputError
-        If the number of samples or the seed is negative, and if there are to be neither fill nor samples.
+        If the number of samples or the seed is negative, if there are to be neither fill nor samples, and if there is
+        no sample to refine.
 
     Examples
     --------
@@ -226,10 +230,12 @@ class Request:
     dark: bool = False
     cog: bool = False
     side: list[str] = field(default_factory=list)
+    refine: int = 0
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.seed < 0:
             raise InputError("the number of samples and the seed must be 0 or more")
+        answers.checked_kind(self.kind, self.samples, Decoder(refine=self.refine).refine)
         if self.kind == "none" and not self.samples:
             raise InputError("--no-fill leaves nothing to write without samples: add --samples N")
 
@@ -389,6 +395,11 @@ class _Run:
     announced: set[Size] = field(default_factory=set)
 
     @cached_property
+    def decoder(self) -> Decoder | None:
+        """The decoder that was chosen, with the rounds of refining; None for the default."""
+        return refining(self.predictor, self.request.refine, self.request.decoder)
+
+    @cached_property
     def stamps(self) -> list[kept.Stamp]:
         """The state of the files that the options name, before any of them is read."""
         return kept.stamps(self.parts)
@@ -409,6 +420,8 @@ class _Run:
         of_sides = [part for name in files if name.startswith("side ") for part in kept.parts_of(files[name])]
         hashes["side_hash"] = kept.content_hash(of_sides) if of_sides else ""
         names = {"hidden": str(self.request.hidden), "allow": str(self.request.allow or "")}
+        del options["refine"]  # a part of the decoder
+        options["decoder"] = self.decoder and asdict(self.decoder)
         return {"model": self.predictor.header.hash, "version": __version__, **options, **names, **hashes}
 
     def open_sides(self, path: Path, shape: tuple[int, ...]) -> AbstractContextManager[Any]:
@@ -439,7 +452,8 @@ class _Run:
         """Say how long all that takes, if it is long."""
         if works:
             allowed = self.allowed if self.request.allow is not None else None
-            announce_fill(self.predictor, works, grids, self.request.samples, self.request.kind, allowed)
+            request = self.request
+            announce_fill(self.predictor, works, grids, request.samples, request.kind, allowed, self.decoder)
 
     def not_allowed(self, cells: OneGrid) -> str:
         """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
@@ -448,23 +462,23 @@ class _Run:
     def answered(self, puzzles: Iterable[Puzzles]) -> "Iterator[Answered]":
         """What is found of puzzles, in order, here or by workers."""
         if self.cluster is None:
-            return (_answered(self.predictor, self.request, one) for one in puzzles)
-        return self.cluster.each(partial(_answered_by_worker, self.cluster.model, self.request), puzzles)
+            return (_answered(self.predictor, self.request, self.decoder, one) for one in puzzles)
+        return self.cluster.each(partial(_answered_by_worker, self.cluster.model, self.request, self.decoder), puzzles)
 
 
 Answered = tuple[Results, list[list[str]], int]  # with the warnings of each grid, and the number of hidden cells
 
 
-def _answered(predictor: TrainedPredictor, request: Request, puzzles: Puzzles) -> Answered:
-    found = answers.fill(predictor, puzzles, request.samples, request.seed, request.decoder, request.kind)
+def _answered(predictor: TrainedPredictor, request: Request, decoder: Decoder | None, puzzles: Puzzles) -> Answered:
+    found = answers.fill(predictor, puzzles, request.samples, request.seed, decoder, request.kind)
     results = {"samples": found.samples.astype(np.int16), "marginals": found.marginals.astype(np.float32)}
     if request.kind != "none":
         results |= {"fill": found.fill.astype(np.int16), "log_prob_bits": found.log_prob_bits}
     return results | {"passes": found.passes}, found.warnings, int(puzzles.hidden.sum())
 
 
-def _answered_by_worker(model: "ModelOnDisk", request: Request, puzzles: Puzzles) -> Answered:
-    return _answered(model.load(), request, puzzles)
+def _answered_by_worker(model: "ModelOnDisk", request: Request, decoder: Decoder | None, puzzles: Puzzles) -> Answered:
+    return _answered(model.load(), request, decoder, puzzles)
 
 
 def bytes_of_fill(size: Size, samples: int, n_symbols: int) -> int:
@@ -630,7 +644,7 @@ class _Input(ABC):
         identity = self.identity  # is hashed before it is known that nothing has changed
         if self.stamps != kept.stamps(self.parts) or self.run.stamps != kept.stamps(self.run.parts):
             raise InputError(f"{self.path} or a file of its hidden cells was changed while it was filled: run it again")
-        bits = None if log_prob_bits is None else np.round(log_prob_bits, 6).tolist()
+        bits = None if log_prob_bits is None else finite_or_none(np.round(log_prob_bits, 6).tolist())
         report = {"hidden_cells": hidden_cells, "passes_per_sample": round(passes, 3), "log_prob_bits": bits}
         report = identity | report | others
         kept.write_report(scratch, self.names, report)
@@ -985,7 +999,7 @@ class _Map(_Input):
     def answers(self, source: maps.OpenMap, side: Any, watch: Callable[[float], None]) -> AnswersByRows:
         """The answers of this process; or in blocks, of a cluster, or of what a cluster left."""
         run, request, size = self.run, self.run.request, (source.height, source.width)
-        of_rows = run.predictor, source.read_rows, size, request.samples, request.seed, request.decoder, request.kind
+        of_rows = run.predictor, source.read_rows, size, request.samples, request.seed, run.decoder, request.kind
         values = None if request.allow is None else run.allowed(size)
         is_begun = self.growing.exists() and not request.needs_whole
         if exceeds_window(run.predictor, size) and (run.cluster is not None or is_begun):

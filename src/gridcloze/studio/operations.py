@@ -16,7 +16,7 @@ from ..checkpoint import TrainedPredictor
 from ..commands import check, explain, fill
 from ..commands.shared import MOST_CELLS as MOST_LOOKED_AT
 from ..commands.shared import check_prior
-from ..decoding import DEFAULT_DECODER, Decoder
+from ..decoding import DEFAULT_DECODER, Decoder, refining
 from ..files.grids import Grid, check_evidence_shape, evidence_by_rule
 from ..predictor import Predictor, exceeds_window
 from ..priors.known import Toy, posterior
@@ -28,7 +28,7 @@ from ..words import InputError, __version__, about, finite_or_none
 from . import schemas
 from .schemas import GridRequest, ModelEntry, Pass
 from .single import prior_name
-from .watching import Recorded, Watch, joined, watched
+from .watching import OnePass, Recorded, Watch, joined, watched
 
 MOST_CELLS = 2**20  # of a grid
 MOST_NUMBERS = 2**23  # in an answer
@@ -223,7 +223,9 @@ def question(model: Model, operation: str, request: GridRequest) -> Question:
         raise InputError(
             f"{size} give {numbers} numbers; ask for at most {MOST_NUMBERS} at once, or use gridcloze fill"
         )
-    _decoder(request)
+    decoder = _decoder(model.predictor, request)
+    if isinstance(request, schemas.FillRequest):
+        answers.checked_kind(_kind(request), samples, decoder.refine if decoder else 0)
     if request.allow is None:
         return Question(model, operation, request, grid, side)
     if isinstance(request.allow, str):
@@ -281,12 +283,18 @@ def _attention_numbers(predictor: TrainedPredictor, grid: Grid) -> int:
     return config["depth"] * config["heads"] * (rows * columns) ** 2
 
 
-def _decoder(request: Any) -> Decoder | None:
+def _decoder(predictor: TrainedPredictor, request: Any) -> Decoder | None:
     """The decoder as the command `fill` makes it of its options."""
     order, budget_bits = getattr(request, "order", None), getattr(request, "budget_bits", None)
-    if order is None and budget_bits is None:
-        return None
-    return Decoder(order or DEFAULT_DECODER.order, DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits)
+    decoder = None
+    if order is not None or budget_bits is not None:
+        budget_bits = DEFAULT_DECODER.budget_bits if budget_bits is None else budget_bits
+        decoder = Decoder(order or DEFAULT_DECODER.order, budget_bits)
+    return refining(predictor, getattr(request, "refine", 0), decoder)
+
+
+def _kind(request: schemas.FillRequest) -> answers.Kind:
+    return "typical" if request.typical else "likely"
 
 
 # What is answered
@@ -298,9 +306,10 @@ def _begin(one: Question, watch: Watch, kind: answers.Kind) -> Answers:
     evidence = None if one.likelihoods is None else Likelihoods(one.likelihoods.values[None])
     puzzles = Puzzles(one.grid.cells[None], evidence=evidence, side=one.side)
     filling.check_fits(predictor, puzzles)
-    drawn = samples or answers.CHOSEN_AMONG * (kind == "typical")
-    watch.total = float(puzzles.hidden.sum()) * (drawn + (kind == "likely") + MARGINALS)
-    return answers.fill(watched(predictor, watch), puzzles, samples, one.request.seed, _decoder(one.request), kind)
+    drawn, decoder = samples or answers.CHOSEN_AMONG * (kind == "typical"), _decoder(predictor, one.request)
+    rounds = 1 + (decoder.refine if decoder else 0)
+    watch.total = float(puzzles.hidden.sum()) * (drawn * rounds + (kind == "likely") + MARGINALS)
+    return answers.fill(watched(predictor, watch), puzzles, samples, one.request.seed, decoder, kind)
 
 
 def _marginals_of(found: Answers, watch: Watch) -> list[Any]:
@@ -356,7 +365,7 @@ def _sample(one: Question, watch: Watch) -> dict[str, Any]:
 
 
 def _fill(one: Question, watch: Watch) -> dict[str, Any]:
-    kind: answers.Kind = "typical" if one.request.typical else "likely"
+    kind = _kind(one.request)
     found = _begin(one, watch, kind)
     drawn = found.n_samples or answers.CHOSEN_AMONG * (kind == "typical")
     samples, of_samples = _recorded(watch, lambda: found.first_samples(drawn))
@@ -386,22 +395,24 @@ def _recorded(watch: Watch, compute: Callable[[], Any]) -> tuple[Any, Recorded]:
     return result, recorded
 
 
-def _passes(
-    recorded: list[tuple[np.ndarray, float]] | None, one: Question, whole: np.ndarray, bits: float
-) -> list[Pass]:
+def _passes(recorded: list[OnePass] | None, one: Question, whole: np.ndarray, bits: float) -> list[Pass]:
     """In which order hidden cells were revealed: first those that what is allowed decided, if there are any."""
     if exceeds_window(one.model.predictor, whole.shape):
         return []
-    hidden, symbols = one.grid.hidden.ravel(), whole.ravel()
-    passes = [(cells[hidden[cells]], float(of_pass)) for cells, of_pass in recorded or []]
+    hidden, passes = one.grid.hidden.ravel(), recorded or []
     decided = hidden.copy()
-    for cells, _ in passes:
+    for cells, _, _ in passes:
         decided[cells] = False
     if decided.any() or one.likelihoods is not None:
-        passes.insert(0, (np.flatnonzero(decided), bits - sum(of_pass for _, of_pass in passes)))
+        of_decided = bits - sum(of_pass for _, _, of_pass in passes)
+        passes = [(np.flatnonzero(decided), whole.ravel()[decided], of_decided), *passes]
     return [
-        {"revealed": cells.tolist(), "symbols": symbols[cells].tolist(), "bits": finite_or_none(of_pass)}
-        for cells, of_pass in passes
+        {
+            "revealed": cells[hidden[cells]].tolist(),
+            "symbols": symbols[hidden[cells]].tolist(),
+            "bits": None if np.isnan(bits) else finite_or_none(float(of_pass)),
+        }
+        for cells, symbols, of_pass in passes
     ]
 
 

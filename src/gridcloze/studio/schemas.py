@@ -31,8 +31,8 @@ def meanings(kind: type) -> dict[str, str]:
 
     Examples
     --------
-    >>> meanings(Pass)["bits"]
-    'Log-probability (base 2) of what the pass revealed; those of all passes add up to that of the whole.'
+    >>> meanings(Pass)["symbols"]
+    'The symbol of each.'
     """
     described: dict[str, str] = {}
     text = inspect.cleandoc(kind.__doc__ or "")
@@ -109,6 +109,9 @@ class SampleRequest(MarginalsRequest):
         on the size of the grids.
     budget_bits
         Information in bits that a forward pass may lose by revealing several cells together.
+    refine
+        Rounds in which finished samples are drawn again, cell by cell given all others, which removes single cells that
+        do not fit. Refined samples have no log-probability.
 
     Examples
     --------
@@ -119,6 +122,7 @@ class SampleRequest(MarginalsRequest):
     samples: int = Field(1, ge=1)
     order: str | None = None
     budget_bits: float | None = None
+    refine: int = Field(0, ge=0)
 
 
 class FillRequest(SampleRequest):
@@ -293,7 +297,8 @@ class Pass(TypedDict):
     symbols
         The symbol of each.
     bits
-        Log-probability (base 2) of what the pass revealed; those of all passes add up to that of the whole.
+        Log-probability (base 2) of what the pass revealed; those of all passes add up to that of the whole. Null for a
+        refined sample, whose passes reveal cells again.
 
     Examples
     --------
@@ -364,7 +369,8 @@ class SampleAnswer(Head):
     samples
         Whole grids, (sample, height, width).
     log2_probability
-        Log-probability (base 2) of what was filled in, of each sample; null if it is infinite.
+        Log-probability (base 2) of what was filled in, of each sample; null if it is infinite, and for refined
+        samples.
     passes
         In which order cells were revealed, of each sample; no passes if the grid is larger than the model's window.
     passes_per_sample
@@ -394,7 +400,7 @@ class FillAnswer(Head):
     log_prob_bits
         Log-probability (base 2) of what was filled in, as `gridcloze fill --json` prints it, with six decimals.
     log2_probability
-        The same with all digits; null if it is infinite.
+        The same with all digits; null if it is infinite, and for a refined sample.
     passes
         In which order cells were revealed; none if the grid is larger than the model's window.
     passes_per_sample

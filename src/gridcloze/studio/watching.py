@@ -14,7 +14,8 @@ from ..checkpoint import TrainedPredictor
 from ..logits import Features, LogitsPredictor, workers
 from ..shapes import Cells, Hidden, Marginals
 
-Recorded = dict[int, list[tuple[np.ndarray, float]]]  # of each fill its passes: the cells, and their log-probability
+OnePass = tuple[np.ndarray, np.ndarray, float]  # the cells it revealed, their symbols, and their log-probability
+Recorded = dict[int, list[OnePass]]  # of each fill its passes
 
 
 class GoneError(Exception):
@@ -112,7 +113,7 @@ class Watched(TrainedPredictor):
         if self.watch.passes is not None:
             for one in np.unique(fills).tolist():
                 of_one = fills == one
-                self.watch.passes.setdefault(one, []).append((cells[of_one], bits[of_one].sum()))
+                self.watch.passes.setdefault(one, []).append((cells[of_one], symbols[of_one], bits[of_one].sum()))
 
 
 def watched(predictor: TrainedPredictor, watch: Watch) -> Watched:
