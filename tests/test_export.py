@@ -170,5 +170,5 @@ def test_a_plain_install_says_what_is_missing(models, tmp_path, command):
     done = run(*arguments, without=WITHOUT)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "pip install 'gridcloze[train]'" in done.stderr
+    assert "pip install '.[train]' in a clone" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["grids.npy"]

@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .words import HIDDEN, InputError, __version__
+from .words import HIDDEN, AnyPath, InputError, __version__
 
 if TYPE_CHECKING:
+    from .checkpoint import TrainedPredictor
     from .inpainter import Inpainter
 
 
-def load(path: Any) -> Any:
+def load(path: AnyPath) -> "TrainedPredictor":
     """Read the Predictor in a model file.
 
     Parameters

@@ -20,7 +20,7 @@ try:
     from typer.core import TyperCommand, TyperGroup
 
     from .commands.process import tune_process
-    from .words import REPORT, InputError, __version__, finite_or_none
+    from .words import REPORT, InputError, __version__, finite_or_none, how_to_install
 except KeyboardInterrupt:  # Ctrl-C at the very start; `main` handles the rest
     print("gridcloze: stopped", file=sys.stderr)
     sys.exit(130)
@@ -47,13 +47,14 @@ def _epilog(examples: dict[str, str]) -> str:
 
 
 class _PlainHelp:
-    """Shows no type next to --help, as next to no other flag."""
+    """Shows no type next to flags that typer adds: --help, and those of completion."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)  # type: ignore[misc]
-        if option is not None:
-            option.metavar = ""
-        return option
+    def get_params(self, ctx: Any) -> Any:
+        options = super().get_params(ctx)  # type: ignore[misc]
+        for option in options:
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+        return options
 
 
 class _Group(_PlainHelp, TyperGroup):
@@ -76,7 +77,6 @@ app = typer.Typer(
         }
     ),
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -164,11 +164,11 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of libraries, as are log lines: what there is to say, commands say themselves
     logging.disable()
     try:
-        code, message = app(standalone_mode=False), ""
+        code, message = app(prog_name="gridcloze", standalone_mode=False), ""
         if sys.stdout is not None:
             sys.stdout.flush()
-    except SystemExit:  # what typer and rich make of a closed pipe
-        code, message = CLOSED_PIPE, ""
+    except SystemExit as ended:  # after completion, or what typer and rich make of a closed pipe
+        code, message = CLOSED_PIPE if ended.code else 0, ""
     except BaseException as error:
         code, message = _ending(error)
     if code == STOPPED:
@@ -192,7 +192,7 @@ def _ending(error: BaseException) -> tuple[int, str]:
         return CLOSED_PIPE, ""
     if isinstance(error, ModuleNotFoundError) and not (error.name or "gridcloze").startswith("gridcloze"):
         extra = next((extra for name, extra in EXTRAS.items() if str(error.name).startswith(name)), "train")
-        return BAD_INPUT, f"this needs {error.name}, which is not installed: pip install 'gridcloze[{extra}]'"
+        return BAD_INPUT, f"this needs {error.name}, which is not installed: {how_to_install(extra)}"
     if isinstance(error, InputError):
         return BAD_INPUT, str(error)
     if isinstance(error, OSError):

@@ -10,11 +10,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from .files.paths import SIGNATURE, atomic_write, check_writable
-from .words import InputError
+from .words import InputError, how_to_install
 
 Frames = UInt8[np.ndarray, "n height width 3"]
 ENDINGS = (".gif", ".mp4")
-NO_ENCODER = "MP4 needs pip install 'gridcloze[film]'; a name that ends in .gif needs nothing more"
+NO_ENCODER = f"MP4 needs an encoder: {how_to_install('film')}; a name that ends in .gif needs nothing more"
 
 
 def write_film(path: Path, frames: Sequence[np.ndarray], frames_per_second: float) -> None:

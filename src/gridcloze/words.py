@@ -61,6 +61,27 @@ def about(name: AnyPath) -> Iterator[None]:
         raise InputError(f"{name}: {error}") from None
 
 
+def how_to_install(extra: str) -> str:
+    """Say how to get an extra; no package index has gridcloze.
+
+    Parameters
+    ----------
+    extra
+        Its name in pyproject.toml.
+
+    Returns
+    -------
+    str
+        What to run, for the end of an error.
+
+    Examples
+    --------
+    >>> how_to_install("film")
+    "run pip install '.[film]' in a clone of gridcloze"
+    """
+    return f"run pip install '.[{extra}]' in a clone of gridcloze"
+
+
 def finite_or_none(value: Any) -> Any:
     """Make what a file or a report says fit JSON, which has no NaN and no infinity.
 
