@@ -9,7 +9,7 @@ BUILT := src/gridcloze/studio/built/index.html
 
 FAULTS := OMP_NUM_THREADS=1 $(BIN)/python tests
 
-.PHONY: demo test test-all fuzz kills plain lint bench bench-full docs article page studio katex clean
+.PHONY: demo test test-all fuzz kills plain lint bench bench-full docs site article page studio katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact posterior
 	$(BIN)/gridcloze demo -o demo
@@ -54,9 +54,13 @@ bench-full: .venv/bench $(BUILT)  ## measure every figure of README and docs aga
 	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/pages.py
 
-docs: .venv/installed  ## write README.md, docs and models/README.md from templates, results and the program
+docs: .venv/installed  ## write README.md, docs and models/README.md from templates, results and the program; build the site
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/reference.py
+	$(MAKE) site
+
+site: .venv/docs katex  ## build the documentation site, build/site/index.html; what its pages show is run: five minutes
+	$(BIN)/python benchmarks/website.py
 
 article: .venv/installed katex $(BUILT)  ## draw the pictures of docs/article; write build/article/index.html, build/hugo
 	$(BIN)/python benchmarks/article.py
@@ -91,4 +95,8 @@ $(KATEX):
 
 .venv/bench: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $@
+
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@

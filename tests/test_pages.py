@@ -9,7 +9,12 @@ import pages
 import tables
 from gridcloze.words import InputError
 
-MARKDOWN = [*pages.ROOT.glob("*.md"), *pages.DOCS.rglob("*.md"), pages.ROOT / "models" / "README.md"]
+OF_SITE = set((pages.DOCS / "site").rglob("*.md"))  # Sphinx checks their links
+MARKDOWN = [
+    *pages.ROOT.glob("*.md"),
+    *sorted({*pages.DOCS.rglob("*.md")} - OF_SITE),
+    pages.ROOT / "models" / "README.md",
+]
 TEMPLATES = sorted(path.name for path in pages.TEMPLATES.iterdir())
 
 

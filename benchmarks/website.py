@@ -1,0 +1,284 @@
+"""Build the documentation site in build/site: `make site`, which `make docs` calls.
+
+docs/site has the pages that only the site has. The others are the texts of the repository, copied next to them. In a
+page of docs/site, blocks of `sh` and `python` are run in order, in a folder of their own with `models` and `benchmarks`
+in it, and what they print follows them. A block of `sh` that must fail says with which status: "sh exits=2".
+"""
+
+import ast
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from common import DOCS, MODELS
+from gridcloze.studio.guards import Door
+from gridcloze.studio.server import make_app
+from gridcloze.words import InputError
+
+ROOT = DOCS.parent
+PAGES, PACKAGE = DOCS / "site", ROOT / "src" / "gridcloze"
+SOURCE, RUNS, OUT = (ROOT / "build" / name for name in ("site-source", "site-runs", "site"))
+KATEX = ROOT / ".venv" / "katex" / "node_modules" / "katex" / "dist"
+TEXTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "VISION.md", "LOG.md", "LICENSE")
+NOT_PUBLIC = ("cli", "commands", "studio", "study", "__init__")  # the command line has pages of its own
+RUN_BLOCK = re.compile(r"^```(sh|python)(?: exits=(\d+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
+TITLED = re.compile(r'^!\[([^\]]*)\]\((\S+) "([^"]*)"\)$', re.MULTILINE)
+IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)")
+MESSAGES = {"InputError", "ContradictionError", "ContradictionWarning"}
+PLACE = "…"
+
+
+def build() -> None:
+    """Write the pages, run what runs on them, and render all."""
+    if not KATEX.exists():
+        raise InputError(f"{KATEX}: KaTeX is not installed; `make site` installs it")
+    for folder in (SOURCE, RUNS, OUT):
+        shutil.rmtree(folder, ignore_errors=True)
+    stage()
+    run_pages()
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-b", "html", SOURCE, OUT]
+    if subprocess.run(command).returncode:
+        raise SystemExit("the site has warnings; see above")
+
+
+# Sources
+
+
+def stage() -> None:
+    """Lay out all sources as Sphinx reads them."""
+    shutil.copytree(PAGES, SOURCE)
+    for name in TEXTS:
+        shutil.copy(ROOT / name, SOURCE)
+    shutil.copytree(DOCS, SOURCE / "docs", ignore=shutil.ignore_patterns("site"))
+    (SOURCE / "models").mkdir()
+    shutil.copy(MODELS / "README.md", SOURCE / "models")
+    for pattern in ("katex.min.css", "katex.min.js", "fonts/*.woff2"):
+        for path in KATEX.glob(pattern):
+            copied = SOURCE / "_static" / "katex" / path.relative_to(KATEX)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copied)
+    for path in (SOURCE / "docs").rglob("*.md"):
+        path.write_text(with_figures(path.read_text("utf-8"), path.parent), "utf-8")
+    front = SOURCE / "index.md"
+    front.write_text(front.read_text("utf-8").replace("<!-- README -->", from_readme()), "utf-8")
+    write_reference(SOURCE / "reference")
+
+
+def from_readme() -> str:
+    """What the README says that gridcloze is, how to install it, and how well it works."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    return (
+        text[text.index("![") : text.index("## A minute of shell")]
+        + text[text.index("## Does it") : text.index("## Documents")]
+    )
+
+
+def with_figures(text: str, folder: Path) -> str:
+    """Titles of images as captions, and dark pictures on dark pages.
+
+    >>> print(with_figures('![A grid](a.png "One grid.")', Path()))
+    ```{figure} a.png
+    :alt: A grid
+    <BLANKLINE>
+    One grid.
+    ```
+    """
+
+    def figure(found: re.Match[str]) -> str:
+        alt, name, caption = found.groups()
+        dark = Path(name).with_name(f"{Path(name).stem}-dark{Path(name).suffix}")
+        if not (folder / dark).exists():
+            return f"```{{figure}} {name}\n:alt: {alt}\n\n{caption}\n```"
+        pair = ((name, "only-light"), (dark, "only-dark"))
+        return "\n".join(
+            f"```{{figure}} {one}\n:alt: {alt}\n:figclass: {shown}\n\n{caption}\n```" for one, shown in pair
+        )
+
+    return TITLED.sub(figure, text)
+
+
+# Pages that run
+
+
+def run_pages() -> None:
+    """Run the blocks of all pages, as many pages at a time as there are cores."""
+    pages = [path for path in sorted(SOURCE.rglob("*.md")) if (PAGES / path.relative_to(SOURCE)).exists()]
+    running = [path for path in pages if RUN_BLOCK.search(path.read_text("utf-8"))]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(run_page, running))
+
+
+def run_page(path: Path) -> None:
+    """Run the blocks of a page, and put what they print after them and the pictures that they draw next to it."""
+    folder = RUNS / path.relative_to(SOURCE).with_suffix("")
+    folder.mkdir(parents=True)
+    for name in ("models", "benchmarks"):
+        (folder / name).symlink_to(ROOT / name)
+    names: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        text = RUN_BLOCK.sub(lambda block: with_output(block, path, names), path.read_text("utf-8"))
+    pictures = SOURCE / "_runs" / folder.relative_to(RUNS)
+
+    def picture(found: re.Match[str]) -> str:
+        drawn = folder / found[2]
+        if not drawn.exists():
+            return found[0]
+        copied = pictures / found[2]
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawn, copied)
+        return f"{found[1]}/{copied.relative_to(SOURCE)}"
+
+    path.write_text(with_figures(IMAGE.sub(picture, text), path.parent), "utf-8")
+
+
+def with_output(block: re.Match[str], path: Path, names: dict[str, Any]) -> str:
+    """A block of a page, followed by what it prints."""
+    language, status, code = block.groups()
+    printed = in_shell(code, int(status or 0), path) if language == "sh" else in_python(code, names)
+    return f"```{language}\n{code}```\n" + (
+        f"\n```{{code-block}} text\n:class: output\n\n{printed}\n```\n" if printed else ""
+    )
+
+
+def in_shell(code: str, status: int, path: Path) -> str:
+    """What commands print on both streams; `check` may find something."""
+    places = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(PACKAGE.parent),
+        "COLUMNS": "100",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+    }
+    command = ["bash", "-euo", "pipefail", "-c", code]
+    ran = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | places, timeout=600
+    )
+    if ran.returncode != status:
+        raise InputError(f"{path}: exit status {ran.returncode} of\n{code}{ran.stdout}")
+    return ran.stdout.rstrip()
+
+
+def in_python(code: str, names: dict[str, Any]) -> str:
+    """What Python prints, and the value of its last line as the prompt shows it."""
+    tree, printed = ast.parse(code), io.StringIO()
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        exec(compile(tree, "page", "exec"), names)
+        if last is not None and (value := eval(compile(ast.Expression(last.value), "page", "eval"), names)) is not None:
+            print(repr(value))
+    return printed.getvalue().rstrip()
+
+
+# Reference
+
+
+def write_reference(folder: Path) -> None:
+    """Write the pages of the API of each public module, of messages and of the server."""
+    (folder / "api").mkdir()
+    for name in public_modules():
+        members = "" if name == "gridcloze.priors" else "   :members:\n"
+        text = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
+        (folder / "api" / f"{name}.md").write_text(text)
+    (folder / "messages.md").write_text(messages_page())
+    (folder / "rest.md").write_text(rest_page())
+
+
+def public_modules() -> list[str]:
+    """The modules that a program may import."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    parts = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in paths]
+    return ["gridcloze", "gridcloze.priors"] + [
+        ".".join(part) for part in parts if part[1] not in NOT_PUBLIC and part[-1] != "__init__"
+    ]
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """The module and the text of each error and warning in the sources, with … where the program puts a value."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in MESSAGES and node.args:
+                text = text_of(node.args[0])
+                if text.strip(f"{PLACE}: "):
+                    yield path.relative_to(PACKAGE).with_suffix("").as_posix(), text
+
+
+def text_of(node: ast.expr) -> str:
+    """The words of an expression that makes a text.
+
+    >>> text_of(ast.parse("f'{path}: no' + ' grid'", mode="eval").body)
+    '…: no grid'
+    """
+    match node:
+        case ast.Constant(value=str()):
+            return node.value
+        case ast.JoinedStr():
+            return "".join(text_of(part) for part in node.values)
+        case ast.BinOp(op=ast.Add()):
+            return text_of(node.left) + text_of(node.right)
+        case ast.IfExp():
+            return f"{text_of(node.body)} / {text_of(node.orelse)}"
+        case _:
+            return PLACE
+
+
+def messages_page() -> str:
+    """All messages by module."""
+    about = (PAGES / "reference" / "_messages.md").read_text("utf-8")
+    by_module: dict[str, list[str]] = {}
+    for module, text in messages():
+        found = by_module.setdefault(module, [])
+        if text not in found:
+            found.append(text)
+    sections = [
+        f"## {module}\n\n" + "".join(f"- `{' '.join(text.split())}`\n" for text in sorted(texts))
+        for module, texts in by_module.items()
+    ]
+    return "\n".join([about, *sections])
+
+
+def rest_page() -> str:
+    """What each address of the server takes and answers, from its OpenAPI description."""
+    app: Any = make_app([], Door(8765, "token")).app
+    described = app.openapi()
+    schemas = described["components"]["schemas"]
+    sections = [(PAGES / "reference" / "_rest.md").read_text("utf-8")]
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            sections.append(f"## {method.upper()} {path}\n\n{operation['summary']}.\n")
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            for title, schema in (("Request", body), ("Answer", answer)):
+                if name := schema.get("$ref", "").rpartition("/")[2]:
+                    sections.append(keys_table(title, schemas[name]))
+    return "\n".join(sections)
+
+
+def keys_table(title: str, schema: dict[str, Any]) -> str:
+    rows = "".join(
+        f"| `{key}` | {type_of(one)} | {one.get('description', '')} |\n" for key, one in schema["properties"].items()
+    )
+    return f"**{title}**\n\n| key | type | meaning |\n|---|---|---|\n{rows}"
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    """The type of a key in words.
+
+    >>> type_of({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]})
+    'array of integer or null'
+    """
+    if "anyOf" in schema:
+        return " or ".join(map(type_of, schema["anyOf"]))
+    inside = f" of {type_of(schema['items'])}" if schema.get("items") else ""
+    return (schema.get("type") or schema.get("$ref", "any").rpartition("/")[2]) + inside
+
+
+if __name__ == "__main__":
+    build()

@@ -1,0 +1,141 @@
+"""The site: its pages run, every message and name is in it, and each page opens from disk without a network."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import website
+from browsers import opened_browser
+from gridcloze.words import InputError
+
+WIDTHS = (390, 1280)
+FAULTS = """[
+  ...[...document.images].filter(one => !one.complete || (!one.naturalWidth && one.offsetParent)).map(one => one.src),
+  ...[...document.querySelectorAll(".math")]
+    .filter(one => !one.querySelector(".katex") || one.querySelector(".katex-error")).map(one => one.textContent),
+  ...(document.documentElement.scrollWidth > innerWidth ? ["scrolls sideways"] : []),
+]"""
+ANCHORS = "[...document.querySelectorAll('[id]')].map(one => one.id)"
+LINKS = "[...document.querySelectorAll('a[href]')].map(one => one.href)"
+
+
+def test_messages_are_collected_from_the_sources():
+    """An error that is raised is among the messages, with … for its values; one that is no literal is not."""
+    found = {text for _, text in website.messages()}
+    assert f"{website.PLACE}: a weight is no finite number; train the model again" in found
+    assert len(found) > 200
+    assert not any(text.strip(f"{website.PLACE}: ") == "" for text in found)
+
+
+@pytest.mark.parametrize(("code", "text"), [("f'{a}: no'", "…: no"), ("'a' + b", "a…"), ("'a' if b else 'c'", "a / c")])
+def test_the_words_of_an_expression(code, text):
+    """What the program puts in is …; both ends of a choice are shown."""
+    assert website.text_of(ast.parse(code, mode="eval").body) == text
+
+
+def run(text, monkeypatch, folder):
+    """Runs a page of the site in a folder; what it becomes."""
+    monkeypatch.setattr(website, "SOURCE", folder / "source")
+    monkeypatch.setattr(website, "RUNS", folder / "runs")
+    page = folder / "source" / "page.md"
+    page.parent.mkdir()
+    page.write_text(text)
+    website.run_page(page)
+    return page.read_text()
+
+
+def test_the_blocks_of_a_page_run_in_order(tmp_path, monkeypatch):
+    """Blocks share a folder and names, and what they print, or the value of the last line, follows each."""
+    text = "```python\na = 1\nopen('x', 'w').write('y')\n```\n\n```sh\ncat x\n```\n\n```python\na + 1\n```\n"
+    outputs = re.findall(r":class: output\n\n(.*?)\n```", run(text, monkeypatch, tmp_path), re.DOTALL)
+    assert outputs == ["1", "y", "2"]
+
+
+def test_a_page_with_a_command_that_fails_is_not_built(tmp_path, monkeypatch):
+    """A wrong exit status is an error that shows the command and what it printed; a declared one is not."""
+    assert "told" in run("```sh exits=2\necho told; exit 2\n```\n", monkeypatch, tmp_path / "good")
+    with pytest.raises(InputError, match=r"exit status 3 of\necho why; exit 3\nwhy"):
+        run("```sh\necho why; exit 3\n```\n", monkeypatch, tmp_path / "bad")
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The site; built if it is not there."""
+    if not (website.OUT / "search.html").exists():
+        subprocess.run(["make", "site"], cwd=website.ROOT, check=True)
+    return website.OUT
+
+
+@pytest.mark.slow
+def test_every_message_and_public_name_is_in_the_reference(site):
+    """Each message stands on its page; each public module has a page with each of its public functions and classes."""
+    page = re.sub(r"<[^>]*>", "", (site / "reference" / "messages.html").read_text())
+    words = (
+        page.replace("&quot;", '"')
+        .replace("&#x27;", "'")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+    )
+    assert [text for _, text in website.messages() if " ".join(text.split()) not in words] == []
+    for module in website.public_modules():
+        path = website.PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+        page = (site / "reference" / "api" / f"{module}.html").read_text()
+        for node in ast.parse(path.read_text()).body if path.exists() else []:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert f'id="{module}.{node.name}"' in page, node.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_opens_from_disk_without_faults(site, width):
+    """No broken link, image or formula, no error in the console, no request beyond the folder, no sideways scroll."""
+    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    faults, anchors, links = {}, {}, []
+    with opened_browser() as browser:
+        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+        page = context.new_page()
+        errors = []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda request: errors.append(request.url))
+        for path in pages:
+            page.goto(path.as_uri())
+            page.evaluate("for (const one of document.images) one.loading = 'eager'")
+            page.wait_for_load_state("load")
+            faults[path.name] = [*page.evaluate(FAULTS), *errors]
+            errors.clear()
+            anchors[path.as_uri()] = {"", *page.evaluate(ANCHORS)}
+            links += [(path.name, link) for link in page.evaluate(LINKS)]
+    assert {name: found for name, found in faults.items() if found} == {}
+    assert [one for one in links if is_broken(one[1], anchors)] == []
+
+
+def is_broken(link, anchors):
+    """Whether a link on disk leads to no file or to no heading."""
+    address, _, anchor = link.partition("#")
+    if not address.startswith("file:"):
+        return False
+    path = Path(re.sub(r"[?].*", "", address).removeprefix("file://"))
+    return not path.exists() or (address in anchors and anchor not in anchors[address])
+
+
+def test_a_broken_link_is_found(tmp_path):
+    """A missing file and a missing heading are broken; a heading that is there and another site are not."""
+    (tmp_path / "a.html").touch()
+    here = (tmp_path / "a.html").as_uri()
+    links = [f"{here}#b", f"{here}#c", (tmp_path / "d.html").as_uri(), "https://example.org"]
+    assert [is_broken(link, {here: {"", "b"}}) for link in links] == [False, True, True, False]
+
+
+@pytest.mark.slow
+def test_search_works_from_disk(site):
+    """A word of the pages is found, and leads to a page."""
+    with opened_browser() as browser:
+        page = browser.new_context(offline=True).new_page()
+        page.goto(f"{(site / 'search.html').as_uri()}?q=palette")
+        page.wait_for_selector("#search-results li a")
+        assert page.locator("#search-results li a").count() > 2
