@@ -2,13 +2,12 @@
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import website
-from browsers import opened_browser
+from browsers import needed, opened_browser
 from gridcloze.words import InputError
 
 WIDTHS = (390, 1280)
@@ -63,9 +62,8 @@ def test_a_page_with_a_command_that_fails_is_not_built(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def site():
-    """The site; built if it is not there."""
-    if not (website.OUT / "search.html").exists():
-        subprocess.run(["make", "site"], cwd=website.ROOT, check=True)
+    """The site, which takes minutes to build."""
+    needed((website.OUT / "search.html").exists(), "the site, which `make site` builds,")
     return website.OUT
 
 
