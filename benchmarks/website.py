@@ -238,7 +238,7 @@ def messages_page() -> str:
         if text not in found:
             found.append(text)
     sections = [
-        f"## {module}\n\n" + "".join(f"- `{' '.join(text.split())}`\n" for text in sorted(texts))
+        f"## {module}\n\n" + "".join(f"- `` {' '.join(text.split())} ``\n" for text in sorted(texts))
         for module, texts in by_module.items()
     ]
     return "\n".join([about, *sections])
@@ -257,8 +257,9 @@ def rest_page() -> str:
             answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
             for title, schema in (("Request", body), ("Answer", answer)):
                 if name := schema.get("$ref", "").rpartition("/")[2]:
-                    sections.append(keys_table(title, schemas[name]))
-    return "\n".join(sections)
+                    sections.append(keys_table(title, schemas.pop(name)))
+    inside = [keys_table(name, schema) for name, schema in schemas.items() if "properties" in schema]
+    return "\n".join([*sections, "## Objects in requests and answers\n", *inside])
 
 
 def keys_table(title: str, schema: dict[str, Any]) -> str:
