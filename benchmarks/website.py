@@ -29,8 +29,10 @@ SOURCE, RUNS, OUT = (ROOT / "build" / name for name in ("site-source", "site-run
 KATEX = ROOT / ".venv" / "katex" / "node_modules" / "katex" / "dist"
 TEXTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "VISION.md", "LOG.md", "LICENSE")
 NOT_PUBLIC = ("cli", "commands", "studio", "study", "__init__")  # the command line has pages of its own
+NAMES_OF_PACKAGES = {"gridcloze": "   :members: load\n", "gridcloze.priors": ""}  # others stand with their modules
 RUN_BLOCK = re.compile(r"^```(sh|python)(?: exits=(\d+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 TITLED = re.compile(r'^!\[([^\]]*)\]\((\S+) "([^"]*)"\)$', re.MULTILINE)
+BEYOND = re.compile(r"\[([^\]]*)\]\(\.\./benchmarks[^)]*\)")  # links to what is no page
 IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)")
 MESSAGES = {"InputError", "ContradictionError", "ContradictionWarning"}
 PLACE = "…"
@@ -66,7 +68,8 @@ def stage() -> None:
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copied)
     for path in (SOURCE / "docs").rglob("*.md"):
-        path.write_text(with_figures(path.read_text("utf-8"), path.parent), "utf-8")
+        text = BEYOND.sub(r"`\1`", path.read_text("utf-8"))
+        path.write_text(with_figures(text, path.parent), "utf-8")
     front = SOURCE / "index.md"
     front.write_text(front.read_text("utf-8").replace("<!-- README -->", from_readme()), "utf-8")
     write_reference(SOURCE / "reference")
@@ -184,7 +187,7 @@ def write_reference(folder: Path) -> None:
     """Write the pages of the API of each public module, of messages and of the server."""
     (folder / "api").mkdir()
     for name in public_modules():
-        members = "" if name == "gridcloze.priors" else "   :members:\n"
+        members = NAMES_OF_PACKAGES.get(name, "   :members:\n")
         text = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
         (folder / "api" / f"{name}.md").write_text(text)
     (folder / "messages.md").write_text(messages_page())

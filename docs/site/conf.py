@@ -17,7 +17,11 @@ myst_title_to_header = True
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-napoleon_use_ivar = True
+autodoc_default_options = {
+    "exclude-members": "set_fit_request, set_score_request, set_transform_request, set_predict_request"
+}
+napoleon_attr_annotations = False
+suppress_warnings = ["ref.python"]  # words such as "height" among types, which two classes have as well
 copybutton_exclude = ".linenos, .gp"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 html_theme = "furo"
