@@ -71,17 +71,21 @@ def stage() -> None:
         text = BEYOND.sub(r"`\1`", path.read_text("utf-8"))
         path.write_text(with_figures(text, path.parent), "utf-8")
     front = SOURCE / "index.md"
-    front.write_text(front.read_text("utf-8").replace("<!-- README -->", from_readme()), "utf-8")
+    front.write_text(re.sub(r"<!-- (\w+) -->", lambda part: readme()[part[1]], front.read_text("utf-8")), "utf-8")
     write_reference(SOURCE / "reference")
 
 
-def from_readme() -> str:
-    """What the README says that gridcloze is, how to install it, and how well it works."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    return (
-        text[text.index("![") : text.index("## A minute of shell")]
-        + text[text.index("## Does it") : text.index("## Documents")]
-    )
+def readme() -> dict[str, str]:
+    """What the README shows first, what it says that gridcloze is, how to install it, and how well it works."""
+    first, *sections = (ROOT / "README.md").read_text("utf-8").split("\n## ")
+    by_title = {section.partition("\n")[0]: f"## {section}" for section in sections}
+    _, image, caption, about = first.split("\n\n", 3)
+    return {
+        "about": about,
+        "image": f"{image}\n\n{caption}",
+        "install": by_title["Install"],
+        "works": by_title["Does it work?"],
+    }
 
 
 def with_figures(text: str, folder: Path) -> str:
