@@ -124,7 +124,8 @@ def landcover(which: tuple[str, ...], budget: Budget, depth: int, n: int) -> Fig
     chosen = np.stack([maps[name] for name in which], axis=-1).astype(np.float32) if which else None
     side = None if chosen is None else SideMaps.of([chosen[:, TRAIN]], list(which))
     prior = Windows([cells[:, TRAIN]], Palette.default(15), (WINDOW, WINDOW), "all", side=side)
-    model, figures = learn(prior, budget, SEED, depth), Figures()
+    model = learn(prior, budget, SEED, depth)
+    figures = Figures(training=model.header.training)
     for name, windows, hidden, places in _windows(cells, maps["elevation"], n):
         of_windows = None if chosen is None else np.stack([chosen[place] for place in places])
         marginals = with_side(model, of_windows).marginals(windows, hidden)
@@ -216,6 +217,7 @@ def channels(with_sand: bool, budget: Budget, depth: int, n: int) -> Figures:
     image = arrays["training_image"][None]
     wrong = (samples != windows[:, None]) & hidden[:, None]
     return textures.scores(answer, windows, hidden, reference, image) | {
+        "training": model.header.training,
         "error_of_samples": float(wrong.sum() / (4 * hidden.sum()))
     }
 
