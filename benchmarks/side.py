@@ -218,7 +218,7 @@ def channels(with_sand: bool, budget: Budget, depth: int, n: int) -> Figures:
     wrong = (samples != windows[:, None]) & hidden[:, None]
     return textures.scores(answer, windows, hidden, reference, image) | {
         "training": model.header.training,
-        "error_of_samples": float(wrong.sum() / (4 * hidden.sum()))
+        "error_of_samples": float(wrong.sum() / (4 * hidden.sum())),
     }
 
 
