@@ -33,6 +33,7 @@ from gridcloze.puzzles import Puzzles
 from gridcloze.shapes import Cells, Hidden, Marginals
 from gridcloze.side import SidedPredictor, SideMaps, with_side
 from gridcloze.training import Budget
+from gridcloze.words import finite_or_none
 from peers import Answer
 
 SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
@@ -76,7 +77,7 @@ def toy(kind: str, budget: Budget, n: int, depth: int) -> Figures:
         exact = posterior(prior).marginals(held_out, hidden, likelihood(kind, seen))
         worth, error = scoring.side_worth(bound, held_out, hidden)[0]
         scores = scoring.score(bound.marginals(held_out, hidden), held_out, hidden, exact)
-        figures[name] = scores | {"worth": worth, "standard_error": error}
+        figures[name] = finite_or_none(scores | {"worth": worth, "standard_error": error})
     return figures
 
 
