@@ -221,10 +221,10 @@ def test_workers_of_a_scheduler_that_do_not_fit_are_refused(folder, scheduler, t
 @pytest.mark.slow
 def test_a_block_that_cannot_be_written_is_named(folder, scheduler, tmp_path):
     """A full disk on a worker is one line that names the block; with room again, the same command ends the work."""
-    full = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (3000, -1))"  # as a full disk, but for a number
-    (tmp_path / "full.py").write_text(full)
+    full = "def full(*_):\n    raise OSError(28, 'No space left on device')\n"
+    (tmp_path / "full.py").write_text(f"{full}\nfrom gridcloze import scale\nscale.np.save = full")
     address, _ = scheduler(1, "--preload", tmp_path / "full.py")
-    refused(fill(folder, "full", "--dask", address), "block (0, 0) of the fill failed 4 times (OSError: [Errno 27]")
+    refused(fill(folder, "full", "--dask", address), "block (0, 0) of the fill failed 4 times (OSError: [Errno 28]")
     assert not files_in(folder / "full", "map")
     assert fill(folder, "full", "--dask", "local:1").returncode == 0
     assert fill(folder, "one").returncode == 0
