@@ -409,6 +409,22 @@ def test_explain_takes_the_most_uncertain_cell_if_none_is_named(gridcloze, model
     assert out.startswith(f"row {row}, column {column}, the most uncertain hidden cell\n")
 
 
+def test_explain_does_without_attention(gridcloze, tmp_path, monkeypatch):
+    """Of a network without attention it shows influence, and says in a line that there is no more."""
+    model = Path(__file__).parents[1] / "models" / "cnn-7.onnx"
+    monkeypatch.chdir(tmp_path)
+    np.save("puzzle.npy", np.where(np.eye(16) == 1, HIDDEN, np.tri(16, dtype=int)))
+    code, out, _ = gridcloze("explain", model, "puzzle.npy", "-o", "why.png")
+    assert (code, out.splitlines()[-1]) == (0, "this model has no attention to compare with influence")
+    assert Path("why.png").exists()
+    code, out, _ = gridcloze("explain", model, "puzzle.npy", "--json")
+    report = json.loads(out)
+    assert (code, report["attention"]) == (0, None)
+    assert report["influences"][0]["model"]["hide"] > 0
+    code, _, err = gridcloze("explain", model, "puzzle.npy", "--heads", "heads.png")
+    assert (code, "this model has no attention, which --heads would draw" in err) == (2, True)
+
+
 def test_explain_says_that_nothing_is_visible(gridcloze, model):
     """Where no cell is visible none has influence, and no head can agree."""
     picture("empty.png", np.full((5, 5), 128))

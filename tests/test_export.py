@@ -77,7 +77,7 @@ def test_a_network_without_attention_is_exported_too(tmp_path, exporting):
         cells, hidden = generator.integers(0, 2, shape), evaluation_hiding(shape, generator)
         expected = NetworkPredictor(network, precise=True).marginals(cells, hidden)
         assert np.abs(expected - exported.marginals(cells, hidden)).max() < 1e-4
-    with pytest.raises(InputError, match="the model fails"):
+    with pytest.raises(InputError, match="has no attention"):
         exported.attention(np.zeros((1, 5, 5), int), np.ones((1, 5, 5), bool))
 
 

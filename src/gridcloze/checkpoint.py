@@ -200,6 +200,11 @@ class TrainedPredictor:
         """The side of a patch, in cells."""
         return self.header.config["patch"]
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether it is a network with attention, as all are that `gridcloze train` writes."""
+        return getattr(self.base, "has_attention", True)
+
     def attention(
         self, cells: Cells, hidden: Hidden, side: Side | None = None
     ) -> Float[np.ndarray, "batch layer head query key"]:
@@ -216,7 +221,14 @@ class TrainedPredictor:
         -------
         ndarray
             See `Bert.forward`.
+
+        Raises
+        ------
+        InputError
+            If the model has no attention, or too much of it for the memory.
         """
+        if not self.has_attention:
+            raise InputError("this model has no attention; a model that `gridcloze train` wrote has")
         self._refuse_beyond_memory(cells.shape, attention=True)
         weights = cast(Any, self.base).attention(tokens_of(cells, hidden, self.n_symbols), *self._features(side))
         n_patches = _n_patches(self.header, cells.shape[1:])

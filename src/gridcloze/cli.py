@@ -668,7 +668,7 @@ def explain(
 
     Influence is how much the predicted distribution of the cell changes when one visible cell is hidden or flipped: it
     explains the answer. Attention only says where a head looks. The rank correlation (Spearman) between the two says,
-    by layer and head, how far attention shows what has influence.
+    by layer and head, how far attention shows what has influence. Models without attention get influence only.
     """
     tune_process()
     from .commands import explain as command

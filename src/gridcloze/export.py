@@ -57,7 +57,7 @@ class OnnxPredictor(LogitsPredictor):
     Parameters
     ----------
     session
-        A session of a model with the input `tokens` and the outputs `logits` and `attention`.
+        A session of a model with the input `tokens` and the outputs `logits` and, if it has attention, `attention`.
     n_symbols
         The number of symbols.
     calibration
@@ -91,6 +91,11 @@ class OnnxPredictor(LogitsPredictor):
     def __init__(self, session: "_Session", n_symbols: int, calibration: Calibration | None = None):
         super().__init__(n_symbols, calibration)
         self.session = session
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether it is a network with attention."""
+        return "attention" in self.session.outputs
 
     def logits(self, tokens: Cells, side: Features | None = None) -> Marginals:
         """See `LogitsPredictor.logits`."""
@@ -166,6 +171,7 @@ class _Session:
                 given, returned = self.session.get_inputs(), self.session.get_outputs()
                 described = {each.name: (each.type, len(each.shape)) for each in (*given, *returned)}
             required = {name: SPECIFICATION[name] for name in ("tokens", "logits", *described) if name in SPECIFICATION}
+            self.outputs = [each.name for each in returned]
             if [each.name for each in given] not in (["tokens"], ["tokens", "side"]) or described != required:
                 raise InputError("this is an ONNX file, but its inputs and outputs are not those of an exported model")
 

@@ -451,16 +451,16 @@ def write_explanation(
     cells: OneGrid,
     target: Cell,
     explanations: Mapping[str, Explanation],
-    attention: Weights,
-    correlations: ByHead,
+    attention: Weights | None,
+    correlations: ByHead | None,
     palette: Palette,
     dark: bool = False,
 ) -> None:
     """Draw why a hidden cell has its probabilities: a row for each predictor.
 
     The panels are the puzzle, the probability of the symbol that is likeliest at the cell, the influence of each
-    visible cell on it, and the attention of the cell: of the head that agrees best with influence, and of all on
-    average.
+    visible cell on it, and the attention of the cell, if the model has it: of the head that agrees best with influence,
+    and of all on average.
 
     Parameters
     ----------
@@ -473,7 +473,7 @@ def write_explanation(
     explanations
         What `explaining.explain` returned for each predictor, by its name; the first is the one with attention.
     attention
-        The weight of each cell in each head, as seen from the target.
+        The weight of each cell in each head, as seen from the target; None for a model without attention.
     correlations
         The rank correlation of each head's attention with influence.
     palette
@@ -498,25 +498,28 @@ def write_explanation(
     ...     Path("why.svg"), cells, (1, 2), {"exact": explanation}, attention, correlations, Palette.default(2)
     ... )
     """
-    (layer, head), theme = best_head(correlations), DARK if dark else LIGHT
+    theme = DARK if dark else LIGHT
     distribution = next(iter(explanations.values())).marginals[target]
     symbol, probability = int(distribution.argmax()), distribution.max()
     label = palette.label(symbol)
     why = f"Why the framed cell is {label} with probability {probability:.2g}: how far its distribution moves if one"
-    caption = f"{why} visible cell is hidden, or flipped to another symbol; and where attention looks from it."
-    attentions = (f"head {head} of layer {layer}", "mean of all heads")
-    titles = ("puzzle", f"probability of {label}", "influence by hiding", "influence by flipping", *attentions)
+    caption = f"{why} visible cell is hidden, or flipped to another symbol"
+    titles = ["puzzle", f"probability of {label}", "influence by hiding", "influence by flipping"]
     units = ("probability", "total variation", "total variation", "share of attention", "share of attention")
     everyone = explanations.values()
     likely = [np.where(cells == HIDDEN, each.marginals[..., symbol], np.nan) for each in everyone]
     rows = [[cells, panel, each.hide, each.flip] for panel, each in zip(likely, everyone, strict=True)]
-    rows[0] += [attention[layer, head], attention.mean(axis=(0, 1))]
+    if attention is not None and correlations is not None:
+        layer, head = best_head(correlations)
+        caption += "; and where attention looks from it"
+        titles += [f"head {head} of layer {layer}", "mean of all heads"]
+        rows[0] += [attention[layer, head], attention.mean(axis=(0, 1))]
     largest = [_largest(*(row[column] for row in rows if column < len(row))) for column in range(1, len(titles))]
     scaled = [[row[0], *(panel / most for panel, most in zip(row[1:], largest, strict=False))] for row in rows]
     lines = _lines(titles, scaled)
-    with written(path, theme, *_size(lines, 1.6), caption) as figure:
+    with written(path, theme, *_size(lines, 1.6), f"{caption}.") as figure:
         axes = _table(figure, list(explanations), lines, palette, theme, target)
-        for column, (unit, most) in enumerate(zip(units, largest, strict=True), start=1):
+        for column, (unit, most) in enumerate(zip(units, largest, strict=False), start=1):
             _bar(figure, axes[:, [column]], unit, most)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import checkpoint, explaining, filling
+from ..checkpoint import TrainedPredictor
 from ..decoding import ONE_AT_A_TIME
 from ..explaining import Explanation
 from ..files.grids import Grid
@@ -162,7 +163,7 @@ class ExplainReport(TypedDict):
     correlation
         The kind of all correlations in this report: rank correlation (Spearman).
     attention
-        How far attention agrees with influence.
+        How far attention agrees with influence; null for a model without attention.
     influence_of_model_and_exact
         Correlation of the model's influences with the exact ones, -1 to 1; missing without a prior.
     side
@@ -180,7 +181,7 @@ class ExplainReport(TypedDict):
     distributions: dict[str, list[float]]
     influences: list[_Influence]
     correlation: str
-    attention: _Attention
+    attention: _Attention | None
     influence_of_model_and_exact: NotRequired[_Changes]
     side: NotRequired[list[_SideInfluence]]
 
@@ -242,7 +243,7 @@ class Explained:
     predictors, explanations
         By name: model, and exact if there is a prior.
     attention
-        The weight of each cell in each head of the model, as seen from the target.
+        The weight of each cell in each head of the model, as seen from the target; None for a model without attention.
     correlations
         The rank correlation of each head's attention with influence by hiding.
 
@@ -257,8 +258,8 @@ class Explained:
     most_uncertain: bool
     predictors: dict[str, Predictor]
     explanations: dict[str, Explanation]
-    attention: Float[np.ndarray, "layer head height width"]
-    correlations: Float[np.ndarray, "layer head"]
+    attention: Float[np.ndarray, "layer head height width"] | None
+    correlations: Float[np.ndarray, "layer head"] | None
 
 
 def explain(
@@ -309,7 +310,7 @@ def explain(
     ------
     InputError
         If `cell` is no hidden cell, no cell is hidden, a file cannot be read, the grid is too large or no grid of the
-        prior, or a drawing cannot be written.
+        prior, a drawing cannot be written, or the attention of a model without it is to be drawn.
 
     Examples
     --------
@@ -329,6 +330,8 @@ def explain(
     refuse_replacing(outputs, files_in(model_path, path, hidden, prior_path), overwrite)
     predictor = checkpoint.load(model_path)
     drawings.check()
+    if drawings.heads is not None and not predictor.has_attention:
+        raise InputError(f"{model_path}: this model has no attention, which --heads would draw: leave it out")
     grid = read_any(path, predictor, hidden, scale, hide_unseen, MOST_CELLS)
     with about(path):
         refuse_whole(grid)
@@ -420,6 +423,8 @@ def explain_cell(predictors: dict[str, Predictor], grid: Grid, cell: str | None)
     predictor = predictors["model"]
     target = _most_uncertain(predictor, grid) if cell is None else _row_and_column(cell)
     explanations = {name: explaining.explain(one, grid.cells, grid.hidden, target) for name, one in predictors.items()}
+    if not cast(TrainedPredictor, predictor).has_attention:
+        return Explained(grid, target, cell is None, predictors, explanations, None, None)
     attention = explaining.attention(predictor, grid.cells, grid.hidden, np.array([target]))
     correlations = explaining.head_correlations(attention, explanations["model"].hide[None])
     return Explained(grid, target, cell is None, predictors, explanations, attention[:, :, 0], correlations)
@@ -473,7 +478,7 @@ def report_on(explained: Explained, name: str, model_hash: str) -> ExplainReport
             _influence(cell, explanations, explained.grid.cells) for cell in _most_influential(explanations["model"])
         ],
         "correlation": CORRELATION,
-        "attention": _agreement(explained.attention, explained.correlations, explanations["model"].hide),
+        "attention": _agreement(explained, explanations["model"].hide),
     }
     if "exact" in explanations:
         model, exact = explanations["model"], explanations["exact"]
@@ -505,11 +510,10 @@ def _influence(cell: tuple[int, int], explanations: Mapping[str, Explanation], c
     return cast(_Influence, {"row": cell[0], "column": cell[1], "symbol": int(cells[cell]), **by_name})
 
 
-def _agreement(
-    attention: Float[np.ndarray, "layer head height width"],
-    correlations: Float[np.ndarray, "layer head"],
-    hide: PerCell,
-) -> _Attention:
+def _agreement(explained: Explained, hide: PerCell) -> _Attention | None:
+    attention, correlations = explained.attention, explained.correlations
+    if attention is None or correlations is None:
+        return None
     layer, head = explaining.best_head(correlations)
     return {
         "rank_correlations": [[finite_or_none(number) for number in of_layer] for of_layer in correlations],
@@ -530,7 +534,7 @@ def _draw(drawings: Drawings, explained: Explained) -> None:
         write_explanation(
             drawings.picture, grid.cells, target, explanations, attention, correlations, grid.palette, dark
         )
-    if drawings.heads is not None:
+    if drawings.heads is not None and attention is not None and correlations is not None:
         from ..pictures import write_heads
 
         write_heads(drawings.heads, attention, grid.cells, target, correlations, grid.palette, dark)
@@ -608,11 +612,14 @@ def print_explanation(report: ExplainReport, characters: str) -> None:
         each = ", ".join(f"{one['name']} {one['influence']:.2f}" for one in report["side"])
         print(f"change of this distribution when a side map is made unknown: {each}")
     kind, attention = report["correlation"], report["attention"]
-    print(f"{kind} of attention with influence by hiding (1: same order, 0: unrelated):")
-    Console().print(_heads_table(attention["rank_correlations"]))
-    best, mean = attention["best"], _figure(attention["mean_of_heads"], "z.2f")
-    head = f"layer {best['layer']}, head {best['head']} with {_figure(best['rank_correlation'], 'z.2f')}"
-    print(f"best: {head}; attention averaged over all heads: {mean}")
+    if attention is None:
+        print("this model has no attention to compare with influence")
+    else:
+        print(f"{kind} of attention with influence by hiding (1: same order, 0: unrelated):")
+        Console().print(_heads_table(attention["rank_correlations"]))
+        best, mean = attention["best"], _figure(attention["mean_of_heads"], "z.2f")
+        head = f"layer {best['layer']}, head {best['head']} with {_figure(best['rank_correlation'], 'z.2f')}"
+        print(f"best: {head}; attention averaged over all heads: {mean}")
     if "influence_of_model_and_exact" in report:
         agreement = report["influence_of_model_and_exact"]
         hide, flip = _figure(agreement["hide"], "z.2f"), _figure(agreement["flip"], "z.2f")

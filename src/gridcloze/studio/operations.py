@@ -425,7 +425,7 @@ def _explain(one: Question, watch: Watch) -> dict[str, Any]:
     influence = explained.explanations["model"]
     return finite_or_none(explain.report_on(explained, one.request.input, one.model.predictor.header.hash)) | {
         "influence": finite_or_none({"hide": influence.hide.tolist(), "flip": influence.flip.tolist()}),
-        "attention_weights": explained.attention.tolist(),
+        "attention_weights": None if explained.attention is None else explained.attention.tolist(),
     }
 
 

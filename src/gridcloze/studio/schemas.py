@@ -471,7 +471,7 @@ class ExplainAnswer(ExplainReport):
     influence
         Influence of each visible cell on the cell, by the model.
     attention_weights
-        Attention of the cell, (layer, head, height, width): sums to 1 over the grid.
+        Attention of the cell, (layer, head, height, width): sums to 1 over the grid; null if the model has none.
 
     Examples
     --------
@@ -480,7 +480,7 @@ class ExplainAnswer(ExplainReport):
     """
 
     influence: InfluenceMaps
-    attention_weights: list[list[list[list[float]]]]
+    attention_weights: list[list[list[list[float]]]] | None
 
 
 class AttentionAnswer(TypedDict):
