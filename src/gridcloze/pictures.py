@@ -36,6 +36,8 @@ CHARACTERS_PER_INCH = 15  # of text of 9 points
 MOST_SYMBOLS = 16  # of which a picture shows the probabilities
 MOST_COLUMNS = 6
 LARGE = 32  # cells to the side of a grid, of which panels are larger and have no lines between cells
+LEAST_BITS = 0.1  # at the end of a scale: below, differences are noise
+LEAST_PIXELS = 4  # to the side of a cell, for lines between cells
 HIDDEN_COLOUR = (128, 128, 128, 255)
 PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
 WARNING_COLOUR = "#D55E00"  # of frames; like the curves one of Okabe and Ito's colours, which all eyes tell apart
@@ -251,14 +253,18 @@ def write_check(
     theme, panels = DARK if dark else LIGHT, [("grid", cells)]
     n = len(surprises)
     caption = f"{n or 'No visible'} {'framed ' * bool(n)}cell{'s are' if n > 1 else ' is'} implausible given the rest."
+    most = max(_largest(telling), LEAST_BITS)
     if (cells == HIDDEN).any():
-        panels.append(("hidden cells: where to look next", telling / _largest(telling)))
+        panels.append(("hidden cells: where to look next", telling / most))
+        caption += " Of the hidden cells, the framed one would tell most."
     with written(path, theme, *_size([panels], 4.2), caption) as figure:
         axes = _table(figure, [""], [panels], palette, theme)
         for cell in surprises:
             _frame(axes[0, 0], cell)
         if len(panels) == 2:
-            _bar(figure, axes[:, 1:], "bits that a cell would tell about the other hidden cells", _largest(telling))
+            row, column = np.unravel_index(np.nanargmax(telling), telling.shape)
+            _frame(axes[0, 1], (int(row), int(column)))
+            _bar(figure, axes[:, 1:], "bits that a cell would tell about the other hidden cells", most)
 
 
 def write_panels(
@@ -704,7 +710,7 @@ def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> 
 def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme, with_lines: bool) -> None:
     height, width = panel.shape
     axes.imshow(colours_of(panel, palette, theme), interpolation="nearest")
-    if with_lines:
+    if with_lines and axes.get_window_extent().width >= LEAST_PIXELS * width:
         axes.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
         axes.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
     axes.set(xticks=[], yticks=[])
