@@ -2,6 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PLAIN := .venv/plain
+DIST := build/dist
+LOWEST := .venv/lowest
+LOWEST_EXTRAS := train export film geo zarr studio
+LOWEST_TESTS := arrays cli inpainter maps onnx pictures png
+NEWEST := .venv/newest
+PYTHONS := $(foreach minor,12 13 14 15,/usr/bin/python3.$(minor) /usr/local/bin/python3.$(minor) $(HOME)/.pyenv/versions/3.$(minor).*/bin/python3.$(minor))
+QUIET := --quiet --disable-pip-version-check
 KATEX_VERSION := 0.19.1
 KATEX := .venv/katex/$(KATEX_VERSION)
 PAGE := src/gridcloze/studio/page
@@ -9,7 +16,7 @@ BUILT := src/gridcloze/studio/built/index.html
 
 FAULTS := OMP_NUM_THREADS=1 $(BIN)/python tests
 
-.PHONY: demo test test-all fuzz kills plain lint bench bench-full docs site article page studio katex clean
+.PHONY: demo test test-all fuzz kills plain coverage lowest newest lint bench bench-full docs site article page studio katex clean
 
 demo: .venv/installed  ## learn squares, fill six puzzles, compare with the exact posterior
 	$(BIN)/gridcloze demo -o demo
@@ -28,14 +35,35 @@ kills: .venv/installed  ## 1,000 kills, disks that are full, and several process
 	$(FAULTS)/campaigns/full_disk.py
 	$(FAULTS)/campaigns/together.py --rounds 3
 
-plain: .venv/installed  ## check that a plain install, without extras, fills with an exported model
-	$(PYTHON) -m venv --clear $(PLAIN)
-	$(PLAIN)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt .
-	$(BIN)/gridcloze toy squares -o $(PLAIN)/toy -n 20
-	$(BIN)/gridcloze train $(PLAIN)/toy -o $(PLAIN)/model.safetensors --steps 3
-	$(BIN)/gridcloze export $(PLAIN)/model.safetensors -o $(PLAIN)/model.onnx
-	$(PLAIN)/bin/gridcloze fill $(PLAIN)/model.onnx $(PLAIN)/toy/puzzles -o $(PLAIN)/filled
-	! $(PLAIN)/bin/python -c "import torch" 2> $(PLAIN)/torch
+coverage: .venv/installed  ## the quick tests, and which lines they run: a summary, and build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal -m "not slow" --cov=gridcloze --cov-report=term --cov-report=html:build/coverage
+
+# What a light install must do: both ways to start it, without torch.
+LIGHT = cd models && ../$(1)/bin/gridcloze fill digits.onnx puzzles/digits-0.png -o ../$(1)/filled \
+	&& ../$(1)/bin/python -m gridcloze check digits.onnx puzzles/digits-0.png && ! ../$(1)/bin/python -c "import torch" 2> ../$(1)/torch
+
+plain: $(BUILT)  ## build sdist and wheel, install the wheel without extras and development tools, and fill with it
+	rm -rf $(DIST) && $(PYTHON) -m venv --clear $(PLAIN) && $(PYTHON) -m venv --clear .venv/build
+	.venv/build/bin/pip install $(QUIET) --constraint constraints.txt hatchling
+	.venv/build/bin/hatchling build -t sdist -d $(DIST)
+	.venv/build/bin/pip wheel $(QUIET) --no-deps --wheel-dir $(DIST) $(DIST)/*.tar.gz
+	$(PLAIN)/bin/pip install $(QUIET) --constraint constraints.txt $(DIST)/*.whl
+	$(call LIGHT,$(PLAIN))
+
+lowest: .venv/installed  ## the lowest versions of pyproject.toml (but for torch): a light install, and tests with those of training
+	$(PYTHON) -m venv --clear $(LOWEST) && $(BIN)/python tests/lowest.py > $(LOWEST)/light.txt
+	$(LOWEST)/bin/pip install $(QUIET) --constraint $(LOWEST)/light.txt .
+	$(call LIGHT,$(LOWEST))
+	$(BIN)/python tests/lowest.py $(LOWEST_EXTRAS) > $(LOWEST)/all.txt
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" > $(LOWEST)/dev.pth  # torch and pytest; what is here comes first
+	cp $(LOWEST)/dev.pth $(LOWEST)/lib/python3*/site-packages/
+	$(LOWEST)/bin/pip install $(QUIET) --requirement $(LOWEST)/all.txt
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n logical -m "not slow" $(LOWEST_TESTS:%=tests/test_%.py)
+
+newest: $(BUILT)  ## a light install with the newest Python that is here, if it is newer than 3.11
+	@newest=$$(ls $(PYTHONS) 2> /dev/null | sort -t. -k2 -n | tail -1); \
+	if [ -z "$$newest" ]; then echo "newest: skipped, no Python newer than 3.11 is installed"; else \
+	$$newest --version && $$newest -m venv --clear $(NEWEST) && $(NEWEST)/bin/pip install $(QUIET) . && ($(call LIGHT,$(NEWEST))); fi
 
 lint: .venv/installed  ## lint, format check, types
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ ABOUT_JSON = """# JSON keys of the reports
 
 With `--json` a command prints its report on stdout as one JSON value; progress and warnings go to stderr. `fill`
 prints an array with one report for each input file, and writes each report into the folder of the results as well;
+`models` prints an array with one report for each model;
 `compare` writes its report as compare.json. In the names of keys, `[]` stands for each item of an array, and `NAME` for
 the keys of an object that are named in the text. Rows and columns count from 0. A number that
 is not finite, or was not measured, is null.

@@ -535,7 +535,7 @@ def speed_growth() -> str:
 
 
 def of_models() -> dict[str, str]:
-    paths = [*MODELS.glob("*.safetensors"), *MODELS.glob("*.onnx")]
+    paths = [*MODELS.glob("*.onnx"), *MODELS.glob("*.safetensors")]  # of a model that is there as both, the latter
     sizes = {f"models.{path.stem}.MiB": f"{path.stat().st_size / 2**20:.1f}" for path in paths}
     every = result("channels-conditions-gridcloze-from-realisations")
     of_channels = [f"{_condition(at)} {every[at]['error']:.1%}, {_bits(every[at]):.3f}" for at in channels.CONDITIONS]

@@ -7,6 +7,9 @@ import pytest
 
 from gridcloze import checkpoint, scoring
 from gridcloze.baselines import nearest_visible
+from gridcloze.commands import models
+from gridcloze.commands.shared import read_puzzle
+from gridcloze.predictor import entropy_bits
 from gridcloze.words import HIDDEN
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +19,7 @@ MODELS = sorted(path for path in (ROOT / "models").iterdir() if path.suffix in (
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_model_is_small_and_has_a_card(path):
     """Each is at most 4 MiB, and its card names the data, the licence and the scores."""
-    card = (ROOT / "models" / "README.md").read_text().split(f"## {path.name}")[1].split("\n## ")[0]
+    card = (ROOT / "models" / "README.md").read_text().split(f"## {path.stem}.")[1].split("\n## ")[0]
     assert path.stat().st_size <= 4 * 2**20
     assert all(word in card for word in ("| data |", "| licence |", "| scores |"))
 
@@ -37,6 +40,26 @@ def test_channels_are_filled_better_than_by_the_nearest_cell(gridcloze):
     assert error < 0.75 * (nearest != truth)[hidden].mean()
     assert scoring.bits_per_hidden_cell(marginals[None], truth[None], hidden[None]) < 0.35
     assert (fill != truth)[hidden].mean() < 0.13
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_a_model_without_torch_has_two_puzzles_with_doubt(name):
+    """The exported model answers as the other file, and several bits of each puzzle are open."""
+    [report] = [one for one in models.models() if one["name"] == name]
+    assert len(report["puzzles"]) == 2
+    exported, model = checkpoint.load(report["file"]), checkpoint.load(ROOT / "models" / f"{name}.safetensors")
+    for path in report["puzzles"]:
+        cells = read_puzzle(exported, Path(path)).cells[None]
+        one, other = (each.marginals(cells, cells == HIDDEN) for each in (exported, model))
+        assert np.abs(one - other).max() < 0.05  # bfloat16
+        assert entropy_bits(one)[cells == HIDDEN].sum() > 3
+
+
+def test_without_a_clone_the_list_says_where_the_models_are(gridcloze, monkeypatch):
+    """Where nothing lies in reach, one line says what to do."""
+    monkeypatch.setattr(models, "_places", lambda: [Path("models")])
+    status, _, error = gridcloze("models")
+    assert (status, error) == (2, f"gridcloze: {models.MISSING}\n")
 
 
 def test_channels_say_what_they_learned_from():

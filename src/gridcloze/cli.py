@@ -781,6 +781,18 @@ def info(
         command.print_info(report)
 
 
+@_command({"What can be filled at once": "gridcloze models"})
+def models(as_json: Json = False) -> None:
+    """List the models that come with gridcloze, and puzzles to try them on, which need no torch."""
+    from .commands import models as command
+
+    reports = command.models()
+    if as_json:
+        _print_json(reports)
+    else:
+        command.print_models(reports)
+
+
 @_command(
     {
         "Paint, fill and understand grids in the browser": "gridcloze studio squares.safetensors",
