@@ -4,8 +4,6 @@ BIN := .venv/bin
 PLAIN := .venv/plain
 DIST := build/dist
 LOWEST := .venv/lowest
-LOWEST_EXTRAS := train export film geo zarr studio
-LOWEST_TESTS := arrays cli inpainter maps onnx pictures png
 NEWEST := .venv/newest
 PYTHONS := $(foreach minor,12 13 14 15,/usr/bin/python3.$(minor) /usr/local/bin/python3.$(minor) $(HOME)/.pyenv/versions/3.$(minor).*/bin/python3.$(minor))
 QUIET := --quiet --disable-pip-version-check
@@ -50,15 +48,10 @@ plain: $(BUILT)  ## build sdist and wheel, install the wheel without extras and 
 	$(PLAIN)/bin/pip install $(QUIET) --constraint constraints.txt $(DIST)/*.whl
 	$(call LIGHT,$(PLAIN))
 
-lowest: .venv/installed  ## the lowest versions of pyproject.toml (but for torch): a light install, and tests with those of training
+lowest: .venv/installed  ## the lowest versions of pyproject.toml in a light install
 	$(PYTHON) -m venv --clear $(LOWEST) && $(BIN)/python tests/lowest.py > $(LOWEST)/light.txt
 	$(LOWEST)/bin/pip install $(QUIET) --constraint $(LOWEST)/light.txt .
 	$(call LIGHT,$(LOWEST))
-	$(BIN)/python tests/lowest.py $(LOWEST_EXTRAS) > $(LOWEST)/all.txt
-	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" > $(LOWEST)/dev.pth  # torch and pytest; what is here comes first
-	cp $(LOWEST)/dev.pth $(LOWEST)/lib/python3*/site-packages/
-	$(LOWEST)/bin/pip install $(QUIET) --requirement $(LOWEST)/all.txt
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n logical -m "not slow" $(LOWEST_TESTS:%=tests/test_%.py)
 
 newest: $(BUILT)  ## a light install with the newest Python that is here, if it is newer than 3.11
 	@newest=$$(ls $(PYTHONS) 2> /dev/null | sort -t. -k2 -n | tail -1); \
