@@ -21,6 +21,7 @@ autodoc_default_options = {
     "exclude-members": "set_fit_request, set_score_request, set_transform_request, set_predict_request"
 }
 napoleon_attr_annotations = False
+napoleon_custom_sections = [("Attributes", "params_style")]  # which keeps the underscore of `symbols_`
 suppress_warnings = ["ref.python"]  # words such as "height" among types, which two classes have as well
 copybutton_exclude = ".linenos, .gp"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
