@@ -27,6 +27,13 @@ ROOT = DOCS.parent
 PAGES, PACKAGE = DOCS / "site", ROOT / "src" / "gridcloze"
 SOURCE, RUNS, OUT = (ROOT / "build" / name for name in ("site-source", "site-runs", "site"))
 KATEX = ROOT / ".venv" / "katex" / "node_modules" / "katex" / "dist"
+ENVIRONMENT = {  # of what pages run
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PYTHONPATH": str(PACKAGE.parent),
+    "COLUMNS": "100",
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+}
 TEXTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "VISION.md", "LOG.md", "LICENSE")
 NOT_PUBLIC = ("cli", "commands", "studio", "study", "__init__")  # the command line has pages of its own
 NAMES_OF_PACKAGES = {"gridcloze": "   :members: load\n", "gridcloze.priors": ""}  # others stand with their modules
@@ -129,6 +136,7 @@ def run_page(path: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("models", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)
+    os.environ |= ENVIRONMENT
     names: dict[str, Any] = {}
     with contextlib.chdir(folder):
         text = RUN_BLOCK.sub(lambda block: with_output(block, path, names), path.read_text("utf-8"))
@@ -157,17 +165,8 @@ def with_output(block: re.Match[str], path: Path, names: dict[str, Any]) -> str:
 
 def in_shell(code: str, status: int, path: Path) -> str:
     """What commands print on both streams; `check` may find something."""
-    places = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(PACKAGE.parent),
-        "COLUMNS": "100",
-        "TERM": "dumb",
-        "NO_COLOR": "1",
-    }
     command = ["bash", "-euo", "pipefail", "-c", code]
-    ran = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | places, timeout=600
-    )
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
     if ran.returncode != status:
         raise InputError(f"{path}: exit status {ran.returncode} of\n{code}{ran.stdout}")
     return ran.stdout.rstrip()
