@@ -1,6 +1,7 @@
 """The site: its pages run, every message and name is in it, and each page opens from disk without a network."""
 
 import ast
+import html
 import re
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def run(text, monkeypatch, folder):
     """Runs a page of the site in a folder; what it becomes."""
     monkeypatch.setattr(website, "SOURCE", folder / "source")
     monkeypatch.setattr(website, "RUNS", folder / "runs")
+    monkeypatch.setattr(website, "ENVIRONMENT", {})
     page = folder / "source" / "page.md"
-    page.parent.mkdir()
+    page.parent.mkdir(parents=True)
     page.write_text(text)
     website.run_page(page)
     return page.read_text()
@@ -71,13 +73,7 @@ def site():
 def test_every_message_and_public_name_is_in_the_reference(site):
     """Each message stands on its page; each public module has a page with each of its public functions and classes."""
     page = re.sub(r"<[^>]*>", "", (site / "reference" / "messages.html").read_text())
-    words = (
-        page.replace("&quot;", '"')
-        .replace("&#x27;", "'")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
-    )
+    words = html.unescape(page)
     assert [text for _, text in website.messages() if " ".join(text.split()) not in words] == []
     for module in website.public_modules():
         path = website.PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
