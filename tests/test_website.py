@@ -100,10 +100,10 @@ def test_every_page_opens_from_disk_without_faults(site, width):
             page.goto(path.as_uri())
             page.evaluate("for (const one of document.images) one.loading = 'eager'")
             page.wait_for_load_state("load")
-            faults[path.name] = [*page.evaluate(FAULTS), *errors]
+            faults[path.relative_to(site)] = [*page.evaluate(FAULTS), *errors]
             errors.clear()
             anchors[path.as_uri()] = {"", *page.evaluate(ANCHORS)}
-            links += [(path.name, link) for link in page.evaluate(LINKS)]
+            links += [(path.relative_to(site), link) for link in page.evaluate(LINKS)]
     assert {name: found for name, found in faults.items() if found} == {}
     assert [one for one in links if is_broken(one[1], anchors)] == []
 
