@@ -34,7 +34,7 @@ ENVIRONMENT = {  # of what pages run
     "TERM": "dumb",
     "NO_COLOR": "1",
 }
-TEXTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "VISION.md", "LOG.md", "LICENSE")
+TEXTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "VISION.md", "LOG.md")
 NOT_PUBLIC = ("cli", "commands", "studio", "study", "__init__")  # the command line has pages of its own
 NAMES_OF_PACKAGES = {"gridcloze": "   :members: load\n", "gridcloze.priors": ""}  # others stand with their modules
 RUN_BLOCK = re.compile(r"^```(sh|python)(?: exits=(\d+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
