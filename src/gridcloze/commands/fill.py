@@ -27,6 +27,7 @@ from ..files import maps, sides
 from ..files.arrays import Stack, is_stack, open_stack
 from ..files.codes import MARKERS
 from ..files.grids import Grid, names_file, read_evidence, save_grid
+from ..files.palettes import Palette
 from ..files.paths import (
     MAPS,
     OWN,
@@ -699,10 +700,11 @@ class _Single(_Input):
     def read(self) -> Grid:
         return read_puzzle(self.run.predictor, self.path, self.run.request.scale, self.run.request.hidden)
 
-    def save_fill(self, stem: Path, grid: Grid, cells: OneGrid) -> None:
+    def save_fill(self, stem: Path, grid: Grid, cells: OneGrid, results: Results) -> None:
         """Write a fill like the input and, of what is no picture, as a picture."""
         if self.ending != ".npz":
-            save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(cells))
+            more = _grids_in(results, grid.palette) if grid.document is not None else None
+            save_grid(Path(f"{stem}{self.ending}"), grid.with_cells(cells), more)
         if self.ending.lower() not in PICTURES:
             scale = max(1, LEAST_PIXELS // max(self.size))
             save_grid(Path(f"{stem}.png"), Grid.from_cells(cells, grid.palette, scale))
@@ -713,7 +715,7 @@ class _Single(_Input):
         warnings += filter(None, [self.run.not_allowed(grid.cells), grid.note, size_warning, self.unknown_sides])
         stem = scratch / self.path.stem
         if "fill" in results:
-            self.save_fill(stem, grid, results["fill"].astype(np.int64))
+            self.save_fill(stem, grid, results["fill"].astype(np.int64), results)
         _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
         self.draw(stem, grid.cells[None], {name: results[name][None] for name in self.run.request.arrays})
         np.savez_compressed(
@@ -721,6 +723,14 @@ class _Single(_Input):
         )
         hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
         return self.report(scratch, hidden_cells, passes, results.get("log_prob_bits"), warnings=warnings)
+
+
+def _grids_in(results: Results, palette: Palette) -> dict[str, np.ndarray]:
+    """Samples, the probability of each class and the entropy in bits, for documents that have room for them."""
+    values, marginals = np.array(palette.raster_values), results["marginals"]
+    samples = {f"sample {number}": values[cells] for number, cells in enumerate(results["samples"])}
+    shares = {f"probability of {value}": marginals[..., n] for n, value in enumerate(values.tolist())}
+    return {**samples, **shares, "entropy": entropy_bits(marginals).astype(np.float32)}
 
 
 def _together(inputs: Sequence[_Single]) -> Iterator[list[_Single]]:

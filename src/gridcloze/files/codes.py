@@ -1,13 +1,13 @@
 """From the codes in files to symbols: colours of pictures, characters of texts, numbers of arrays.
 
 Each kind of file has its codes: a picture colours packed as 0xRRGGBBAA, a text code points, an array the symbols
-themselves. So for all of them, reading is to look up the symbol of each code.
+themselves, a document the numbers of classes. So for all of them, reading is to look up the symbol of each code.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, Integer, Num
@@ -15,12 +15,13 @@ from PIL import Image
 
 from ..words import HIDDEN, InputError
 from .palettes import MAX_SYMBOLS, Palette, unpacked
-from .paths import ARRAYS, PICTURES, TEXTS
+from .paths import ARRAYS, DOCUMENTS, PICTURES, TEXTS
 
 GridOrStack = Int[np.ndarray, "*grids height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
 GREY, TRANSPARENT = 0x808080FF, 0x00000000
+NOTHING = -(2**63)  # in documents, where cells are hidden
 CELLS_AT_ONCE = 2**22
 MARKERS = ("auto", "grey", "transparent")
 RENUMBER = "np.unique(cells, return_inverse=True) numbers symbols 0, 1, 2, …"
@@ -32,7 +33,7 @@ class Content(NamedTuple):
     Parameters
     ----------
     kind
-        PICTURES, TEXTS or ARRAYS.
+        PICTURES, TEXTS, ARRAYS or DOCUMENTS.
     codes
         A code for each cell or, in a picture, for each pixel.
     noted_scale
@@ -43,6 +44,8 @@ class Content(NamedTuple):
         The picture itself, so that it can be written back as it came.
     in_values
         Whether the numbers of an array were values of the palette, before they became symbols.
+    document
+        What else the file holds, so that it can be written back as it came.
 
     Examples
     --------
@@ -57,10 +60,16 @@ class Content(NamedTuple):
     table: tuple[int, ...] | None = None
     image: Image.Image | None = None
     in_values: bool = False
+    document: Any = None
 
 
 LISTED = 5  # symbols whose share `understood` says
-DECODED = {PICTURES: ("colour", unpacked), TEXTS: ("character", chr), ARRAYS: ("symbol", int)}  # what a code names
+DECODED = {
+    PICTURES: ("colour", unpacked),
+    TEXTS: ("character", chr),
+    ARRAYS: ("symbol", int),
+    DOCUMENTS: ("class", int),
+}  # what a code names
 
 
 def look_up(
@@ -140,7 +149,7 @@ def marked(content: Content, palette: Palette | None, marker: str = "auto") -> F
     """
     codes = content.codes
     if content.kind is not PICTURES:
-        return codes == (ord("?") if content.kind is TEXTS else HIDDEN)
+        return codes == {TEXTS: ord("?"), ARRAYS: HIDDEN, DOCUMENTS: NOTHING}[content.kind]
     hidden = codes == GREY if marker != "transparent" else np.zeros(codes.shape, bool)
     if marker != "grey":
         hidden |= codes.astype(np.uint8) == 0  # the last byte is alpha
@@ -182,6 +191,8 @@ def palette_of(codes: list[int], content: Content) -> Palette:
         return replace(palette, colours=tuple(map(unpacked, packed)))
     if content.kind is TEXTS:
         return replace(palette, characters="".join(map(chr, codes)))
+    if content.kind is DOCUMENTS:
+        return palette if codes == list(palette.raster_values) else replace(palette, values=tuple(codes))
     if codes != list(range(len(codes))):
         raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
     return palette
@@ -241,6 +252,8 @@ def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
     """What stands for each symbol in files of a kind."""
     if kind is PICTURES:
         return palette.packed_colours
+    if kind is DOCUMENTS:
+        return list(palette.raster_values)
     return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,11 @@ from ..shapes import AnySizeGrid, AnySizeHidden, Cells, OneGrid, OneHidden
 from ..words import HIDDEN, AnyPath, InputError, about
 from . import codes, html, png
 from .arrays import is_stack, read_array, save_array
+from .documents import Document, codes_in, only_grid, read_document, values_in
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import (
     ARRAYS,
+    DOCUMENTS,
     MAPS,
     PICTURES,
     SUFFIXES,
@@ -58,6 +60,8 @@ class Grid:
         Which cells were hidden in that picture.
     in_values
         Whether the array that the grid was read from had values of the palette; it is written with values again.
+    document
+        The file that the grid was read from, if it holds more than a grid; it is written with all that.
     note
         A line on how the picture was read, if its cells have another size than the model's; otherwise empty.
 
@@ -82,6 +86,7 @@ class Grid:
     picture: Image.Image | None = None
     hidden_as_read: OneHidden | None = None
     in_values: bool = False
+    document: Document | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -163,7 +168,7 @@ def read_grid(
     model_scale: int | None = None,
     windows: bool = False,
 ) -> Grid:
-    """Read one grid from a PNG, txt, npy, npz or zarr file.
+    """Read one grid from a PNG, txt, npy, npz, zarr, GSLIB, VTK or Tiled file.
 
     Parameters
     ----------
@@ -224,7 +229,8 @@ def read_grid(
         if content.kind is not PICTURES:
             cells, palette = codes.look_up(content, palette)
             _refuse_size(hidden, flags.shape, cells.shape)
-            return Grid(np.where(is_hidden, HIDDEN, cells), palette, in_values=content.in_values)
+            cells = np.where(is_hidden, HIDDEN, cells)
+            return Grid(cells, palette, in_values=content.in_values, document=content.document)
         size = None if windows else size
         if scale is not None:
             found, note = scale, ""
@@ -559,6 +565,11 @@ def read_images(path: AnyPath, palette: Palette | None = None) -> tuple[list[Any
     if is_stack(path):
         cells, palette, scale = read_examples(path, palette)
         return list(cells), palette, scale
+    if kind_of(Path(path)) is DOCUMENTS:
+        with readable(path) as path:
+            codes_of_all = codes_in(read_document(path))
+            cells, palette = codes.look_up(codes.Content(DOCUMENTS, codes_of_all), palette)
+            return list(cells), palette, 1
     grid = read_grid(path, palette)
     if palette is None and grid.picture is not None:
         with about(path):
@@ -677,6 +688,10 @@ def _read_content(path: Path, axes: str = codes.GRID_AXES, palette: Palette | No
     if kind is ARRAYS:
         cells, in_values = codes.symbols_from_values(read_array(path), palette, axes)
         return codes.Content(kind, cells, in_values=in_values)
+    if kind is DOCUMENTS:
+        document = read_document(path)
+        only_grid(document)
+        return codes.Content(kind, codes_in(document)[0], document=document)
     image = png.read_image(path)
     return codes.Content(kind, png.pixel_colours(image), image.info[png.SCALE_NOTE], png.table_of(image), image)
 
@@ -737,8 +752,9 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
     Parameters
     ----------
     path
-        A PNG, txt, npy or npz file. Hidden cells are grey in a picture (transparent if grey is a colour of the
-        palette), "?" in text and -1 in an array.
+        A PNG, txt, npy or npz file, or a document (GSLIB, VTK, Tiled) like the one that the grid was read from. Hidden
+        cells are grey in a picture (transparent if grey is a colour of the palette), "?" in text, -1 in an array, and
+        in a document what they were.
     grid
         The grid. If it was read from a picture, its PNG keeps the mode, the colour table and all pixels of cells that
         are the same, bit for bit; the mode grows only if it cannot express a new colour.
@@ -754,18 +770,20 @@ def write_grid(path: AnyPath, grid: Grid) -> None:
     >>> print(Path("puzzle.txt").read_text(), end="")
     .#?
     """
-    kind_of(Path(path), PICTURES + TEXTS + WRITTEN_ARRAYS)
+    kind_of(Path(path), PICTURES + TEXTS + WRITTEN_ARRAYS + DOCUMENTS * (grid.document is not None))
     with atomic_write(path) as partial:
         save_grid(partial, grid)
 
 
-def save_grid(path: Path, grid: Grid) -> None:
+def save_grid(path: Path, grid: Grid, more: Mapping[str, Shaped[np.ndarray, "height width"]] | None = None) -> None:
     """Save a grid in a folder of files that are not finished; `write_grid` writes whole or not at all.
 
     Parameters
     ----------
     path, grid
         As in `write_grid`.
+    more
+        Grids of numbers by their names, which a document has next to the grid.
 
     Raises
     ------
@@ -778,12 +796,14 @@ def save_grid(path: Path, grid: Grid) -> None:
     >>> print(Path("puzzle.txt").read_text(), end="")
     .#?
     """
-    kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS)
+    kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS + DOCUMENTS * (grid.document is not None))
     if kind is PICTURES:
         png.write_image(path, _drawn(grid), grid.scale, grid.picture)
     elif kind is TEXTS:
         rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
         path.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    elif grid.document is not None and kind is DOCUMENTS:
+        path.write_bytes(grid.document.with_grid(values_in(grid.cells, grid.palette), more or {}))
     else:
         save_array(path, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
 

@@ -18,11 +18,12 @@ from ..words import AnyPath, InputError, about
 ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
+DOCUMENTS = (".dat", ".gslib", ".eas", ".vti", ".tmj")  # which hold more than a grid
 SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
 FLUSHED_AT_ONCE = 16
 GRID_NOTE = "gridcloze:scale"  # of a picture of a grid, which people paint over: it is then theirs
 SIGNED_BYTES = 2**20  # at either end of a file, within which its writer is named
-SUFFIXES = PICTURES + TEXTS + ARRAYS  # what `grids` reads; `maps` reads MAPS
+SUFFIXES = PICTURES + TEXTS + ARRAYS + DOCUMENTS  # what `grids` reads; `maps` reads MAPS
 
 
 def is_folder(path: AnyPath) -> bool:
@@ -102,7 +103,7 @@ def kind_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        PICTURES, TEXTS, ARRAYS or MAPS: all suffixes of that kind.
+        PICTURES, TEXTS, ARRAYS, DOCUMENTS or MAPS: all suffixes of that kind.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def kind_of(path: Path, suffixes: Sequence[str] = SUFFIXES) -> tuple[str, ...]:
     suffix = path.suffix.lower()
     if suffix not in suffixes:
         raise InputError(f"{path}: suffix {suffix!r} is not supported here; use {', '.join(suffixes)}")
-    return next(kind for kind in (PICTURES, TEXTS, ARRAYS, MAPS) if suffix in kind)
+    return next(kind for kind in (PICTURES, TEXTS, ARRAYS, DOCUMENTS, MAPS) if suffix in kind)
 
 
 def read_bytes(path: Path, most: int) -> bytes:
