@@ -111,6 +111,7 @@ REFUSED = {
     "score": ("none", "none"),
     "compare": ("-o", "file"),
     "info": ("none",),
+    "models": ("--none",),
     "studio": ("none", "--port", "0", "--no-browser"),
 }
 

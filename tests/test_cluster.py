@@ -110,7 +110,7 @@ def test_without_dask_the_extra_is_named(folder, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "gridcloze[scale]" in capsys.readouterr().err.replace("\n", "")
+    assert "'.[scale]'" in capsys.readouterr().err.replace("\n", "")
 
 
 @pytest.mark.slow

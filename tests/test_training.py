@@ -563,10 +563,10 @@ def test_what_is_dropped_more_sees_more_parts_and_more_other_symbols(dropout):
     batches = [
         training_batch(Examples(grid, Palette.default(48)), np.random.default_rng(n), dropout) for n in range(60)
     ]
-    sizes = np.array([cells.shape[1:] for cells, _ in batches])
+    sizes = np.array([cells.shape[1:] for cells, _, _ in batches])
     assert (sizes >= (3, 4)).all()
     assert (sizes < (6, 8)).any(axis=1).mean() == pytest.approx(min(0.8, 4 * dropout) * (1 - 1 / 20), abs=0.13)
-    parts = [part for cells, _ in batches for part in cells]
+    parts = [part for cells, _, _ in batches for part in cells]
     assert all(len(np.unique(part)) == part.size for part in parts)  # each symbol is still another one
     shifted = np.array([(np.diff(part[:, 1:]) == 1).all() and (np.diff(part[1:], axis=0) == 8).all() for part in parts])
     assert 1 - shifted.mean() == pytest.approx(min(0.6, 2 * dropout), abs=0.03)

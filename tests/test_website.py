@@ -50,7 +50,8 @@ def run(text, monkeypatch, folder):
 
 def test_the_blocks_of_a_page_run_in_order(tmp_path, monkeypatch):
     """Blocks share a folder and names, and what they print, or the value of the last line, follows each."""
-    text = "```python\na = 1\nopen('x', 'w').write('y')\n```\n\n```sh\ncat x\n```\n\n```python\na + 1\n```\n"
+    first = "```python\na = 1\nimport pathlib\npathlib.Path('x').write_text('y')\n```\n"
+    text = first + "\n```sh\ncat x\n```\n\n```python\na + 1\n```\n"
     outputs = re.findall(r":class: output\n\n(.*?)\n```", run(text, monkeypatch, tmp_path), re.DOTALL)
     assert outputs == ["1", "y", "2"]
 

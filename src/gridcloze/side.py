@@ -428,6 +428,11 @@ class SidedPredictor:
         """See `explaining.Attentive`."""
         return self.predictor.patch
 
+    @property
+    def has_attention(self) -> bool:
+        """See `TrainedPredictor`."""
+        return self.predictor.has_attention
+
     def attention(self, cells: Cells, hidden: Hidden) -> Float[np.ndarray, "batch layer head query key"]:
         """See `explaining.Attentive`."""
         return self.predictor.attention(cells, hidden, self._of(len(cells)))

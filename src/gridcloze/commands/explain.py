@@ -171,8 +171,8 @@ class ExplainReport(TypedDict):
 
     Examples
     --------
-    >>> ExplainReport.__optional_keys__
-    frozenset({'influence_of_model_and_exact'})
+    >>> sorted(ExplainReport.__optional_keys__)
+    ['influence_of_model_and_exact', 'side']
     """
 
     input: str

@@ -3,7 +3,9 @@
 import inspect
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
+from operator import or_
+from types import UnionType
 from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -525,6 +527,8 @@ def model_of(kind: Any) -> Any:
     >>> model_of(ModelList).model_json_schema()["properties"]["models"]["description"]
     'In the order of the command line.'
     """
+    if get_origin(kind) is UnionType:
+        return reduce(or_, map(model_of, get_args(kind)))
     if get_origin(kind) in (list, dict):
         return get_origin(kind)[tuple(map(model_of, get_args(kind)))]
     if not is_typeddict(kind):
