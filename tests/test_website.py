@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import website
-from browsers import needed, opened_browser
+from browsers import opened_browser
 from gridcloze.words import InputError
 
 WIDTHS = (390, 1280)
@@ -66,7 +66,8 @@ def test_a_page_with_a_command_that_fails_is_not_built(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def site():
     """The site, which takes minutes to build."""
-    needed((website.OUT / "search.html").exists(), "the site, which `make site` builds,")
+    if not (website.OUT / "search.html").exists():
+        pytest.skip("the site is not built; `make site` takes minutes")
     return website.OUT
 
 
