@@ -1,6 +1,7 @@
 """Which visible cells are suspected, and which hidden ones would tell most."""
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pytest
@@ -85,6 +86,17 @@ def test_of_two_cells_that_contradict_each_other_one_is_named(one, other):
     assert named in (one, other)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 6, 7, 20, 21, 100, 252, 256])
+def test_each_cell_is_predicted_while_any_other_is_visible(n):
+    """Some half has a cell and not the other, for any two in either order; with one half fewer that cannot be."""
+    is_in = checking._halves(n).astype(np.int64)
+    apart = is_in.T @ (1 - is_in)  # in how many halves is a row's cell and not a column's
+    assert (apart + np.eye(n, dtype=np.int64) > 0).all()
+    assert is_in.any(axis=0).all()
+    fewer = len(is_in) - 1
+    assert n < 2 or comb(fewer, fewer // 2) < n
+
+
 def test_a_grid_is_judged_alone_as_among_others():
     """Beside a grid with more visible cells, of one with fewer no more is hidden at once than of it alone."""
 
@@ -103,7 +115,7 @@ def test_a_grid_is_judged_alone_as_among_others():
     checking.contradicting(alone, Puzzles(cells[:1], hidden[:1]))
     checking.contradicting(among, Puzzles(cells, hidden))
     assert among.asked == alone.asked
-    assert len(alone.asked) == 4
+    assert len(alone.asked) == 3
 
 
 def test_a_block_keeps_neighbours_from_vouching():

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations, count, islice
+from math import comb
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -133,9 +136,9 @@ def surprises(predictor: Predictor, cells: OneGrid, hidden: OneHidden, threshold
 def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     """Find the visible cells that the others all but rule out.
 
-    Half of the visible cells are predicted from the rest, in turn for each binary digit of their numbers, so that of
-    any two one is predicted while the other is visible; all of these questions are put together, which is one forward
-    pass for a small grid. Only a grid with a cell of a probability below `CONTRADICTION` is looked at closely.
+    About half of the visible cells are predicted from the rest, several times, so that each cell is predicted while any
+    other is visible; all of these questions are put together, which is one forward pass for a small grid. Only a grid
+    with a cell of a probability below `CONTRADICTION` is looked at closely.
 
     Parameters
     ----------
@@ -158,13 +161,15 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     """
     cells, hidden, predictor = puzzles.cells, puzzles.hidden, with_side(predictor, puzzles.side)
     found = np.zeros(cells.shape, dtype=bool)
-    number = np.cumsum(~hidden.reshape(len(cells), -1), axis=1).reshape(hidden.shape)
-    most, least, shown = number.max(axis=(1, 2), keepdims=True), np.ones(len(cells)), np.where(hidden, 0, cells)
-    for some in _in_parts(2 * int(most.max()).bit_length(), cells.size * predictor.n_symbols):
-        digit, half = np.divmod(np.arange(some.start, some.stop)[:, None, None, None], 2)
-        queried = (number >> digit & 1 == half) & (most >> digit > 0) & ~hidden
-        asked = queried.any(axis=(2, 3))
-        grid, queried = np.nonzero(asked)[1], queried[asked]
+    halves = [_halves(int(shown)) for shown in (~hidden).sum(axis=(1, 2))]
+    least, shown = np.ones(len(cells)), np.where(hidden, 0, cells)
+    of_grid = np.repeat(np.arange(len(cells)), [len(of_one) for of_one in halves])
+    half = np.concatenate([np.arange(len(of_one)) for of_one in halves])
+    for some in _in_parts(len(of_grid), hidden[:1].size * predictor.n_symbols):
+        grid = of_grid[some]
+        queried = np.zeros(cells[grid].shape, dtype=bool)
+        for question, (one, which) in enumerate(zip(grid, half[some], strict=True)):
+            queried[question][~hidden[one]] = halves[one][which]
         predicted = of_rows(predictor, grid.tolist()).marginals(cells[grid], hidden[grid] | queried)
         probability = np.take_along_axis(predicted, shown[grid][..., None], axis=-1)[..., 0]
         np.minimum.at(least, grid, np.where(queried, probability, 1.0).min(axis=(1, 2)))
@@ -172,6 +177,21 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
         for one in surprises(of_rows(predictor, [int(grid)]), cells[grid], hidden[grid], CONTRADICTION):
             found[grid, one.row, one.column] = True
     return found
+
+
+@lru_cache(maxsize=256)
+def _halves(n: int) -> Bool[np.ndarray, "half n"]:
+    """As few halves of n things as can be, so that each thing is in one that a given other is not in.
+
+    The halves in which a thing is must not all have another thing in them, too; by Sperner's theorem most things can be
+    told apart in this way if each is in half of the halves.
+    """
+    halves = next(k for k in count() if comb(k, k // 2) >= n) if n > 1 else n
+    chosen = islice(combinations(range(halves), (halves + 1) // 2), n)
+    is_in = np.zeros((halves, n), dtype=bool)
+    for thing, of_thing in enumerate(chosen):
+        is_in[list(of_thing), thing] = True
+    return is_in
 
 
 def information_bits(predictor: Predictor, cells: Cells, hidden: Hidden) -> Float[np.ndarray, "batch height width"]:
