@@ -146,5 +146,20 @@ def test_a_dataset_has_the_side_maps_of_a_model():
     assert np.array_equal(found, model.predict_proba(puzzle, side=np.stack([grids[0], noise[0]], axis=-1)))
     with pytest.raises(InputError, match="keep their order"):
         model.fill(puzzle, side=dataset[["depth", "zone"]].isel(n=0))
+    array = xarray.DataArray(np.where(puzzle < 0, np.nan, puzzle), dims=("y", "x"))
+    maps = dataset.isel(n=0)
+    assert np.array_equal(array.gridcloze.predict_proba(model, side=maps), found)
+    assert np.array_equal(array.gridcloze.fill(model, side=maps.transpose("x", "y")), model.fill(puzzle, side=maps))
+    drawn = model.sample(puzzle, 2, side=maps)
+    assert np.array_equal(array.gridcloze.sample(model, 2, side=maps), drawn)
+    assert not np.array_equal(array.gridcloze.predict_proba(model, side=maps.where(maps.zone > 0)), found)
     with pytest.raises(InputError, match="the model needs the side maps that it learned with"):
-        xarray.DataArray(np.where(puzzle < 0, np.nan, puzzle), dims=("y", "x")).gridcloze.fill(model)
+        array.gridcloze.fill(model)
+    with pytest.raises(InputError, match="come as a Dataset"):
+        array.gridcloze.fill(model, side=maps.zone)
+    with pytest.raises(InputError, match="load it"):
+        array.chunk().gridcloze.fill(model, side=maps)
+    with pytest.raises(InputError, match="other coordinates"):
+        array.assign_coords(x=np.arange(5)).gridcloze.fill(model, side=maps.assign_coords(x=np.arange(1, 6)))
+    with pytest.raises(InputError, match="keep their order"):
+        array.gridcloze.fill(model, side=maps[["depth", "zone"]])

@@ -19,6 +19,7 @@ from .files.codes import symbols_of
 from .predictor import Predictor, entropy_bits, exceeds_window
 from .puzzles import Puzzles, name_of
 from .scale import Blocks, Box, Cores, Question, around, fill_block, marginals_in
+from .side import Side, as_side
 from .tiling import Tile
 from .words import HIDDEN, AnyPath, InputError
 
@@ -53,7 +54,7 @@ class Accessor:
     def __init__(self, array: xarray.DataArray):
         self.array = array
 
-    def fill(self, model: Any, hidden: Any = None, seed: int = 0) -> xarray.DataArray:
+    def fill(self, model: Any, hidden: Any = None, seed: int = 0, side: Any = None) -> xarray.DataArray:
         """Find the most likely fill.
 
         Parameters
@@ -64,6 +65,9 @@ class Accessor:
             True at the cells to fill; by default those without a value.
         seed
             From which all random numbers follow.
+        side
+            The side maps of a model that learned with such: a Dataset on the coordinates of this array. The array must
+            be in memory then.
 
         Returns
         -------
@@ -73,18 +77,18 @@ class Accessor:
         Raises
         ------
         InputError
-            For other than two dimensions, and for values that are no classes of the model; of a chunked array these are
-            found when it is computed.
+            For other than two dimensions, for values that are no classes of the model (of a chunked array these are
+            found when it is computed), and for side maps that are missing or lie elsewhere.
         """
-        asked = _Asked(self.array, model, hidden)
+        asked = _Asked(self.array, model, hidden, side)
         return asked.like(asked.decoded(asked.fills([-1], seed)[0]))
 
-    def sample(self, model: Any, n: int = 1, hidden: Any = None, seed: int = 0) -> xarray.DataArray:
+    def sample(self, model: Any, n: int = 1, hidden: Any = None, seed: int = 0, side: Any = None) -> xarray.DataArray:
         """Draw joint samples.
 
         Parameters
         ----------
-        model, hidden, seed
+        model, hidden, seed, side
             As in `fill`.
         n
             How many, 1 or more.
@@ -94,16 +98,16 @@ class Accessor:
         DataArray
             Like this one, with a first dimension "sample".
         """
-        asked = _Asked(self.array, model, hidden)
+        asked = _Asked(self.array, model, hidden, side)
         drawn = [asked.decoded(one) for one in asked.fills(range(n), seed)]
         return asked.like(dask.array.stack(drawn), before=("sample",))
 
-    def predict_proba(self, model: Any, hidden: Any = None) -> xarray.DataArray:
+    def predict_proba(self, model: Any, hidden: Any = None, side: Any = None) -> xarray.DataArray:
         """Predict the probability of each class at each cell.
 
         Parameters
         ----------
-        model, hidden
+        model, hidden, side
             As in `fill`.
 
         Returns
@@ -111,15 +115,15 @@ class Accessor:
         DataArray
             With a last dimension "symbol", whose coordinates are the classes.
         """
-        asked = _Asked(self.array, model, hidden)
+        asked = _Asked(self.array, model, hidden, side)
         return asked.like(asked.marginals(), after=("symbol",)).assign_coords(symbol=list(asked.values))
 
-    def entropy(self, model: Any, hidden: Any = None) -> xarray.DataArray:
+    def entropy(self, model: Any, hidden: Any = None, side: Any = None) -> xarray.DataArray:
         """Compute how uncertain each cell is.
 
         Parameters
         ----------
-        model, hidden
+        model, hidden, side
             As in `fill`.
 
         Returns
@@ -127,14 +131,14 @@ class Accessor:
         DataArray
             The entropy of each cell in bits.
         """
-        asked = _Asked(self.array, model, hidden)
+        asked = _Asked(self.array, model, hidden, side)
         return asked.like(asked.marginals().map_blocks(entropy_bits, drop_axis=2, dtype=np.float64))
 
 
 class _Asked:
     """A DataArray as a puzzle in chunks; one that is in memory has a single chunk, and is answered at once."""
 
-    def __init__(self, array: xarray.DataArray, model: Any, hidden: Any):
+    def __init__(self, array: xarray.DataArray, model: Any, hidden: Any, side: Any):
         self.array, self.predictor, self.values = array, *_model(model)
         if array.ndim != 2:
             line = f"a DataArray with {array.ndim} dimensions {array.dims} is no grid of rows and columns"
@@ -152,7 +156,8 @@ class _Asked:
         self.puzzle: Any = dask.array.map_blocks(_encoded, *given, nodata=nodata, values=self.values, dtype=np.int16)
         size = int(array.shape[0]), int(array.shape[1])
         self.blocks = Blocks(size, self.predictor.window or size)
-        self.is_small = not exceeds_window(self.predictor, size)
+        self.side = None if side is None else _side_maps(array, side, self.predictor)
+        self.is_small = not exceeds_window(self.predictor, size) or side is not None
         self.model: Any = delayed(self.predictor)
 
     def like(self, data: Any, before: Sequence[str] = (), after: Sequence[str] = ()) -> xarray.DataArray:
@@ -174,7 +179,7 @@ class _Asked:
     def fills(self, lanes: Sequence[int], seed: int) -> list[Any]:
         """The symbols of each lane of `Question`."""
         if self.is_small:
-            fills: Any = delayed(_fills)(self.model, self._piece(np.s_[:, :]), max(0, lanes[-1] + 1), seed)
+            fills: Any = delayed(_fills)(self.model, self._piece(np.s_[:, :]), max(0, lanes[-1] + 1), seed, self.side)
             return [self._chunked(lambda box, n=n: fills[n][box], np.int64) for n in range(len(lanes))]
         bands = self.puzzle.rechunk({0: ROWS_OF_A_BAND, 1: -1}).to_delayed().ravel().tolist()
         question = delayed(_question)(self.blocks, [delayed(_packed)(band) for band in bands], lanes, seed)
@@ -195,7 +200,7 @@ class _Asked:
     def marginals(self) -> Any:
         """The probabilities, with a last axis for symbols."""
         if self.is_small:
-            whole: Any = delayed(_marginals)(self.model, self._piece(np.s_[:, :]))
+            whole: Any = delayed(_marginals)(self.model, self._piece(np.s_[:, :]), self.side)
             return self._chunked(lambda box: whole[box], np.float64, self.predictor.n_symbols)
         question = Question(self.blocks, (), ())
 
@@ -253,14 +258,32 @@ def _encoded(data: np.ndarray, hidden: Any = None, *, nodata: Any, values: tuple
     return cells.astype(np.int16)
 
 
-def _fills(predictor: Predictor, puzzle: np.ndarray, n: int, seed: int) -> np.ndarray:
+def _side_maps(array: xarray.DataArray, side: Any, predictor: Predictor) -> Side:
+    """The side maps of an array, NaN where they have no value."""
+    if not isinstance(side, xarray.Dataset):
+        raise InputError("side maps of a DataArray come as a Dataset, with their names and coordinates")
+    if array.chunks is not None:
+        raise InputError("with side maps an array in chunks is not filled: load it, as in da.load()")
+    try:
+        _, side = xarray.align(array, side, join="exact")
+    except ValueError:
+        raise InputError(
+            "the side maps lie on other coordinates: put them on those of the array, as with rioxarray's "
+            "reproject_match"
+        ) from None
+    maps = {name: one.transpose(*array.dims) for name, one in side.items()}
+    given = {name: np.ma.array(one.values, mask=_empty(one.values, nodata_of(one)))[None] for name, one in maps.items()}
+    return as_side(given, getattr(predictor, "side", ()))[1]
+
+
+def _fills(predictor: Predictor, puzzle: np.ndarray, n: int, seed: int, side: Side | None) -> np.ndarray:
     """The samples, or if there are none the fill, with a first axis."""
-    found = answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64)), n, seed)
+    found = answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64), side=side), n, seed)
     return found.samples[0] if n else found.fill
 
 
-def _marginals(predictor: Predictor, puzzle: np.ndarray) -> np.ndarray:
-    return answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64))).marginals[0]
+def _marginals(predictor: Predictor, puzzle: np.ndarray, side: Side | None) -> np.ndarray:
+    return answers.fill(predictor, Puzzles(puzzle[None].astype(np.int64), side=side)).marginals[0]
 
 
 def _marginals_in(predictor: Predictor, question: Question, box: Box, puzzle: np.ndarray) -> np.ndarray:
