@@ -5,7 +5,7 @@ copy, noise     a side map that equals the grid, and one that says nothing
 landcover-…     holes, clouds and few known cells of a map of 15 classes, without side maps, with each and with both:
                 a map of ten years ago and an elevation, which `year_before` and `elevation` make with a seed
 landcover-peers the class of ten years ago, and a random forest on the same side maps and the nearest visible cells
-channels-…      channels with a map of sand probability, or without
+channels-…      channels with a map of sand probability, or without; the same by MPSlib, with it as soft data
 speed           training and filling with 0, 1, 4 and 16 side maps
 
 Results are written to benchmarks/results/side-TASK.json.
@@ -34,14 +34,14 @@ from gridcloze.shapes import Cells, Hidden, Marginals
 from gridcloze.side import SidedPredictor, SideMaps, with_side
 from gridcloze.training import Budget
 from gridcloze.words import finite_or_none
-from peers import Answer
+from peers import SIMULATORS, Answer
 
 SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
 TOYS = {"flips": 5.0, "gauss": 2.0, "copy": 0.5, "noise": 1.5}  # minutes of training
 WINDOW = 32
 TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns, as in landcover.py
 FOREST_CELLS = 30_000  # that a random forest learns from
-CHANNELS, SAND = 64, 1  # cells of a window; the symbol of sand
+CHANNELS, SAND, LEARNED = 64, 1, 400  # cells of a window; the symbol of sand; realisations to learn from
 PATCH_DENSITY, CHANGED, BUFFER = 0.02, 0.5, 2  # centres of change a cell, share of these that change, cells
 
 
@@ -197,30 +197,59 @@ def _features(windows: Cells, hidden: Hidden, layers: np.ndarray, places: list) 
     return np.concatenate(every)
 
 
-def channels(with_sand: bool, budget: Budget, depth: int, n: int) -> Figures:
-    """1 % known, with a sand probability as a geologist would have (smoothed truth with noise), or without."""
-    arrays, generator = data.channels(), np.random.default_rng(SEED)
-    cells = arrays["realizations"][:450].astype(np.int64)
+def _channels(n: int):
+    """Realisations to learn from with their maps, and windows of others with 1 % known.
+
+    A map of sand is as a geologist would have it: smoothed truth with noise.
+    """
+    generator = np.random.default_rng(SEED)
+    cells = data.channels()["realizations"][:450].astype(np.int64)
     sand = np.stack([gaussian_filter((grid == SAND).astype(float), 4) for grid in cells])
-    sand = (sand + generator.normal(0, 0.1, sand.shape)).astype(np.float32)[..., None]
-    learned, held_out = slice(0, 400), slice(400, 400 + n)
-    maps = SideMaps.of(list(sand[learned]), ["sand"]) if with_sand else None
-    prior = Windows(list(cells[learned]), Palette.default(2), (CHANNELS, CHANNELS), "none", side=maps)
+    sand = (sand + generator.normal(0, 0.1, sand.shape)).astype(np.float32)
+    place = slice(LEARNED, LEARNED + n), slice(CHANNELS), slice(CHANNELS)
+    hidden = hiding.visible_share(0.01, (n, CHANNELS, CHANNELS), generator)
+    return cells, sand, cells[place], sand[place], hidden
+
+
+def _realisations(answer: Answer, cells: Cells, windows: Cells, hidden: Hidden) -> Figures:
+    """How realisations look, and how often they are wrong."""
+    reference = textures.windows_of(cells[LEARNED:], 200, CHANNELS, np.random.default_rng(SEED))
+    wrong = (answer.samples != windows[:, None]) & hidden[:, None]
+    scores = textures.scores(answer, windows, hidden, reference, data.channels()["training_image"][None])
+    return scores | {"error_of_samples": float(wrong.sum() / (wrong.shape[1] * hidden.sum()))}
+
+
+def channels(with_sand: bool, budget: Budget, depth: int, n: int) -> Figures:
+    """Realisations of a model that learned from others, with maps of sand or without."""
+    cells, sand, windows, of_windows, hidden = _channels(n)
+    maps = SideMaps.of(list(sand[:LEARNED, ..., None]), ["sand"]) if with_sand else None
+    prior = Windows(list(cells[:LEARNED]), Palette.default(2), (CHANNELS, CHANNELS), "none", side=maps)
     model = learn(prior, budget, SEED, depth)
-    windows = cells[held_out, :CHANNELS, :CHANNELS]
-    hidden = hiding.visible_share(0.01, windows.shape, generator)
-    side = sand[held_out, :CHANNELS, :CHANNELS] if with_sand else None
+    side = of_windows[..., None] if with_sand else None
     began = time.monotonic()
     answers = fill(model, Puzzles(windows, hidden, side=side), samples=4, seed=SEED)
     seconds, samples = model.header.training["seconds"], answers.samples
     answer = Answer(answers.marginals, samples, seconds, time.monotonic() - began)
-    reference = textures.windows_of(cells[400:], 200, CHANNELS, generator)
-    image = arrays["training_image"][None]
-    wrong = (samples != windows[:, None]) & hidden[:, None]
-    return textures.scores(answer, windows, hidden, reference, image) | {
-        "training": model.header.training,
-        "error_of_samples": float(wrong.sum() / (4 * hidden.sum())),
-    }
+    return _realisations(answer, cells, windows, hidden) | {"training": model.header.training}
+
+
+def channels_mpslib(n: int) -> Figures:
+    """Realisations of MPSlib from the training image: without soft data, and with the probability of sand given the
+    map, which the realisations that our model learns from tell.
+    """
+    cells, sand, windows, of_windows, hidden = _channels(n)
+    edges = np.quantile(sand[:LEARNED], np.linspace(0, 1, 41))
+    bins = np.digitize(sand[:LEARNED], edges[1:-1])
+    shares = np.bincount(bins.ravel(), (cells[:LEARNED] == SAND).ravel()) / np.bincount(bins.ravel())
+    of_sand = shares[np.digitize(of_windows, edges[1:-1])]
+    soft = np.stack([1 - of_sand, of_sand], axis=-1)
+    image, figures = data.channels()["training_image"][None], Figures()
+    for name in ("MPSlib GENESIM", "MPSlib SNESIM"):
+        for what, given in (("without", None), ("soft data", soft)):
+            answer = SIMULATORS[name](image, windows, hidden, 4, SEED, given)
+            assert isinstance(answer, Answer)
+            figures[f"{name}, {what}"] = _realisations(answer, cells, windows, hidden)
+    return figures
 
 
 def speed(steps: int) -> Figures:
@@ -251,15 +280,13 @@ def tasks(quick: bool) -> dict[str, Task]:
     subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
     return (
         {kind: partial(toy, kind, budget(of_kind), n, depth) for kind, of_kind in TOYS.items()}
-        | {
-            f"landcover-{name}": partial(landcover, which, budget(2.5), depth, windows)
-            for name, which in subsets.items()
-        }
+        | {f"landcover-{name}": partial(landcover, which, budget(5), depth, windows) for name, which in subsets.items()}
         | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 100)}
         | {
-            f"channels-{name}": partial(channels, name == "sand", budget(2.5), depth, 2 if quick else 15)
+            f"channels-{name}": partial(channels, name == "sand", budget(5), depth, 2 if quick else 15)
             for name in ("none", "sand")
         }
+        | {"channels-mpslib": partial(channels_mpslib, 2 if quick else 15)}
         | {"speed": partial(speed, 3 if quick else 50)}
     )
 

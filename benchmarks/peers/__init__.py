@@ -124,14 +124,23 @@ class Simulation:
     def __init__(self, tool: str, **settings: object):
         self.tool, self.settings = tool, settings
 
-    def __call__(self, train: Cells, cells: Cells, hidden: Hidden, n_samples: int, seed: int = 0) -> Answer | Skipped:
+    def __call__(
+        self,
+        train: Cells,
+        cells: Cells,
+        hidden: Hidden,
+        n_samples: int,
+        seed: int = 0,
+        soft: Marginals | None = None,
+    ) -> Answer | Skipped:
         if self.tool == "g2s" and not _answers(SERVER):
             return Skipped(f"no G2S server answers on {SERVER[0]}, port {SERVER[1]}")
         settings = {**self.settings, "n_samples": n_samples, "seed": seed + 1}  # MPSlib takes 0 for any seed
         with tempfile.TemporaryDirectory() as folder:
             job, answer = Path(folder) / "job.npz", Path(folder) / "answer.npz"
             known = np.where(hidden, HIDDEN, cells)
-            np.savez(job, training_image=train[0], cells=known, settings=json.dumps(settings))
+            more = {} if soft is None else {"soft": soft}
+            np.savez(job, training_image=train[0], cells=known, settings=json.dumps(settings), **more)
             subprocess.run([environment(self.tool), HERE / "job.py", self.tool, job, answer], check=True)
             with np.load(answer) as said:
                 samples, seconds = said["samples"].astype(np.int64), float(said["seconds"].sum())

@@ -1,7 +1,8 @@
 """Runs one tool in its own environment: `python job.py NAME JOB ANSWER`, where NAME/run.py knows the tool.
 
 JOB is an npz file with `training_image` (height, width), `cells` (grid, height, width; -1 is to be simulated) and
-`settings`, a JSON object with `method`, `n_samples`, `seed` and what the tool itself is to be told. ANSWER gets
+`settings`, a JSON object with `method`, `n_samples`, `seed` and what the tool itself is to be told; perhaps `soft`
+(grid, height, width, symbol), a probability that is known of each cell. ANSWER gets
 `samples` (grid, sample, height, width), `seconds` (grid) that all samples of a grid took, and `peak_mebibytes`.
 
 It needs NumPy only: of this project nothing is installed there.
@@ -22,7 +23,9 @@ def main(name: str, job: str, answer: str) -> None:
     run = importlib.import_module("run")
     with np.load(job) as given:
         training_image, cells, settings = given["training_image"], given["cells"], json.loads(str(given["settings"]))
-    answers = [run.simulate(training_image, grid, seed_of(settings, number)) for number, grid in enumerate(cells)]
+        soft = [{"soft": one} for one in given["soft"]] if "soft" in given else [{}] * len(cells)
+    grids = enumerate(zip(cells, soft, strict=True))
+    answers = [run.simulate(training_image, grid, seed_of(settings, number), **more) for number, (grid, more) in grids]
     samples, seconds = zip(*answers, strict=True)
     used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     np.savez(answer, samples=np.stack(samples), seconds=seconds, peak_mebibytes=max(used) / 1024)
