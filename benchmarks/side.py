@@ -38,6 +38,8 @@ from peers import SIMULATORS, Answer
 
 SEED, FLIPPED, DEVIATION = 7000, 0.1, 0.7
 TOYS = {"flips": 5.0, "gauss": 2.0, "copy": 0.5, "noise": 1.5}  # minutes of training
+SUBSETS = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
+CHANNELS_OF_SPEED = (0, 1, 4, 16)
 WINDOW = 32
 TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns, as in landcover.py
 FOREST_CELLS = 30_000  # that a random forest learns from
@@ -256,7 +258,7 @@ def speed(steps: int) -> Figures:
     """Seconds and memory of a training step and a fill of a window, by the number of side maps."""
     generator, figures = np.random.default_rng(SEED), Figures()
     cells = squares().sample(2000, generator)
-    for number in (0, 1, 4, 16):
+    for number in CHANNELS_OF_SPEED:
         values = generator.normal(size=(*cells.shape, number)).astype(np.float32)
         side = SideMaps.of(values) if number else None
         model = learn(Examples(cells, Palette.default(2), side=side), Budget(steps=steps), SEED)
@@ -277,10 +279,9 @@ def tasks(quick: bool) -> dict[str, Task]:
         return Budget(steps=3) if quick else Budget(minutes=minutes)
 
     n, depth, windows = (300, 1, 4) if quick else (60_000, 6, 200)
-    subsets = {"none": (), "year": ("year",), "elevation": ("elevation",), "both": ("year", "elevation")}
     return (
         {kind: partial(toy, kind, budget(of_kind), n, depth) for kind, of_kind in TOYS.items()}
-        | {f"landcover-{name}": partial(landcover, which, budget(5), depth, windows) for name, which in subsets.items()}
+        | {f"landcover-{name}": partial(landcover, which, budget(5), depth, windows) for name, which in SUBSETS.items()}
         | {"landcover-peers": partial(landcover_peers, windows, 5 if quick else 100)}
         | {
             f"channels-{name}": partial(channels, name == "sand", budget(5), depth, 2 if quick else 15)

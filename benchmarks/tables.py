@@ -9,6 +9,7 @@ from typing import Any
 import channels
 import decoders
 import landcover
+import side
 import sudoku
 import toys
 from common import MODELS, RESULTS, Figures
@@ -64,6 +65,7 @@ def texts() -> dict[str, str]:
         **of_comparison(),
         **of_speed(),
         **of_scale(),
+        **of_side(),
         **of_models(),
     }
 
@@ -302,6 +304,77 @@ def of_scale() -> dict[str, str]:
         "scale.most workers": f"{scheduler['tasks_a_second'] * of_block:,.0f}",
         "scale.peaks": " and at ".join(peaks),
     }
+
+
+def of_side() -> dict[str, str]:
+    """What side maps are worth: on toys, on land cover, on channels; and what they cost."""
+    toys_of_side = {name: result(f"side-{name}") for name in side.TOYS}
+    cover = {name: result(f"side-landcover-{name}") for name in side.SUBSETS}
+    peers, titles = result("side-landcover-peers"), list(map(_side_condition, side.CONDITIONS))
+    named = {"none": "without", "year": "map of ten years ago", "elevation": "elevation", "both": "both"}
+    rows = [
+        [f"gridcloze, {named[name]}", *(f"{one[at]['error']:.1%}, {_bits(one[at]):.3f}" for at in side.CONDITIONS)]
+        for name, one in cover.items()
+    ]
+    forest = [peers[at]["random forest"] for at in side.CONDITIONS]
+    rows.append(["random forest, both", *(f"{one['error']:.1%}, {_bits(one):.3f}" for one in forest)])
+    before = "class of ten years ago"
+    rows.append([before, *(f"{peers[at][before]:.1%}" for at in side.CONDITIONS)])
+    measured = result("side-speed")
+    return {
+        "side.toys": table(
+            ["side map", "minutes", "steps", "excess bits, all hidden", "part hidden", "worth in bits, part hidden"],
+            (
+                [
+                    name,
+                    f"{one['training']['minutes']:g}",
+                    f"{one['training']['steps']:,}",
+                    *(f"{one[at]['excess_bits']:.4f}" for at in ("all", "mix")),
+                    f"{one['mix']['worth']:.4f} ± {one['mix']['standard_error']:.4f}",
+                ]
+                for name, one in toys_of_side.items()
+            ),
+        ),
+        "side.landcover": table(["", *titles], rows),
+        "side.bias": ", ".join(
+            f"{one[side.OVER_HIGH_GROUND]['bias_of_shares']:.3f} {named[name]}" for name, one in cover.items()
+        ),
+        "side.channels": table(
+            ["", "error of samples", "bits", "4×4 patterns, bits", "connectivity"],
+            (
+                [
+                    name,
+                    f"{one['error_of_samples']:.1%}",
+                    f"{_bits(one):.3f}",
+                    f"{one['pattern_divergence_bits']:.4f}",
+                    f"{one['connectivity_error']:.3f}",
+                ]
+                for name, one in _side_channels().items()
+            ),
+        ),
+        "side.speed": table(
+            ["side maps", "ms a training step", "ms a sample", "peak MiB"],
+            (
+                [
+                    number,
+                    f"{1000 * measured[number]['seconds_a_step']:.0f}",
+                    f"{1000 * measured[number]['seconds_a_sample']:.1f}",
+                    f"{measured[number]['peak_memory_bytes'] / 2**20:,.0f}",
+                ]
+                for number in map(str, side.CHANNELS_OF_SPEED)
+            ),
+        ),
+    }
+
+
+def _side_condition(name: str) -> str:
+    return name.replace(" %", "% known").replace("8×8", "8×8 hole")
+
+
+def _side_channels() -> dict[str, Figures]:
+    ours = {"gridcloze, without": result("side-channels-none"), "gridcloze, map of sand": result("side-channels-sand")}
+    theirs = result("side-channels-mpslib")
+    return ours | {name: one for name, one in theirs.items() if name.startswith("MPSlib")}
 
 
 TRAINED = {  # which file has the record of a training
