@@ -49,6 +49,22 @@ def test_a_training_says_what_it_came_to(scores, cooled_from, said):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("scores", "rises"),
+    [
+        (curve(0.5, 0.52, 0.51), True),
+        (curve(0.5, 0.501, 0.52), False),  # a share that may be chance
+        (curve(0.004, 0.0048, 0.0047), False),  # next to the truth: shares are large, bits are not
+        (curve(0.004, 0.0052, 0.0051), True),
+        (curve(0.5, 0.52), False),
+        (curve(0.5, 0.52, 0.51, dropout=(0.0, 0.0, 0.1)), False),
+    ],
+)
+def test_held_out_bits_rise_when_it_is_no_chance(scores, rises):
+    """Two scores in a row under the same dropout, above the best by a share and by a part of a bit."""
+    assert scores.rises == rises
+
+
 def test_scores_come_ever_more_seldom():
     """Some fifty scores in ten thousand steps, and none in a training of a few."""
     assert not any(map(is_due, range(50)))

@@ -12,6 +12,7 @@ from .words import finite_or_none
 FIRST_SCORE = 50  # steps
 GROWTH = 1.15  # of the steps from score to score
 RISE = 0.003  # of held-out bits above the best, as a share, that is no chance
+LEAST_RISE = 0.001  # bits: fewer are chance where a model is all but right, and harm nobody
 PATIENCE = 2  # scores that say so, as one may be chance, and what is dropped anew takes a while to help
 EARLIER = 0.6  # the share of the steps with whose best score the best of all is compared
 GAIN = 0.01  # of held-out bits since then, as a share: less is not worth as many steps again
@@ -81,13 +82,10 @@ class Curve:
     @property
     def rises(self) -> bool:
         """Whether the last two scores are worse than the best by more than chance, both under the same dropout."""
-        last = self.scores[-PATIENCE:]
-        return (
-            self.best is not None
-            and len(last) == PATIENCE
-            and len({score.dropout for score in last}) == 1
-            and min(score.held_out for score in last) > self.best.held_out * (1 + RISE)
-        )
+        last, best = self.scores[-PATIENCE:], self.best
+        if best is None or len(last) < PATIENCE or len({score.dropout for score in last}) > 1:
+            return False
+        return min(score.held_out for score in last) > best.held_out + max(LEAST_RISE, RISE * best.held_out)
 
     @property
     def gain(self) -> float:
