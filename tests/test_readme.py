@@ -21,7 +21,7 @@ from gridcloze.studio.single import BUILT
 
 ROOT = Path(__file__).parent.parent
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
-LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2", "12": "2"}  # words of commands
+LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2", "12": "2", "64": "32"}  # words of commands
 LITTLE = {
     "20_000": "40",
     "minutes=5": "steps=2",
@@ -71,10 +71,14 @@ def write_maps():
     """The maps that the guide speaks of, with the values of its palette."""
     generator = np.random.default_rng(0)
     classes = np.array([0, *(symbol["value"] for symbol in json.loads(Path("palette.json").read_text())["symbols"])])
-    for name, least in (("landcover", 1), ("scene", 0), ("clouds", 0)):
-        layout = {"count": 1, "dtype": "uint8", "crs": "EPSG:5070", "transform": rasterio.Affine(30, 0, 0, 0, -30, 0)}
-        with rasterio.open(f"{name}.tif", "w", driver="GTiff", width=40, height=50, nodata=0, **layout) as file:
-            file.write(classes[generator.integers(least, 4, (50, 40))].astype(np.uint8), 1)
+    Path("held-out").mkdir(exist_ok=True)
+    layout = {"count": 1, "crs": "EPSG:5070", "transform": rasterio.Affine(30, 0, 0, 0, -30, 0), "width": 40}
+    full = ("landcover", "landcover-2013", "scene-2013", "held-out", "held-out/2013")
+    for name in (*full, "scene", "clouds", "elevation", "held-out/elevation"):
+        values = classes[generator.integers(name in full, 4, (50, 40))]
+        dtype = "float32" if "elevation" in name else "uint8"
+        with rasterio.open(f"{name}.tif", "w", driver="GTiff", height=50, nodata=0, dtype=dtype, **layout) as file:
+            file.write(values.astype(dtype), 1)
 
 
 def write_inputs(monkeypatch):
