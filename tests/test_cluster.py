@@ -207,7 +207,7 @@ def test_a_worker_that_does_not_fit_says_why(folder):
     ("broken", "line"),
     [
         ("scale.__version__ = '0.0.1'", "it has gridcloze 0.0.1, and you have"),
-        ("load = scale.checkpoint.load; scale.checkpoint.load = lambda path: load('none')", "no such file"),
+        ("load = scale.checkpoint.load; scale.checkpoint.load = lambda path: load(path / 'none')", "no such file"),
     ],
 )
 def test_workers_of_a_scheduler_that_do_not_fit_are_refused(folder, scheduler, tmp_path, broken, line):

@@ -35,6 +35,7 @@ PUZZLE_CHUNK = 512
 MOST_TASKS = 20_000  # that the scheduler knows of at once: about 180 MB
 MOST_TASKS_WITH_DATA = 128
 RETRIES = 3
+GONE = "the scheduler is gone: start it again; the same command goes on with what is not finished"
 SECONDS_TO_CONNECT = 10
 MARKERS_AT_ONCE = 2**14  # of 2 KiB each
 Place = tuple[int, int]  # of a block among blocks
@@ -936,7 +937,11 @@ class Cluster:
                 name = names.pop(future.key)
                 if future.status != "finished":
                     raise _failed(name, future)
-                yield name, future.result()
+                try:
+                    result = future.result()
+                except OSError:
+                    raise InputError(GONE) from None
+                yield name, result
                 del futures[name]
         finally:
             with suppress(Exception):  # of a scheduler that is gone
@@ -949,7 +954,7 @@ def _name_of(place: Place, lane: int) -> str:
 
 def _failed(name: Any, future: Any) -> InputError:
     if future.status in ("cancelled", "lost"):
-        return InputError("the scheduler is gone: start it again; the same command goes on with what is not finished")
+        return InputError(GONE)
     error = future.exception()
     line = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     what = name if isinstance(name, str) else f"group {name} of grids"
