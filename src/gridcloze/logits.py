@@ -178,7 +178,7 @@ class LogitsPredictor(ABC):
 
 
 @cache
-def workers(start_thread: Callable[[], None], name: str = "passes") -> ThreadPoolExecutor:
+def workers(start_thread: Callable[[], None], name: str = "passes", spared: int = 0) -> ThreadPoolExecutor:
     """Give the threads in which forward passes run, one for each core.
 
     Parameters
@@ -187,6 +187,8 @@ def workers(start_thread: Callable[[], None], name: str = "passes") -> ThreadPoo
         What each thread calls first.
     name
         Of the threads; each name has its own.
+    spared
+        Cores, if there are more, for work between the passes.
 
     Returns
     -------
@@ -199,7 +201,7 @@ def workers(start_thread: Callable[[], None], name: str = "passes") -> ThreadPoo
     True
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(cores, name, start_thread)
+    return ThreadPoolExecutor(max(1, (cores or 1) - spared), name, start_thread)
 
 
 if hasattr(os, "register_at_fork"):

@@ -170,7 +170,7 @@ class _Joined:
         size, logits = tokens.shape[1:], Future[Marginals]()
         with self.lock:
             self.waiting[size].append((tokens, side, logits))
-        workers(self.base.start_thread, "joined").submit(self._pass, size, chunk)
+        workers(self.base.start_thread, "joined", spared=1).submit(self._pass, size, chunk)
         return logits.result()
 
     def _pass(self, size: tuple[int, ...], chunk: int) -> None:
