@@ -28,10 +28,11 @@ test-all: test  ## all tests
 fuzz: .venv/installed  ## 100,000 odd inputs, two processes: about half an hour; failing ones are kept in build/fuzz
 	$(FAULTS)/fuzz/run.py --count 100000 --jobs 2
 
-kills: .venv/installed  ## 1,000 kills, disks that are full, and several processes in one folder: about half an hour
+kills: .venv/installed  ## 1,000 kills, disks that are full, several processes in one folder, 20 killed workers: 40 minutes
 	$(FAULTS)/campaigns/kills.py --kills 1000
 	$(FAULTS)/campaigns/full_disk.py
 	$(FAULTS)/campaigns/together.py --rounds 3
+	OMP_NUM_THREADS=1 GRIDCLOZE_KILLS=20 $(BIN)/pytest -m slow tests/test_cluster.py -k killed_workers
 
 coverage: .venv/installed  ## the quick tests, and which lines they run: a summary, and build/coverage
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal -m "not slow" --cov=gridcloze --cov-report=term --cov-report=html:build/coverage

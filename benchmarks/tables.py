@@ -322,6 +322,7 @@ def of_side() -> dict[str, str]:
     rows.append([before, *(f"{peers[at][before]:.1%}" for at in side.CONDITIONS)])
     measured = result("side-speed")
     return {
+        "side.deviation": f"{side.DEVIATION}",
         "side.toys": table(
             ["side map", "minutes", "steps", "excess bits, all hidden", "part hidden", "worth in bits, part hidden"],
             (
