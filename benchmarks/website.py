@@ -33,10 +33,12 @@ ENVIRONMENT = {  # of what pages run
     "COLUMNS": "100",
     "TERM": "dumb",
     "NO_COLOR": "1",
+    "OMP_NUM_THREADS": "1",  # a page runs on a core of its own
 }
 TEXTS = ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "VISION.md", "LOG.md")
-NOT_PUBLIC = ("cli", "commands", "studio", "study", "__init__")  # the command line has pages of its own
+NOT_PUBLIC = ("cli", "commands", "studio", "study", "__init__", "__main__")  # the command line has pages of its own
 NAMES_OF_PACKAGES = {"gridcloze": "   :members: load\n", "gridcloze.priors": ""}  # others stand with their modules
+LENGTH = re.compile(r"minutes[ =]([\d.]+)")  # of trainings
 RUN_BLOCK = re.compile(r"^```(sh|python)(?: exits=(\d+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 TITLED = re.compile(r'^!\[([^\]]*)\]\((\S+) "([^"]*)"\)$', re.MULTILINE)
 BEYOND = re.compile(r"\[([^\]]*)\]\(\.\./benchmarks[^)]*\)")  # links to what is no page
@@ -123,11 +125,12 @@ def with_figures(text: str, folder: Path) -> str:
 
 
 def run_pages() -> None:
-    """Run the blocks of all pages, as many pages at a time as there are cores."""
+    """Run the blocks of all pages, as many pages at a time as there are cores; first those that train longest."""
     pages = [path for path in sorted(SOURCE.rglob("*.md")) if (PAGES / path.relative_to(SOURCE)).exists()]
-    running = [path for path in pages if RUN_BLOCK.search(path.read_text("utf-8"))]
+    texts = {path: path.read_text("utf-8") for path in pages}
+    minutes = {path: sum(map(float, LENGTH.findall(text))) for path, text in texts.items() if RUN_BLOCK.search(text)}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(run_page, running))
+        list(pool.map(run_page, sorted(minutes, key=minutes.__getitem__, reverse=True)))
 
 
 def run_page(path: Path) -> None:

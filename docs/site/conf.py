@@ -17,9 +17,6 @@ myst_title_to_header = True
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {
-    "exclude-members": "set_fit_request, set_score_request, set_transform_request, set_predict_request"
-}
 napoleon_attr_annotations = False
 napoleon_custom_sections = [("Attributes", "params_style")]  # which keeps the underscore of `symbols_`
 suppress_warnings = ["ref.python"]  # words such as "height" among types, which two classes have as well
@@ -47,5 +44,10 @@ def block(translator, node):
     raise SkipNode
 
 
+def skip(app, what, name, member, skips, options):
+    return True if name.startswith("set_") and name.endswith("_request") else None  # which scikit-learn puts there
+
+
 def setup(app):
     app.add_html_math_renderer("katex", (inline, None), (block, None))
+    app.connect("autodoc-skip-member", skip)
