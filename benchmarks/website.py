@@ -13,9 +13,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from common import DOCS, MODELS
@@ -43,7 +44,10 @@ RUN_BLOCK = re.compile(r"^```(sh|python)(?: exits=(\d+))?\n(.*?)^```\n", re.DOTA
 TITLED = re.compile(r'^!\[([^\]]*)\]\((\S+) "([^"]*)"\)$', re.MULTILINE)
 BEYOND = re.compile(r"\[([^\]]*)\]\(\.\./benchmarks[^)]*\)")  # links to what is no page
 IMAGE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)")
-MESSAGES = {"InputError", "ContradictionError", "ContradictionWarning"}
+SPEAKING = {"InputError", "tell", "warn", "undamaged", "_reported", "_in_one_line"}  # what is called with a message
+CONSTANTS = {"NOTHING_HIDDEN", "EVERYTHING_HIDDEN", "UNKNOWN", "REPORT"}  # messages that are chosen from a table
+OF_MODULES = re.compile(r"<!-- ([\w/ ]+) -->\n")
+WARNING = re.compile(r"_ending|warning$|warnings_of|not_typical|_contradiction|ruled_out|_note$|_remark|verdict")
 PLACE = "…"
 
 
@@ -77,7 +81,7 @@ def stage() -> None:
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copied)
     for path in (SOURCE / "docs").rglob("*.md"):
-        text = BEYOND.sub(r"`\1`", path.read_text("utf-8"))
+        text = BEYOND.sub(r"`\1`", path.read_text("utf-8")).replace("](site/", "](../")
         path.write_text(with_figures(text, path.parent), "utf-8")
     front = SOURCE / "index.md"
     front.write_text(re.sub(r"<!-- (\w+) -->", lambda part: readme()[part[1]], front.read_text("utf-8")), "utf-8")
@@ -210,47 +214,83 @@ def public_modules() -> list[str]:
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """The module and the text of each error and warning in the sources, with … where the program puts a value."""
+    """The module and the text of each error, warning and remark in the sources, with … where a value is put in."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in MESSAGES and node.args:
-                text = text_of(node.args[0])
-                if text.strip(f"{PLACE}: "):
-                    yield path.relative_to(PACKAGE).with_suffix("").as_posix(), text
+        tree, module = ast.parse(path.read_text("utf-8")), path.relative_to(PACKAGE).with_suffix("").as_posix()
+        of_module = named_texts(tree.body)
+        yield from ((module, of_module[name]) for name in CONSTANTS & of_module.keys())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            names = of_module | named_texts(ast.walk(function))
+            for text in (text_of(node, names) for node in spoken(function)):
+                if text.strip(f"{PLACE}:;() "):
+                    yield module, text
 
 
-def text_of(node: ast.expr) -> str:
-    """The words of an expression that makes a text.
+def named_texts(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """The texts that assignments and defaults of parameters give to names."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.arguments) and node.defaults:
+            found |= {one.arg: text_of(value) for one, value in zip(node.args[::-1], node.defaults[::-1], strict=False)}
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name, text = node.targets[0].id, text_of(node.value, found)
+            found[name] = text if found.get(name, PLACE) == PLACE or text == PLACE else f"{found[name]} / {text}"
+    return found
+
+
+def spoken(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    """The expressions in a function that become errors, warnings and remarks."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and node.args:
+            name = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+            if name in SPEAKING or (name == "__init__" and isinstance(node.args[0], ast.JoinedStr)):
+                yield node.args[0]
+        elif isinstance(node, ast.Return) and node.value is not None and WARNING.search(function.name):
+            yield from node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+
+
+def text_of(node: ast.expr, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The words of an expression that makes a text, where some names stand for texts.
 
     >>> text_of(ast.parse("f'{path}: no' + ' grid'", mode="eval").body)
     '…: no grid'
     """
     match node:
         case ast.Constant(value=str()):
-            return node.value
+            return re.sub(r"{[\w:.]*}", PLACE, node.value)
+        case ast.Name() if node.id in names:
+            return names[node.id]
+        case ast.FormattedValue():
+            return text_of(node.value, names)
         case ast.JoinedStr():
-            return "".join(text_of(part) for part in node.values)
+            return "".join(text_of(part, names) for part in node.values)
         case ast.BinOp(op=ast.Add()):
-            return text_of(node.left) + text_of(node.right)
+            return text_of(node.left, names) + text_of(node.right, names)
+        case ast.BinOp(op=ast.Mult(), left=ast.Constant(value=str())):
+            return f"({text_of(node.left)})"
         case ast.IfExp():
-            return f"{text_of(node.body)} / {text_of(node.orelse)}"
+            return " / ".join(filter(None, (text_of(one, names) for one in (node.body, node.orelse))))
+        case ast.Call(func=ast.Attribute(attr="format")):
+            return text_of(node.func.value, names)
         case _:
             return PLACE
 
 
 def messages_page() -> str:
-    """All messages by module."""
-    about = (PAGES / "reference" / "_messages.md").read_text("utf-8")
-    by_module: dict[str, list[str]] = {}
+    """All messages, where the page names their modules."""
+    by_module: dict[str, set[str]] = {}
     for module, text in messages():
-        found = by_module.setdefault(module, [])
-        if text not in found:
-            found.append(text)
-    sections = [
-        f"## {module}\n\n" + "".join(f"- `` {' '.join(text.split())} ``\n" for text in sorted(texts))
-        for module, texts in by_module.items()
-    ]
-    return "\n".join([about, *sections])
+        by_module.setdefault(module, set()).add(" ".join(text.split()))
+
+    def listed(modules: re.Match[str]) -> str:
+        texts = set().union(*(by_module.pop(module) for module in modules[1].split()))
+        return "".join(f"- `` {text} ``\n" for text in sorted(texts))
+
+    page = OF_MODULES.sub(listed, (PAGES / "reference" / "_messages.md").read_text("utf-8"))
+    if by_module:
+        raise InputError(f"docs/site/reference/_messages.md does not say what to do in {', '.join(by_module)}")
+    return page
 
 
 def rest_page() -> str:

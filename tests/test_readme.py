@@ -20,7 +20,7 @@ from gridcloze.files.grids import read_grid, write_grid
 from gridcloze.studio.single import BUILT
 
 ROOT = Path(__file__).parent.parent
-README, GUIDE = ROOT / "README.md", ROOT / "docs" / "guide.md"
+README, GUIDE, FORMATS = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "formats.md"
 LESS = {"2000": "24", "16": "2", "--minutes": "--steps", "5": "2", "12": "2", "64": "32"}  # words of commands
 FIGURE = re.compile(r"\d*\.\d+")  # of a model, whose last digits depend on the machine
 LITTLE = {
@@ -120,6 +120,20 @@ def test_what_a_page_quotes_is_printed(page, gridcloze):
     assert [line for line in quoted if FIGURE.sub("", line) not in FIGURE.sub("", printed)] == []
     assert [line for line in quoted if line.startswith("exact") and line not in printed] == []
     assert any(line.startswith("exact: . with probability 0.55,") for line in quoted)
+
+
+def test_the_files_that_the_formats_show_are_those_that_fill_writes(gridcloze):
+    """Of GSLIB and Tiled whole files, of VTK the names of the arrays."""
+    (wells, filled_wells), [image], (level, filled_level) = (blocks(FORMATS, kind) for kind in ("text", "xml", "json"))
+    for name, text in (("wells.dat", wells), ("wells.vti", image), ("level.tmj", level)):
+        Path(name).write_text(text)
+    [command] = commands(FORMATS)
+    for name in ("wells.dat", "wells.vti", "level.tmj"):
+        assert gridcloze("fill", ROOT / command[2], name, "-o", name[-3:], *command[6:])[0] == 0
+    assert FIGURE.sub("", Path("dat/wells.dat").read_text()) == FIGURE.sub("", filled_wells)
+    assert Path("tmj/level.tmj").read_text() == filled_level
+    [names] = re.findall(r"has the arrays (.*?), which", FORMATS.read_text(), re.DOTALL)
+    assert re.findall("`([^`]*)`", names) == re.findall(' Name="([^"]*)"', Path("vti/wells.vti").read_text())
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """The site: its pages run, every message and name is in it, and each page opens from disk without a network."""
 
 import ast
-import html
 import re
 from pathlib import Path
 
@@ -23,11 +22,68 @@ LINKS = "[...document.querySelectorAll('a[href]')].map(one => one.href)"
 
 
 def test_messages_are_collected_from_the_sources():
-    """An error that is raised is among the messages, with … for its values; one that is no literal is not."""
+    """Errors, warnings and remarks are among them, also where their words stand in a constant or come by a name."""
     found = {text for _, text in website.messages()}
     assert f"{website.PLACE}: a weight is no finite number; train the model again" in found
-    assert len(found) > 200
-    assert not any(text.strip(f"{website.PLACE}: ") == "" for text in found)
+    assert "filled as if the side maps were unknown" in found  # a warning
+    assert "every cell is hidden: the fill is a sample of the prior" in found  # a constant
+    assert any(text.startswith("port … is in use: ") for text in found)  # a name
+    assert "damaged, or not an array of numbers (…)" in found  # a parameter
+    assert len(found) > 350
+
+
+def words_of(text):
+    return [word for word in re.split(rf"{website.PLACE}|[:;()]", text) if word.strip()]
+
+
+def test_every_error_has_words():
+    """An InputError without words of its own carries those of another: its name is in front, or it is re-raised."""
+    without = []
+    for path in sorted(website.PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        of_module = website.named_texts(tree.body)
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            names = of_module | website.named_texts(ast.walk(function))
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError" and node.args:
+                    text = website.text_of(node.args[0], names)
+                    without += [f"{path.stem} {node.lineno} {text}"] * (not words_of(text))
+    assert {one.split()[0] for one in without} == {"words", "export"}  # `about` and `_in_one_line`
+
+
+def test_each_message_is_listed_with_what_to_do():
+    """The page has every message, below a paragraph on its group; a module of which it says nothing is an error."""
+    page = website.messages_page()
+    listed = re.findall("^- `` (.*) ``$", page, re.MULTILINE)
+    assert set(listed) == {" ".join(text.split()) for _, text in website.messages()}
+    assert "<!--" not in page
+    for section in page.split("\n## ")[1:]:
+        assert re.match(r"[^\n]+\n\n[A-Z][^-]", section), section[:80]
+
+
+def test_a_module_without_advice_is_an_error(monkeypatch):
+    """Messages of a new module need a place on the page."""
+    monkeypatch.setattr(website, "messages", lambda: [("new/module", "no such thing")])
+    monkeypatch.setattr(website, "OF_MODULES", re.compile("<!-- nothing -->"))
+    with pytest.raises(InputError, match="does not say what to do in new/module"):
+        website.messages_page()
+
+
+def test_every_public_module_and_address_has_a_page(tmp_path, monkeypatch):
+    """Each module but those of the command line, and each address of the server, is in the reference."""
+    monkeypatch.setattr(website, "rest_page", lambda: "")
+    website.write_reference(tmp_path)
+    modules = {path.stem for path in (tmp_path / "api").iterdir()}
+    paths = (path.relative_to(website.PACKAGE.parent).with_suffix("") for path in website.PACKAGE.rglob("*.py"))
+    missing = {".".join(path.parts) for path in paths} - modules
+    assert {name.split(".")[1] if "__init__" not in name else "__init__" for name in missing} == {
+        "__init__",
+        "__main__",
+        "cli",
+        "commands",
+        "studio",
+        "study",
+    }
 
 
 @pytest.mark.parametrize(("code", "text"), [("f'{a}: no'", "…: no"), ("'a' + b", "a…"), ("'a' if b else 'c'", "a / c")])
@@ -36,11 +92,13 @@ def test_the_words_of_an_expression(code, text):
     assert website.text_of(ast.parse(code, mode="eval").body) == text
 
 
-def run(text, monkeypatch, folder):
+def run(text, monkeypatch, folder, environment=None):
     """Runs a page of the site in a folder; what it becomes."""
     monkeypatch.setattr(website, "SOURCE", folder / "source")
     monkeypatch.setattr(website, "RUNS", folder / "runs")
     monkeypatch.setattr(website, "ENVIRONMENT", {})
+    for name, value in (environment or {}).items():
+        monkeypatch.setenv(name, value)
     page = folder / "source" / "page.md"
     page.parent.mkdir(parents=True)
     page.write_text(text)
@@ -54,6 +112,31 @@ def test_the_blocks_of_a_page_run_in_order(tmp_path, monkeypatch):
     text = first + "\n```sh\ncat x\n```\n\n```python\na + 1\n```\n"
     outputs = re.findall(r":class: output\n\n(.*?)\n```", run(text, monkeypatch, tmp_path), re.DOTALL)
     assert outputs == ["1", "y", "2"]
+
+
+LESS = {  # of everything in the tutorials
+    r"--depth \d ": "",
+    r"--minutes [\d.]+": "--steps 2 --depth 1",
+    r"minutes=[\d.]+": "steps=2, depth=1",
+    r"-n (2000|100)\b": "-n 24",
+    r"range\(500\)": "range(24)",
+    r"64, :64\]": "24, :24]",
+    r"64": "24",
+    r"12\), \(80, 20, 6\)": "3)",
+    r"30, 8\)": "30, 3)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["squares", "facies", "clouds", "levels"])
+def test_each_kind_of_user_gets_from_file_to_filled_file(name, tmp_path, monkeypatch):
+    """The commands of the tutorials for teaching, geostatistics, land cover and levels run, with less of everything."""
+    text = (website.PAGES / "tutorials" / f"{name}.md").read_text()
+    for much, little in LESS.items():
+        text = re.sub(much, little, text)
+    page = run(text, monkeypatch, tmp_path, website.ENVIRONMENT)
+    assert ":class: output" in page
+    assert len(list((tmp_path / "runs" / "page" / "filled").iterdir())) > 3
 
 
 def test_a_page_with_a_command_that_fails_is_not_built(tmp_path, monkeypatch):
@@ -72,11 +155,8 @@ def site():
 
 
 @pytest.mark.slow
-def test_every_message_and_public_name_is_in_the_reference(site):
-    """Each message stands on its page; each public module has a page with each of its public functions and classes."""
-    page = re.sub(r"<[^>]*>", "", (site / "reference" / "messages.html").read_text())
-    words = html.unescape(page)
-    assert [text for _, text in website.messages() if " ".join(text.split()) not in words] == []
+def test_every_public_name_is_on_the_page_of_its_module(site):
+    """Each public function and class of each public module has an anchor."""
     for module in website.public_modules():
         path = website.PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
         page = (site / "reference" / "api" / f"{module}.html").read_text()
