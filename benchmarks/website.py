@@ -196,6 +196,10 @@ def in_python(code: str, names: dict[str, Any]) -> str:
 def write_reference(folder: Path) -> None:
     """Write the pages of the API of each public module, of messages and of the server."""
     (folder / "api").mkdir()
+    rows = (f"| [`{name}`](api/{name}.md) | {summary_of(name)} |\n" for name in public_modules())
+    index = folder / "api.md"
+    table = "| module | what it has |\n|---|---|\n" + "".join(rows)
+    index.write_text(index.read_text("utf-8").replace("<!-- modules -->\n", table), "utf-8")
     for name in public_modules():
         members = NAMES_OF_PACKAGES.get(name, "   :members:\n")
         text = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
@@ -211,6 +215,13 @@ def public_modules() -> list[str]:
     return ["gridcloze", "gridcloze.priors"] + [
         ".".join(part) for part in parts if part[1] not in NOT_PUBLIC and part[-1] != "__init__"
     ]
+
+
+def summary_of(module: str) -> str:
+    """The first sentence of a module."""
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def messages() -> Iterator[tuple[str, str]]:

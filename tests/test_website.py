@@ -72,7 +72,11 @@ def test_a_module_without_advice_is_an_error(monkeypatch):
 def test_every_public_module_and_address_has_a_page(tmp_path, monkeypatch):
     """Each module but those of the command line, and each address of the server, is in the reference."""
     monkeypatch.setattr(website, "rest_page", lambda: "")
+    (tmp_path / "api.md").write_text("<!-- modules -->\n")
     website.write_reference(tmp_path)
+    assert (
+        "| [`gridcloze.words`](api/gridcloze.words.md) | What every module needs: " in (tmp_path / "api.md").read_text()
+    )
     modules = {path.stem for path in (tmp_path / "api").iterdir()}
     paths = (path.relative_to(website.PACKAGE.parent).with_suffix("") for path in website.PACKAGE.rglob("*.py"))
     missing = {".".join(path.parts) for path in paths} - modules
