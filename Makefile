@@ -81,7 +81,7 @@ docs: .venv/installed  ## write README.md, docs and models/README.md from templa
 	$(BIN)/python benchmarks/reference.py
 	$(MAKE) site
 
-site: .venv/docs katex  ## build the documentation site, build/site/index.html; what its pages show is run: five minutes
+site: .venv/docs katex  ## build the documentation site, build/site/index.html; what its pages show is run: five to ten minutes
 	$(BIN)/python benchmarks/website.py
 
 article: .venv/installed katex $(BUILT)  ## draw the pictures of docs/article; write build/article/index.html, build/hugo
