@@ -1,4 +1,5 @@
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -794,23 +795,32 @@ def test_text_of_other_systems(folder):
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        ("11,21,41\n95,11,21\n", r"np.loadtxt\('grid.txt', int, delimiter=','\)"),
-        ("0 1 1\n1 0 0\n", r"np.loadtxt\('grid.txt', int\)"),
-        ("10  2\n3   4\n", "a table of numbers"),
-        ("1;2;3\n4;55;6", "delimiter=';'"),
-        ("1\t22\n333\t4", r"delimiter='\\t'"),
-        ("1.5e+00, -2, nan,\n.5, ?, 3.,\n", "a table of numbers"),
-        ("ncols 3\nnrows 3\n1 2 3\n4 5 6\n7 8 9\n", "a table of numbers"),
+        ("1.5e+00, 2, nan,\n.5, ?, 3.,\n", r"row 0, column 0 .*: 1.5 is no class"),
+        ("1 -2\n3 4\n", "line 1: -2 is no class code: these are 0 or more, and -1, \\? and nan hide"),
+        ("1 2\n3 4 5\n", "line 2 has 3 entries, line 1 has 2"),
+        ("ncols 3\nnrows 3\n1 2 3\n4 5 6\n7 8 9\n", "line 1: 'ncols' is no number"),
         ("a,b,c\nb,c,a", "',' is between all characters; remove it"),
         ("a;?;c", "';' is between all characters"),
-        (" ".join(["1.000e+00"] * 1000) + "\n", "a table of numbers"),
+        (" ".join(["1.5"] * 1000) + "\n", "1.5 is no class"),
     ],
 )
-def test_tables_are_no_text(folder, text, advice):
-    """Numbers or characters with separators between them are refused: separators are no symbols."""
+def test_tables_that_are_none(folder, text, advice):
+    """Characters with separators between them are refused: separators are no symbols. So are numbers of no class."""
     (folder / "grid.txt").write_text(text)
     for read in (read_grid, read_images):
         refused(f"grid.txt: .*{advice}", read, folder / "grid.txt")
+
+
+@pytest.mark.parametrize(
+    "text", ["11,21,41\n95,11,21\n", "0 1 1\n1 0 0\n", "10  2\n3   4\n", "1;2;3\n4;55;6", "1\t22\n333\t4"]
+)
+def test_tables_of_numbers(folder, text):
+    """Numbers with separators between them are class codes."""
+    (folder / "grid.txt").write_text(text)
+    numbers = [list(map(int, line.split())) for line in re.sub("[,;]", " ", text).splitlines()]
+    grid = read_grid(folder / "grid.txt")
+    assert np.array(grid.palette.raster_values)[grid.cells].tolist() == numbers
+    assert read_images(folder / "grid.txt")[0][0].tolist() == grid.cells.tolist()
 
 
 @pytest.mark.parametrize("text", ["# #\n# #", "0110\n1001", "#,..\n.,#,", "-. 1\n. ..", ". . .\n . . ", "1", "1\n2"])
@@ -843,17 +853,14 @@ def test_arrays_that_are_no_cells(array, message):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (
-            np.array([[0, 255]]),
-            r"grid.npy: its symbols are \[0, 255\], with gaps; np.unique\(cells, return_inverse=True",
-        ),
+        (np.array([[0, -9999]]), "grid.npy: row 0, column 1 .*: -9999 is no symbol"),
         (np.array([[-1, -1]]), "give a palette"),
         (np.array([[[0, 1]]]), r"shape \(1, 1, 2\) is not \(height width\)"),
         (np.array([[None]]), "values of type object are no numbers"),
     ],
 )
 def test_arrays_that_are_no_grid(folder, array, message):
-    """Symbols with gaps, nothing known, a stack for a grid, and objects (which would be pickle) are refused."""
+    """No-data numbers, nothing known, a stack for a grid, and objects (which would be pickle) are refused."""
     np.save(folder / "grid.npy", array)
     refused(message, read_grid, folder / "grid.npy")
 

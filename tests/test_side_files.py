@@ -100,14 +100,14 @@ def test_a_map_and_the_python_door_give_one_answer(fill, folder, tmp_path):
     assert fill("map.safetensors", "scene.tif", *files)[0] == 0
     model = Inpainter.load(folder / "map.safetensors")
     with rasterio.open(folder / "scene.tif") as scene:
-        cells = scene.read(1).astype(int) - 1
+        cells = np.where(scene.read(1) == 0, -1, scene.read(1).astype(int))
     with open_sides([str(file) for file in files], folder / "scene.tif", cells.shape) as opened:
         side = opened[:, :]
     assert np.isnan(side[0, :5, 0]).all()
     with rasterio.open(tmp_path / "out" / "scene.tif") as filled:
-        assert (filled.read(1) - 1 == model.fill(cells, side=side)).all()
+        assert (filled.read(1) == model.fill(cells, side=side)).all()
     with rasterio.open(tmp_path / "out" / "scene-samples.tif") as samples:
-        assert (samples.read() - 1 == model.sample(cells, n=2, side=side)).all()
+        assert (samples.read() == model.sample(cells, n=2, side=side)).all()
 
 
 def test_names_and_classes_are_in_the_model(folder, gridcloze):
@@ -257,7 +257,7 @@ def test_a_folder_next_to_a_folder(gridcloze, tmp_path):
     assert "no cell is hidden" in said
 
 
-def test_score_says_what_each_side_map_is_worth(gridcloze, folder):
+def test_score_says_what_each_side_map_is_worth(gridcloze, folder, tmp_path):
     """`score` has a worth and an error for each map and all together, `explain` the influence of each."""
     options = ["--side", folder / "elevation.tif", "--side", folder / "old.tif", "--json"]
     code, out, said = gridcloze("score", folder / "map.safetensors", folder / "map.tif", *options)
@@ -265,10 +265,14 @@ def test_score_says_what_each_side_map_is_worth(gridcloze, folder):
     report = json.loads(out)
     assert [one["name"] for one in report["side"]] == ["elevation", "old", "all together"]
     assert all(one["standard_error"] > 0 for one in report["side"])
-    code, out, said = gridcloze("explain", folder / "map.safetensors", folder / "scene.tif", *options)
+    for name in ("scene", "elevation", "old"):  # `explain` looks at each cell
+        with rasterio.open(folder / f"{name}.tif") as file:
+            write_map(tmp_path / f"{name}.tif", file.read(1)[8:16, 8:18], nodata=file.nodata)
+    options = ["--side", "elevation.tif", "--side", "old.tif", "--json"]
+    code, out, said = gridcloze("explain", folder / "map.safetensors", "scene.tif", *options)
     assert code == 0, said
     assert [one["name"] for one in json.loads(out)["side"]] == ["elevation", "old"]
-    assert gridcloze("check", folder / "map.safetensors", folder / "scene.tif", *options)[0] in (0, 1)
+    assert gridcloze("check", folder / "map.safetensors", "scene.tif", *options)[0] in (0, 1)
     code, out, said = gridcloze("score", folder / "stack.safetensors", folder / "train.npz", "--json")
     assert [one["name"] for one in json.loads(out)["side"]] == ["zone", "depth", "all together"]
     assert "needs the side maps" in gridcloze("score", folder / "map.safetensors", folder / "map.tif")[2]

@@ -72,6 +72,7 @@ HEADER: Form = {
         "characters": text(),
         "names?": listed(text()),
         "values?": listed(INT64),
+        "in_values?": TRUE_OR_FALSE,
     },
     "scale": whole(1, 2**20),
     "training": TRAINING,

@@ -615,11 +615,11 @@ def check(
     from .commands import check as command
 
     options = dark, overwrite, hide_unseen, scale, side
-    report, characters = command.check(model, grid, threshold, hidden, picture, *options)
+    report, marks = command.check(model, grid, threshold, hidden, picture, *options)
     if as_json:
         _print_json(report)
     else:
-        command.print_check(report, characters)
+        command.print_check(report, marks)
     raise typer.Exit(1 if report["surprises"] else 0)
 
 
@@ -675,11 +675,11 @@ def explain(
 
     drawings = command.Drawings(picture, heads, film, dark, seed)
     options = overwrite, hide_unseen, scale, side
-    report, characters = command.explain(model, puzzle, cell, hidden, prior, drawings, *options)
+    report, marks = command.explain(model, puzzle, cell, hidden, prior, drawings, *options)
     if as_json:
         _print_json(report)
     else:
-        command.print_explanation(report, characters)
+        command.print_explanation(report, marks)
 
 
 @_command(

@@ -20,8 +20,7 @@ from .curve import Curve
 from .decoding import MOST_ROUNDS, refining
 from .files import html
 from .files.arrays import nodata_of, stacked
-from .files.codes import STACK_AXES, cells_from_array
-from .files.palettes import Palette
+from .files.codes import STACK_AXES, class_palette, content_of
 from .files.paths import refuse_replacing
 from .learning import learn
 from .priors.directions import direction_warning
@@ -51,11 +50,12 @@ class ContradictionWarning(UserWarning):
 class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Learn from example grids, fill the hidden cells of others, and say how probable everything is.
 
-    Grids are integers (n, height, width); -1, NaN and masked values are hidden cells. Any of 0 … 255 can be symbols:
-    those of the examples are learned. A single grid (height, width) is answered without the leading axis, and a list of
-    grids of different sizes with a list. For pipelines and tables, an estimator fitted on an array of two dimensions
-    takes each row as one grid; with `windows` and without `grid_shape`, such an array is one large grid to learn from.
-    Answers are those of the command `gridcloze fill` to the same question with `--seed` set to `random_state`.
+    Grids are integers (n, height, width); -1, NaN and masked values are hidden cells. Up to 256 whole numbers from 0 on
+    can be symbols: those of the examples are learned. A single grid (height, width) is answered without the leading
+    axis, and a list of grids of different sizes with a list. For pipelines and tables, an estimator fitted on an array
+    of two dimensions takes each row as one grid; with `windows` and without `grid_shape`, such an array is one large
+    grid to learn from. Answers are those of the command `gridcloze fill` to the same question with `--seed` set to
+    `random_state`.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.symbols_ = _symbols_in(batches)
         images = [grid for number, batch in enumerate(batches) for grid in self._encoded(batch, number)]
         self.random_state_ = _seed_of(parameters["random_state"])
-        palette, maps = Palette.default(len(self.symbols_)), _side_maps(side, batches)
+        palette, maps = class_palette(self.symbols_.tolist()), _side_maps(side, batches)
         if size := parameters["windows"]:
             examples = Windows(images, palette, (size, size), parameters["symmetries"], side=maps)
         elif len(batches) > 1:
@@ -464,7 +464,9 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             saved = _checked(_parameters_in(predictor))
             row_shape = _checked({"grid_shape": record.get("row_shape")})["grid_shape"]
             seed = _checked({"random_state": record.get("seed", 0)})["random_state"]
-            symbols = np.array(record.get("symbols", range(config["n_symbols"])))
+            palette = predictor.header.palette
+            codes = palette.values if palette.in_values else range(config["n_symbols"])
+            symbols = np.array(record.get("symbols", codes))
             if symbols.shape != (config["n_symbols"],) or symbols.dtype.kind != "i":
                 raise InputError("the symbols in the file do not fit its config; train the model again")
         model = cls(**saved)
@@ -549,10 +551,10 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             batches, form = [], "list"
             for number, grid in enumerate(X):
                 with about(f"grid {number}"):
-                    batches.append(cells_from_array(grid)[None])
+                    batches.append(_numbers(grid)[None])
         else:
             grids, form = X if isinstance(X, np.ndarray) else np.asarray(X), "grid" if dimensions == 2 else "stack"
-            batches = [cells_from_array(grids[None] if form == "grid" else grids, STACK_AXES)]
+            batches = [_numbers(grids[None] if form == "grid" else grids, STACK_AXES)]
         if fit is not None and not self._rows:
             self.grid_shape_ = (fit["windows"], fit["windows"]) if fit["windows"] else batches[0].shape[1:]
             self.n_features_in_ = math.prod(self.grid_shape_)
@@ -568,7 +570,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         height, width = self.grid_shape_
         if X.shape[1] != height * width:
             raise InputError(f"rows of {X.shape[1]} columns are no grids of {height} by {width} cells")
-        return cells_from_array(X.reshape(len(X), height, width), STACK_AXES)
+        return _numbers(X.reshape(len(X), height, width), STACK_AXES)
 
     def _encoded(self, values: np.ndarray, first: int = 0) -> np.ndarray:
         """The symbols' places among `symbols_`, HIDDEN where hidden; `first` is the number of the first grid."""
@@ -581,6 +583,10 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"examples, whose symbols are {self.symbols_.tolist()}"
             )
         return np.where(values == HIDDEN, HIDDEN, place).astype(np.int64)
+
+
+def _numbers(array: np.ndarray, axes: str = "") -> np.ndarray:
+    return content_of(array, None, axes).codes
 
 
 def _is_integer(value: Any, least: int, most: int | None = None) -> bool:

@@ -29,11 +29,11 @@ class _Surprise(TypedDict):
     row, column
         Where it is, from 0.
     symbol
-        Its symbol in the grid, from 0.
+        Its symbol in the grid: its class code if the model learned from such, otherwise its number, from 0.
     probability
         Probability of that symbol given the other cells, 0 to 1.
     likely_symbol
-        The most likely symbol given the other cells, from 0.
+        The most likely symbol given the other cells.
     """
 
     row: int
@@ -99,7 +99,7 @@ def check(
     hide_unseen: bool = False,
     scale: int | None = None,
     side: Sequence[str] = (),
-) -> tuple[CheckReport, str]:
+) -> tuple[CheckReport, dict[int, str]]:
     """Find the visible cells of a grid that the rest contradicts, and the hidden cell that would tell most.
 
     Parameters
@@ -129,8 +129,8 @@ def check(
     -------
     report : CheckReport
         What was found.
-    characters : str
-        The characters of the model's symbols, for `print_check`.
+    marks : dict
+        What to print for symbols, for `print_check`.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def check(
     >>> written = toy(priors.squares(4, 4, 2, 3), Path("examples"), n=20, n_puzzles=0, seed=0, scale=1)
     >>> trained = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
     >>> grid = Path("examples/00000.png")
-    >>> report, characters = check(Path("model.safetensors"), grid, threshold=1.0, hidden="auto", picture=None)
+    >>> report, marks = check(Path("model.safetensors"), grid, threshold=1.0, hidden="auto", picture=None)
     >>> len(report["surprises"]), "look_next" in report
     (16, False)
     """
@@ -164,7 +164,10 @@ def check(
 
         surprising_cells = [(surprise["row"], surprise["column"]) for surprise in report["surprises"]]
         write_check(picture, grid.cells, surprising_cells, information, predictor.header.palette, dark)
-    return report, predictor.header.palette.characters
+    codes = list(marks := predictor.header.palette.marks)
+    for surprise in report["surprises"]:
+        surprise |= {"symbol": codes[surprise["symbol"]], "likely_symbol": codes[surprise["likely_symbol"]]}
+    return report, marks
 
 
 def queries(grid: Grid, n_symbols: int) -> int:
@@ -262,23 +265,23 @@ def _information_bits(
     return bits
 
 
-def print_check(report: CheckReport, characters: str) -> None:
+def print_check(report: CheckReport, marks: dict[int, str]) -> None:
     """Print a line for each surprising cell, and one for the hidden cell to look at next.
 
     Parameters
     ----------
-    report, characters
+    report, marks
         What `check` returns.
 
     Examples
     --------
     >>> report = {"input": "grid.png", "model": "5eed…", "threshold": 0.01, "surprises": []}
-    >>> print_check(report | {"look_next": {"row": 3, "column": 4, "bits": 1.5}}, ".#")
+    >>> print_check(report | {"look_next": {"row": 3, "column": 4, "bits": 1.5}}, {0: ".", 1: "#"})
     no visible cell has a probability below 0.01 given the rest
     look next at row 3, column 4: its value is expected to tell 1.50 bits about the other hidden cells
     """
     for surprise in report["surprises"]:
-        symbol, likely = characters[surprise["symbol"]], characters[surprise["likely_symbol"]]
+        symbol, likely = marks[surprise["symbol"]], marks[surprise["likely_symbol"]]
         probability = f"{symbol} has probability {surprise['probability']:.2g} given the rest"
         print(f"row {surprise['row']}, column {surprise['column']}: {probability}; {likely} is most likely")
     if not report["surprises"]:

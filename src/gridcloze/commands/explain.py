@@ -97,7 +97,7 @@ class _Influence(TypedDict):
     row, column
         Where it is, from 0.
     symbol
-        Its symbol, from 0.
+        Its symbol: its class code if the model learned from such, otherwise its number, from 0.
     model
         Influence on the model's distribution, 0 to 1.
     exact
@@ -273,7 +273,7 @@ def explain(
     hide_unseen: bool = False,
     scale: int | None = None,
     side: Sequence[str] = (),
-) -> tuple[ExplainReport, str]:
+) -> tuple[ExplainReport, dict[int, str]]:
     """Explain the distribution of a hidden cell by the influence of the visible cells, and compare attention with it.
 
     Parameters
@@ -303,8 +303,8 @@ def explain(
     -------
     report : ExplainReport
         What was found.
-    characters : str
-        The characters of the model's symbols, for `print_explanation`.
+    marks : dict
+        What to print for symbols, for `print_explanation`.
 
     Raises
     ------
@@ -322,7 +322,7 @@ def explain(
     >>> trained = train(Source(Path("examples")), Path("model.safetensors"), Budget(steps=1), seed=0, depth=1)
     >>> np.save("puzzle.npy", np.array([[HIDDEN, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]))
     >>> model, puzzle, prior = Path("model.safetensors"), Path("puzzle.npy"), Path("examples/prior.json")
-    >>> report, characters = explain(model, puzzle, "0,0", "auto", prior, Drawings())
+    >>> report, marks = explain(model, puzzle, "0,0", "auto", prior, Drawings())
     >>> report["distributions"]["exact"]  # with its square complete, the cell is black
     [1.0, 0.0]
     """
@@ -344,7 +344,10 @@ def explain(
     announce_work(path, model, grid, queries(grid, predictor.n_symbols))
     explained = explain_cell(predictors, grid, cell)
     _draw(drawings, explained)
-    return report_on(explained, path.name, predictor.header.hash), predictor.header.palette.characters
+    report, marks = report_on(explained, path.name, predictor.header.hash), predictor.header.palette.marks
+    for influence in report["influences"]:
+        influence["symbol"] = list(marks)[influence["symbol"]]
+    return report, marks
 
 
 def queries(grid: Grid, n_symbols: int) -> int:
@@ -569,12 +572,12 @@ def _marginals_or_nan(exact: Predictor, cells: OneGrid, hidden: OneHidden) -> Fl
         return np.full((*cells.shape, exact.n_symbols), np.nan)
 
 
-def print_explanation(report: ExplainReport, characters: str) -> None:
+def print_explanation(report: ExplainReport, marks: dict[int, str]) -> None:
     """Print the distribution of the cell, the cells with the largest influence, and how far attention agrees.
 
     Parameters
     ----------
-    report, characters
+    report, marks
         What `explain` returns.
 
     Examples
@@ -587,7 +590,7 @@ def print_explanation(report: ExplainReport, characters: str) -> None:
     ...     "correlation": "rank correlation (Spearman)",
     ...     "attention": {"rank_correlations": [[0.75]], "best": best, "mean_of_heads": 0.75},
     ... }
-    >>> print_explanation(report, ".#")
+    >>> print_explanation(report, {0: ".", 1: "#"})
     row 1, column 2, the most uncertain hidden cell
     model: # with probability 0.75, . with probability 0.25
     <BLANKLINE>
@@ -601,13 +604,13 @@ def print_explanation(report: ExplainReport, characters: str) -> None:
     chosen = ", the most uncertain hidden cell" if cell["most_uncertain"] else ""
     print(f"row {cell['row']}, column {cell['column']}{chosen}")
     for name, distribution in report["distributions"].items():
-        likeliest = sorted(zip(characters, distribution, strict=True), key=lambda pair: -pair[1])[:LISTED]
+        likeliest = sorted(zip(marks.values(), distribution, strict=True), key=lambda pair: -pair[1])[:LISTED]
         print(f"{name}: {', '.join(f'{symbol} with probability {share:.3g}' for symbol, share in likeliest)}")
     if report["influences"]:
         ruled_out = " (–: the other cells rule that out)" if "exact" in report["distributions"] else ""
         change = "change of this distribution (total variation, 0 to 1) when one visible cell is hidden or flipped"
         print(f"\n{change}{ruled_out}:")
-        Console().print(_influence_table(report, characters))
+        Console().print(_influence_table(report, marks))
     if "side" in report:
         each = ", ".join(f"{one['name']} {one['influence']:.2f}" for one in report["side"])
         print(f"change of this distribution when a side map is made unknown: {each}")
@@ -626,7 +629,7 @@ def print_explanation(report: ExplainReport, characters: str) -> None:
         print(f"{kind} of the model's influences with the exact ones: {hide} by hiding, {flip} by flipping")
 
 
-def _influence_table(report: ExplainReport, characters: str) -> Table:
+def _influence_table(report: ExplainReport, marks: dict[int, str]) -> Table:
     table = Table("row", "column", "symbol", box=box.SIMPLE)
     names = list(report["distributions"])
     for name in names:
@@ -635,7 +638,7 @@ def _influence_table(report: ExplainReport, characters: str) -> Table:
     for influence in report["influences"]:
         of_names = (cast(dict[str, _Changes], influence)[name] for name in names)
         figures = (_figure(number, ".2g") for changes in of_names for number in (changes["hide"], changes["flip"]))
-        table.add_row(f"{influence['row']}", f"{influence['column']}", characters[influence["symbol"]], *figures)
+        table.add_row(f"{influence['row']}", f"{influence['column']}", marks[influence["symbol"]], *figures)
     return table
 
 

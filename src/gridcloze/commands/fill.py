@@ -24,8 +24,8 @@ from ..answers import AnswersByRows
 from ..checkpoint import TrainedPredictor
 from ..decoding import Decoder, refining
 from ..files import maps, sides
-from ..files.arrays import Stack, is_stack, open_stack
-from ..files.codes import MARKERS
+from ..files.arrays import Stack, is_stack, open_stack, type_for
+from ..files.codes import MARKERS, symbols_of, values_of
 from ..files.grids import Grid, names_file, read_evidence, save_grid
 from ..files.palettes import Palette
 from ..files.paths import (
@@ -74,6 +74,7 @@ SAMPLE_FILES = 999  # at most, of a map
 ROWS_OF_SIDE = 2**20  # cells, that are checked at once
 ROWS_OF_WINDOWS = 6  # of a map, that are in memory at once
 OF_FILLS = ("fill", "log_prob_bits")
+OF_SYMBOLS = ("fill", "samples")
 ARRAYS_OF_RESULTS = ("fill", "samples", "marginals", "log_prob_bits")
 
 Results = dict[str, np.ndarray]  # of `Request.arrays` and "passes", all with a leading axis of grids
@@ -460,6 +461,19 @@ class _Run:
         """A line on the visible cells that hold a symbol that a file does not allow there, or nothing."""
         return ruled_out(cells, self.evidence_by_size.get(cells.shape) if "allow" in self.request.files else None)
 
+    def coded(self, results: Results, dtype: np.dtype | None) -> Results:
+        """The results as files have them: with class codes, a fill in the type of its puzzle, if arrays hold these."""
+        palette = self.predictor.header.palette
+        names = [name for name in OF_SYMBOLS if name in results and palette.in_values]
+        types = {name: type_for(np.array(palette.values), dtype if name == "fill" else None) for name in names}
+        return results | {name: values_of(results[name], palette).astype(types[name]) for name in names}
+
+    def decoded(self, results: Results) -> Results:
+        """The inverse of `coded`."""
+        palette = self.predictor.header.palette
+        names = [name for name in OF_SYMBOLS if name in results and palette.in_values]
+        return results | {name: symbols_of(results[name], palette.values) for name in names}
+
     def answered(self, puzzles: Iterable[Puzzles]) -> "Iterator[Answered]":
         """What is found of puzzles, in order, here or by workers."""
         if self.cluster is None:
@@ -717,10 +731,9 @@ class _Single(_Input):
         if "fill" in results:
             self.save_fill(stem, grid, results["fill"].astype(np.int64), results)
         _write_uncertainty(Path(f"{stem}-uncertainty.png"), results["marginals"], grid.scale)
-        self.draw(stem, grid.cells[None], {name: results[name][None] for name in self.run.request.arrays})
-        np.savez_compressed(
-            f"{stem}.npz", allow_pickle=False, **{name: results[name] for name in self.run.request.arrays}
-        )
+        arrays = {name: results[name] for name in self.run.request.arrays}
+        self.draw(stem, grid.cells[None], {name: values[None] for name, values in arrays.items()})
+        np.savez_compressed(f"{stem}.npz", allow_pickle=False, **self.run.coded(arrays, grid.dtype))
         hidden_cells, passes = int(grid.hidden.sum()), float(results["passes"])
         return self.report(scratch, hidden_cells, passes, results.get("log_prob_bits"), warnings=warnings)
 
@@ -834,12 +847,12 @@ class _Many(_Input):
         puzzles = map(self.puzzles, parts)
         for part, (results, warnings, hidden_cells) in zip(parts, run.answered(puzzles), strict=True):
             lines = [f"grid {part.start + number}: {line}" for number, some in enumerate(warnings) for line in some]
-            growing.append(results, lines, hidden_cells)
+            growing.append(run.coded(results, self.stack.dtype), lines, hidden_cells)
             watch(part.stop)
         with scratch_folder(run.out) as scratch:
             growing.write(scratch / f"{self.path.stem}.npz")
             shown = slice(0, min(length, GRIDS_DRAWN))
-            self.draw(scratch / self.path.stem, self.stack.read(shown), growing.first(shown.stop))
+            self.draw(scratch / self.path.stem, self.stack.read(shown), run.decoded(growing.first(shown.stop)))
             state, bits = growing.state, None
             if "log_prob_bits" in growing.names:
                 bits = np.load(growing.array("log_prob_bits"))

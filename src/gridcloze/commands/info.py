@@ -100,6 +100,8 @@ class InfoReport(TypedDict):
         Record of the training.
     calibration
         Temperatures from held-out grids.
+    values
+        Class code of each symbol; missing if they are 0, 1, 2, …
     side
         The side maps of the model, in order; not there if it has none.
 
@@ -117,6 +119,7 @@ class InfoReport(TypedDict):
     scale: int
     training: TrainingRecord
     calibration: _Temperatures
+    values: NotRequired[list[int]]
     side: NotRequired[list[_SideMap]]
 
 
@@ -180,6 +183,8 @@ def info(model_path: Path, picture: Path | None = None, dark: bool = False, over
             "temperatures": list(header.calibration.temperatures),
         },
     }
+    if header.palette.values:
+        report["values"] = list(header.palette.values)
     if side:
         report["side"] = side
     return report

@@ -166,7 +166,7 @@ class _Symbol(TypedDict):
     Attributes
     ----------
     name
-        Its name in the palette, or its character or number.
+        Its name in the palette, or its class code, colour or character.
     share
         Its share among the hidden cells, 0 to 1.
     recall

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -113,6 +113,14 @@ class Source:
         if self.palette and of_model:
             raise InputError("the symbols are those of the model: leave out --palette, or --from")
         palette = read_palette(self.palette) if self.palette else of_model
+        try:
+            return self._read(palette)
+        except InputError:
+            if palette is None or of_model or not palette.values:
+                raise
+            return self._read(replace(palette, in_values=True))  # examples tell, where one puzzle could not
+
+    def _read(self, palette: Palette | None) -> tuple[Examples | Windows, int, maps.Resolution | None]:
         tiles = [self.path] if maps.is_map(self.path) and not is_folder(self.path) else maps.map_files(self.path)
         if self.windows is None and tiles:
             raise InputError(f"{self.path}: a map is learned from in windows: give their size, as in --windows 64")

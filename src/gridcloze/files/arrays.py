@@ -11,7 +11,7 @@ import numpy as np
 
 from ..memory import in_words, refuse_beyond_memory
 from ..words import AnyPath, InputError, about
-from .codes import STACK_AXES, Content, GridOrStack, cells_from_array, look_up, symbols_from_values
+from .codes import STACK_AXES, Content, GridOrStack, cells_from_array, content_of, look_up
 from .headers import Header, arrays_in, undamaged
 from .palettes import Palette
 from .paths import ARRAYS, WRITTEN_ARRAYS, atomic_write, kind_of, readable
@@ -73,17 +73,22 @@ class Stack:
         """
         with about(self.path):
             names = [f"grid {number}" for number in range(part.start, part.stop)]
-            return look_up(Content(ARRAYS, self._symbols(part, names)[0]), self.palette, names=names)[0]
+            return look_up(self._content(part, names), self.palette, names=names)[0]
+
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """Type of its numbers."""
+        return self.array[:1].dtype
 
     @cached_property
     def in_values(self) -> bool:
         """Whether its numbers are values of the palette, as `symbols_from_values` tells; it may read all grids."""
         with about(self.path):
             starts = range(0, len(self), PART) if self.palette.values else ()
-            return any(self._symbols(slice(start, start + PART))[1] for start in starts)
+            return any(self._content(slice(start, start + PART)).in_values for start in starts)
 
-    def _symbols(self, part: slice, names: Sequence[str] = ()) -> tuple[GridOrStack, bool]:
-        return symbols_from_values(self.array[part], self.palette, STACK_AXES, names)
+    def _content(self, part: slice, names: Sequence[str] = ()) -> Content:
+        return content_of(self.array[part], self.palette, STACK_AXES, names)
 
 
 def open_stack(path: AnyPath, palette: Palette) -> Stack:
@@ -307,8 +312,8 @@ def write_stack(path: AnyPath, cells: np.ndarray) -> None:
         save_array(partial, cells)
 
 
-def save_array(path: Path, cells: GridOrStack) -> None:
-    """Save cells as int16, or wider if they need it, with no check; `write_stack` and `write_grid` check.
+def save_array(path: Path, cells: GridOrStack, dtype: np.dtype | None = None) -> None:
+    """Save cells, with no check; `write_stack` and `write_grid` check.
 
     Parameters
     ----------
@@ -316,6 +321,8 @@ def save_array(path: Path, cells: GridOrStack) -> None:
         An npy file, or an npz file, in which the array gets the name "cells".
     cells
         A grid or a stack.
+    dtype
+        Of the file, if it has room for them; by default int16, or wider.
 
     Examples
     --------
@@ -324,9 +331,35 @@ def save_array(path: Path, cells: GridOrStack) -> None:
     array([[0, 1]], dtype=int16)
     """
     save = np.save if path.suffix.lower() == ".npy" else lambda file, cells: np.savez_compressed(file, cells=cells)
-    fitting = np.result_type(np.int16, *map(np.min_scalar_type, (int(cells.min()), int(cells.max()))))
     with path.open("wb") as file:  # to a path, NumPy would append a suffix of its own
-        save(file, cells.astype(fitting))
+        save(file, cells.astype(type_for(cells, dtype)))
+
+
+def type_for(numbers: np.ndarray, dtype: np.dtype | None = None) -> np.dtype:
+    """Choose a type for whole numbers.
+
+    Parameters
+    ----------
+    numbers
+        The numbers.
+    dtype
+        The type that is wanted.
+
+    Returns
+    -------
+    dtype
+        This type, if it has room for them; otherwise int16, or a wider one if they need it.
+
+    Examples
+    --------
+    >>> [type_for(np.array([11, most]), np.dtype(np.uint8)) for most in (95, 300)]
+    [dtype('uint8'), dtype('int32')]
+    """
+    ends = [int(numbers.min()), int(numbers.max())]
+    with np.errstate(all="ignore"):
+        if dtype is not None and np.array(ends).astype(dtype).tolist() == ends:
+            return dtype
+    return np.result_type(np.int16, *map(np.min_scalar_type, ends))
 
 
 def stacked(grids: Any) -> np.ndarray:

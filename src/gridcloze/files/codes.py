@@ -7,6 +7,7 @@ themselves, a document the numbers of classes. So for all of them, reading is to
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from string import digits
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..words import HIDDEN, InputError
 from .palettes import MAX_SYMBOLS, Palette, unpacked
 from .paths import ARRAYS, DOCUMENTS, PICTURES, TEXTS
 
+VALUES = ("class codes",)  # the kind of an array whose numbers stand for symbols
 GridOrStack = Int[np.ndarray, "*grids height width"]
 Codes = Integer[np.ndarray, "*grids height width"]
 Flags = Bool[np.ndarray, "*grids height width"]
@@ -33,7 +35,7 @@ class Content(NamedTuple):
     Parameters
     ----------
     kind
-        PICTURES, TEXTS, ARRAYS or DOCUMENTS.
+        PICTURES, TEXTS, DOCUMENTS, and of an array ARRAYS, or VALUES if it holds class codes.
     codes
         A code for each cell or, in a picture, for each pixel.
     noted_scale
@@ -44,6 +46,8 @@ class Content(NamedTuple):
         The picture itself, so that it can be written back as it came.
     in_values
         Whether the numbers of an array were values of the palette, before they became symbols.
+    dtype
+        Type of the numbers of an array.
     document
         What else the file holds, so that it can be written back as it came.
 
@@ -60,6 +64,7 @@ class Content(NamedTuple):
     table: tuple[int, ...] | None = None
     image: Image.Image | None = None
     in_values: bool = False
+    dtype: np.dtype | None = None
     document: Any = None
 
 
@@ -69,6 +74,7 @@ DECODED = {
     TEXTS: ("character", chr),
     ARRAYS: ("symbol", int),
     DOCUMENTS: ("class", int),
+    VALUES: ("class", int),
 }  # what a code names
 
 
@@ -149,7 +155,7 @@ def marked(content: Content, palette: Palette | None, marker: str = "auto") -> F
     """
     codes = content.codes
     if content.kind is not PICTURES:
-        return codes == {TEXTS: ord("?"), ARRAYS: HIDDEN, DOCUMENTS: NOTHING}[content.kind]
+        return codes == {TEXTS: ord("?"), DOCUMENTS: NOTHING}.get(content.kind, HIDDEN)
     hidden = codes == GREY if marker != "transparent" else np.zeros(codes.shape, bool)
     if marker != "grey":
         hidden |= codes.astype(np.uint8) == 0  # the last byte is alpha
@@ -172,12 +178,13 @@ def palette_of(codes: list[int], content: Content) -> Palette:
     Returns
     -------
     Palette
-        A symbol for each code; what a code does not say, such as the colour of a character, is the default's.
+        A symbol for each code; what a code does not say, such as the colour of a character, is the default's. Numbers
+        other than 0, 1, 2, … are class codes, digits in text too.
 
     Raises
     ------
     InputError
-        For no codes or more than 256, and for numbers other than 0, 1, 2, … in an array.
+        For no codes or more than 256.
 
     Examples
     --------
@@ -190,12 +197,43 @@ def palette_of(codes: list[int], content: Content) -> Palette:
         packed = sorted(codes, key=content.table.index) if content.table else codes
         return replace(palette, colours=tuple(map(unpacked, packed)))
     if content.kind is TEXTS:
-        return replace(palette, characters="".join(map(chr, codes)))
-    if content.kind is DOCUMENTS:
-        return palette if codes == list(palette.raster_values) else replace(palette, values=tuple(codes))
-    if codes != list(range(len(codes))):
-        raise InputError(f"its symbols are {codes}, with gaps; {RENUMBER}")
-    return palette
+        characters = "".join(map(chr, codes))
+        are_digits = set(characters) <= set(digits)
+        return replace(class_palette(list(map(int, characters))) if are_digits else palette, characters=characters)
+    return class_palette(codes)
+
+
+def class_palette(codes: list[int]) -> Palette:
+    """Make a palette for numbers of which nothing else is known.
+
+    Parameters
+    ----------
+    codes
+        All different codes, in order.
+
+    Returns
+    -------
+    Palette
+        The default for 0, 1, 2, …; otherwise one with these values, and with characters that do not look like the code
+        of another symbol.
+
+    Raises
+    ------
+    InputError
+        For no codes or more than 256.
+
+    Examples
+    --------
+    >>> class_palette([2, 5]).characters, class_palette([2, 50]).characters
+    ('25', 'AB')
+    """
+    palette = Palette.default(len(codes))
+    if codes == list(range(len(codes))):
+        return palette
+    letters = Palette.default(MAX_SYMBOLS).characters[len(digits) :]
+    characters = "".join(map(str, codes)) if set(codes) <= set(range(10)) else letters[: len(codes)]
+    characters = palette.characters if len(characters) < len(codes) else characters
+    return replace(palette, characters=characters, values=tuple(codes), in_values=HIDDEN not in codes)
 
 
 def understood(grids: Iterable[Int[np.ndarray, "..."]], palette: Palette) -> str:
@@ -252,7 +290,7 @@ def _codes_in(palette: Palette, kind: tuple[str, ...]) -> list[int]:
     """What stands for each symbol in files of a kind."""
     if kind is PICTURES:
         return palette.packed_colours
-    if kind is DOCUMENTS:
+    if kind in (DOCUMENTS, VALUES):
         return list(palette.raster_values)
     return list(map(ord, palette.characters)) if kind is TEXTS else list(range(palette.n_symbols))
 
@@ -370,6 +408,40 @@ def symbols_from_values(
     return numbers, False
 
 
+def content_of(array: np.ndarray, palette: Palette | None, axes: str = "", names: Sequence[str] = ()) -> Content:
+    """Take the numbers of an array as class codes or as symbols.
+
+    Parameters
+    ----------
+    array, axes, names
+        As in `symbols_from_values`.
+    palette
+        Says what the numbers are; None for class codes, of which `look_up` makes a palette.
+
+    Returns
+    -------
+    Content
+        Of the kind VALUES or ARRAYS.
+
+    Raises
+    ------
+    InputError
+        As `symbols_from_values`; without a palette also for numbers below -1, which often mean that there is no data.
+
+    Examples
+    --------
+    >>> look_up(content_of(np.array([[5, 3, -1, 5]]), None), None)[0]
+    array([[ 1,  0, -1,  1]])
+    """
+    if palette is None or palette.in_values:
+        numbers = _whole_numbers(array, axes, names)
+        wrong, which = (numbers < HIDDEN) & (palette is None), "they are whole numbers from 0 on, and -1 hides"
+        refuse_first(wrong, lambda cell: f"{numbers[cell]} is no symbol: {which}", names)
+        return Content(VALUES, numbers, in_values=True, dtype=array.dtype)
+    cells, in_values = symbols_from_values(array, palette, axes, names)
+    return Content(ARRAYS, cells, in_values=in_values)
+
+
 def _whole_numbers(array: np.ndarray, axes: str, names: Sequence[str]) -> GridOrStack:
     """The numbers of an array, HIDDEN where they are masked or NaN."""
     if axes and array.ndim != len(axes.split()):
@@ -402,7 +474,7 @@ def values_of(cells: GridOrStack, palette: Palette) -> GridOrStack:
     cells
         The symbols, HIDDEN where hidden.
     palette
-        A palette with values.
+        The palette.
 
     Returns
     -------
@@ -414,7 +486,7 @@ def values_of(cells: GridOrStack, palette: Palette) -> GridOrStack:
     >>> values_of(np.array([[1, 0, -1]]), Palette(Palette.default(2).colours, "ab", values=(11, 21)))
     array([[21, 11, -1]])
     """
-    return np.array([*palette.values, HIDDEN])[cells]
+    return np.array([*palette.raster_values, HIDDEN])[cells]
 
 
 def refuse_spins(cells: Integer[np.ndarray, "..."]) -> None:

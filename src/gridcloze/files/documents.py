@@ -1,4 +1,4 @@
-"""Files that hold a grid among other things, which are kept: GSLIB text, VTK ImageData, maps of Tiled."""
+"""Files that hold a grid among other things, which are kept: GSLIB text, VTK ImageData, maps of Tiled, tables."""
 
 from pathlib import Path
 
@@ -7,16 +7,17 @@ from jaxtyping import Float, Int64
 
 from ..shapes import OneGrid
 from ..words import HIDDEN, InputError
-from . import gslib, tiled, vti
+from . import gslib, tables, tiled, vti
 from .codes import NOTHING, refuse_first
 from .palettes import Palette
 from .paths import read_bytes
 
 MOST_BYTES = 2**30
 READERS = {".dat": gslib.read, ".gslib": gslib.read, ".eas": gslib.read, ".vti": vti.read, ".tmj": tiled.read}
+READERS |= dict.fromkeys([".csv", ".txt"], tables.read)
 
 
-Document = gslib.Table | tiled.TileMap | vti.Image
+Document = gslib.Table | tiled.TileMap | vti.Image | tables.Table
 
 
 def read_document(path: Path) -> Document:
@@ -25,11 +26,11 @@ def read_document(path: Path) -> Document:
     Parameters
     ----------
     path
-        The file; its suffix says which kind it is.
+        The file; its suffix says which kind it is. A text is a table of numbers.
 
     Returns
     -------
-    GSLIB table, VTK image or map of Tiled
+    GSLIB table, VTK image, map of Tiled or table
         What it holds.
 
     Raises

@@ -32,11 +32,11 @@ from .paths import (
     read_bytes,
     readable,
 )
+from .tables import NUMBER, Table
 
 MAX_TEXT_BYTES = 2**25
 BEGIN = 1000  # characters and lines of a text at which is looked to tell a table
 SEPARATORS = ",;\t"
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|\?", re.IGNORECASE)
 FEW_SQUARES = 16  # that say nothing about the size of cells
 LARGEST_OF_MODEL = 2  # as many times the side of a model's grids may a picture have, if nothing says its scale
 ANOTHER_SCALE = "--scale chooses another"
@@ -60,6 +60,8 @@ class Grid:
         Which cells were hidden in that picture.
     in_values
         Whether the array that the grid was read from had values of the palette; it is written with values again.
+    dtype
+        Type of that array, which an array of class codes has again.
     document
         The file that the grid was read from, if it holds more than a grid; it is written with all that.
     note
@@ -86,6 +88,7 @@ class Grid:
     picture: Image.Image | None = None
     hidden_as_read: OneHidden | None = None
     in_values: bool = False
+    dtype: np.dtype | None = None
     document: Document | None = None
     note: str = ""
 
@@ -230,7 +233,8 @@ def read_grid(
             cells, palette = codes.look_up(content, palette)
             _refuse_size(hidden, flags.shape, cells.shape)
             cells = np.where(is_hidden, HIDDEN, cells)
-            return Grid(cells, palette, in_values=content.in_values, document=content.document)
+            found = {"in_values": content.in_values, "dtype": content.dtype, "document": content.document}
+            return Grid(cells, palette, **found)
         size = None if windows else size
         if scale is not None:
             found, note = scale, ""
@@ -613,7 +617,7 @@ def _read_folder(
         scale = _likely_scale(contents, hidden, size)
         drawn = [png.shrink(content.codes, flags, scale) for content, flags in zip(contents, hidden, strict=True)]
         if palette is None:
-            if contents[0].kind is ARRAYS:
+            if contents[0].kind is codes.VALUES:
                 codes.refuse_spins(np.concatenate([np.unique(content.codes) for content in contents]))
             visible = [np.unique(cells[~flags]) for cells, flags in drawn]
             palette = codes.palette_of(np.unique(np.concatenate(visible)).tolist(), contents[0])
@@ -683,22 +687,19 @@ def _refuse_twins(image: Image.Image, used: set[int]) -> None:
 
 def _read_content(path: Path, axes: str = codes.GRID_AXES, palette: Palette | None = None) -> codes.Content:
     kind = kind_of(path)
-    if kind is TEXTS:
-        return codes.Content(kind, _read_text(path))
+    if kind is TEXTS and not _is_table(lines := _lines_of(path)):
+        return codes.Content(kind, _characters(lines))
     if kind is ARRAYS:
-        cells, in_values = codes.symbols_from_values(read_array(path), palette, axes)
-        return codes.Content(kind, cells, in_values=in_values)
-    if kind is DOCUMENTS:
+        return codes.content_of(read_array(path), palette, axes)
+    if kind in (DOCUMENTS, TEXTS):
         document = read_document(path)
         only_grid(document)
-        return codes.Content(kind, codes_in(document)[0], document=document)
+        return codes.Content(DOCUMENTS, codes_in(document)[0], document=document)
     image = png.read_image(path)
     return codes.Content(kind, png.pixel_colours(image), image.info[png.SCALE_NOTE], png.table_of(image), image)
 
 
-def _read_text(path: Path) -> UInt32[np.ndarray, "height width"]:
-    lines = _lines_of(path)
-    _refuse_table(lines)
+def _characters(lines: Sequence[str]) -> UInt32[np.ndarray, "height width"]:
     width = len(lines[0])
     for number, line in enumerate(lines, start=1):
         if not line or len(line) != width:
@@ -720,16 +721,15 @@ def _lines_of(path: Path) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
-def _refuse_table(lines: Sequence[str]) -> None:
-    """Refuse numbers, or other characters, with separators between them, which would be read as symbols."""
+def _is_table(lines: Sequence[str]) -> bool:
+    """Tell a table of numbers; characters with separators between them, which would be symbols, are refused."""
     begins = [line[:BEGIN] for line in lines[:BEGIN]]
+    if 2 * sum(map(_is_row_of_numbers, begins)) > len(begins):
+        return True
     separator = begins[0][1:2]
     if separator in SEPARATORS and all(len(line) > 2 and set(line[1::2]) == {separator} for line in begins):
         raise InputError(f"{separator!r} is between all characters; remove it, for each character is a cell")
-    if 2 * sum(map(_is_row_of_numbers, begins)) > len(begins):
-        separator = next((f", delimiter={one!r}" for one in SEPARATORS if one in begins[-1]), "")
-        save = f"np.save('grid.npy', np.loadtxt('grid.txt', int{separator}))"
-        raise InputError(f"this is a table of numbers, but in text each character is a cell; save an array: {save}")
+    return False
 
 
 def _is_row_of_numbers(line: str) -> bool:
@@ -799,13 +799,14 @@ def save_grid(path: Path, grid: Grid, more: Mapping[str, Shaped[np.ndarray, "hei
     kind = kind_of(path, PICTURES + TEXTS + WRITTEN_ARRAYS + DOCUMENTS * (grid.document is not None))
     if kind is PICTURES:
         png.write_image(path, _drawn(grid), grid.scale, grid.picture)
+    elif grid.document is not None and (kind is DOCUMENTS or (kind is TEXTS and isinstance(grid.document, Table))):
+        path.write_bytes(grid.document.with_grid(values_in(grid.cells, grid.palette), more or {}))
     elif kind is TEXTS:
         rows = np.array([*grid.palette.characters, "?"])[grid.cells]  # HIDDEN is -1, the last
         path.write_text("".join("".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
-    elif grid.document is not None and kind is DOCUMENTS:
-        path.write_bytes(grid.document.with_grid(values_in(grid.cells, grid.palette), more or {}))
     else:
-        save_array(path, codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells)
+        numbers = codes.values_of(grid.cells, grid.palette) if grid.in_values else grid.cells
+        save_array(path, numbers, grid.dtype if grid.palette.in_values else None)
 
 
 def _drawn(grid: Grid) -> Image.Image:

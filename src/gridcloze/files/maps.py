@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int, Num, Shaped
 from ..memory import refuse_beyond_memory
 from ..shapes import AnySizeGrid, Cells, OneGrid
 from ..words import HIDDEN, AnyPath, InputError, about
-from .codes import symbols_of
+from .codes import class_palette, symbols_of
 from .grids import read_flags
 from .palettes import MAX_SYMBOLS, Palette
 from .paths import ARRAYS, MAPS, PICTURES, SUFFIXES, atomic_write, is_folder, readable
@@ -794,7 +794,7 @@ def _palette_in(rasters: Sequence[_Raster]) -> Palette:
             colours.setdefault(value, set()).add(colour)
     in_order = sorted(classes)
     with about(rasters[0].path if len(rasters) == 1 else rasters[0].path.parent):
-        palette = replace(Palette.default(len(classes)), values=tuple(in_order))
+        palette = replace(class_palette(in_order), values=tuple(in_order))
     table = [colour for value in in_order for colour in colours.get(value, ())]
     return replace(palette, colours=tuple(table)) if len(table) == len(set(table)) == len(classes) else palette
 

@@ -40,6 +40,8 @@ class Palette:
         A name for each symbol, such as "open water"; empty if symbols have no names.
     values
         The integer that stands for each symbol in a GeoTIFF; empty if it is the symbol itself.
+    in_values
+        Whether arrays always hold the values, as they do if the examples had class codes such as 1 … 5.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Palette:
     characters: str
     names: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
+    in_values: bool = False
 
     def __post_init__(self) -> None:
         _refuse_count(self.n_symbols)
@@ -99,8 +102,13 @@ class Palette:
         """What stands for each symbol in a raster file: `values` or, without them, 0 … n_symbols-1."""
         return self.values or tuple(range(self.n_symbols))
 
+    @property
+    def marks(self) -> dict[int, str]:
+        """What reports call each symbol, and print for it: its class code, or its number and its character."""
+        return {value: str(value) for value in self.values} if self.in_values else dict(enumerate(self.characters))
+
     def label(self, symbol: int) -> str:
-        """Name a symbol for people: by its name, otherwise its colour, otherwise its character.
+        """Name a symbol for people: by its name or class code, otherwise its colour, otherwise its character.
 
         Parameters
         ----------
@@ -110,10 +118,12 @@ class Palette:
         Returns
         -------
         str
-            Such as "open water", "white" or "symbol A".
+            Such as "open water", "class 11", "white" or "symbol A".
         """
         if self.names:
             return self.names[symbol]
+        if self.in_values:
+            return f"class {self.values[symbol]}"
         return COLOUR_NAMES.get(self.packed_colours[symbol], f"symbol {self.characters[symbol]}")
 
     def symbols_in(self, rule: str) -> list[int]:
@@ -233,7 +243,8 @@ class Palette:
         try:
             colours = [(index(r), index(g), index(b), index(alpha)) for r, g, b, alpha in data["colours"]]
             names, values = map(_text, data.get("names", ())), map(index, data.get("values", ()))
-            return cls(tuple(colours), _text(data["characters"]), tuple(names), tuple(values))
+            in_values = data.get("in_values") is True
+            return cls(tuple(colours), _text(data["characters"]), tuple(names), tuple(values), in_values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is not a palette: {shortened(error)}") from None
 
@@ -243,10 +254,11 @@ class Palette:
         Returns
         -------
         dict
-            Lists, texts and numbers under "colours" and "characters", and under "names" and "values" if there are any.
+            Lists, texts and numbers under "colours" and "characters", and under "names" and "values" if there are any;
+            "in_values" only if it is true.
         """
         required = {"colours": [list(colour) for colour in self.colours], "characters": self.characters}
-        optional = {"names": list(self.names), "values": list(self.values)}
+        optional = {"names": list(self.names), "values": list(self.values), "in_values": self.in_values}
         return required | {key: entries for key, entries in optional.items() if entries}
 
 

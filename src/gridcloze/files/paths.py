@@ -18,7 +18,7 @@ from ..words import AnyPath, InputError, about
 ZARR = ".zarr"  # a folder on disk, and here as one file
 WRITTEN_ARRAYS = (".npy", ".npz")
 PICTURES, TEXTS, ARRAYS, MAPS = (".png",), (".txt",), (*WRITTEN_ARRAYS, ZARR), (".tif", ".tiff")
-DOCUMENTS = (".dat", ".gslib", ".eas", ".vti", ".tmj")  # which hold more than a grid
+DOCUMENTS = (".dat", ".gslib", ".eas", ".vti", ".tmj", ".csv")  # which hold more than a grid
 SIGNATURE = "gridcloze"  # stands in every file that may be replaced with --overwrite
 FLUSHED_AT_ONCE = 16
 GRID_NOTE = "gridcloze:scale"  # of a picture of a grid, which people paint over: it is then theirs
