@@ -821,6 +821,8 @@ def test_tables_of_numbers(folder, text):
     grid = read_grid(folder / "grid.txt")
     assert np.array(grid.palette.raster_values)[grid.cells].tolist() == numbers
     assert read_images(folder / "grid.txt")[0][0].tolist() == grid.cells.tolist()
+    (folder / "other.txt").write_text("..#\n")
+    refused("grid.txt and other.txt are of different kinds", read_images, folder)
 
 
 @pytest.mark.parametrize("text", ["# #\n# #", "0110\n1001", "#,..\n.,#,", "-. 1\n. ..", ". . .\n . . ", "1", "1\n2"])

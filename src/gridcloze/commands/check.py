@@ -166,7 +166,7 @@ def check(
         write_check(picture, grid.cells, surprising_cells, information, predictor.header.palette, dark)
     codes = list(marks := predictor.header.palette.marks)
     for surprise in report["surprises"]:
-        surprise |= {"symbol": codes[surprise["symbol"]], "likely_symbol": codes[surprise["likely_symbol"]]}
+        surprise["symbol"], surprise["likely_symbol"] = codes[surprise["symbol"]], codes[surprise["likely_symbol"]]
     return report, marks
 
 

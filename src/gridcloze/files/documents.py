@@ -12,9 +12,16 @@ from .codes import NOTHING, refuse_first
 from .palettes import Palette
 from .paths import read_bytes
 
-MOST_BYTES = 2**30
-READERS = {".dat": gslib.read, ".gslib": gslib.read, ".eas": gslib.read, ".vti": vti.read, ".tmj": tiled.read}
-READERS |= dict.fromkeys([".csv", ".txt"], tables.read)
+MOST_BYTES, MOST_BYTES_OF_TABLES = 2**30, 2**25
+READERS = {
+    ".dat": gslib.read,
+    ".gslib": gslib.read,
+    ".eas": gslib.read,
+    ".vti": vti.read,
+    ".tmj": tiled.read,
+    ".csv": tables.read,
+    ".txt": tables.read,
+}
 
 
 Document = gslib.Table | tiled.TileMap | vti.Image | tables.Table
@@ -44,7 +51,8 @@ def read_document(path: Path) -> Document:
     >>> read_document(Path("facies.dat")).values.tolist()
     [[[3.0, nan]]]
     """
-    return READERS[path.suffix.lower()](read_bytes(path, MOST_BYTES))
+    read = READERS[path.suffix.lower()]
+    return read(read_bytes(path, MOST_BYTES_OF_TABLES if read is tables.read else MOST_BYTES))
 
 
 def codes_in(document: Document) -> Int64[np.ndarray, "grid height width"]:

@@ -233,8 +233,8 @@ def read_grid(
             cells, palette = codes.look_up(content, palette)
             _refuse_size(hidden, flags.shape, cells.shape)
             cells = np.where(is_hidden, HIDDEN, cells)
-            found = {"in_values": content.in_values, "dtype": content.dtype, "document": content.document}
-            return Grid(cells, palette, **found)
+            in_values, document = content.in_values, content.document
+            return Grid(cells, palette, in_values=in_values, dtype=content.dtype, document=document)
         size = None if windows else size
         if scale is not None:
             found, note = scale, ""
@@ -663,6 +663,8 @@ def _read_alike(paths: Sequence[Path], one_size: bool, palette: Palette | None) 
         if one_size and last.codes.shape != first.codes.shape:
             sizes = f"{first_name} is {_size_of(first.codes.shape)} and {path.name} is {_size_of(last.codes.shape)}"
             raise InputError(f"{sizes}; use grids of one size")
+        if last.kind != first.kind:  # of texts, some are tables of numbers
+            raise InputError(f"{first_name} and {path.name} are of different kinds; keep one kind in a folder")
         if palette is None and last.table != first.table:
             raise InputError(f"{first_name} and {path.name} have different palettes (PLTE); save all with the same one")
     return contents
