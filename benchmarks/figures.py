@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ def reveal() -> Iterable[Table]:
 # Numbers
 
 
+@cache
 def texts() -> dict[str, str]:
     """The numbers and tables of the text, by name."""
     return {**of_comparison(saved("why-compare")), **of_influence(saved("why-influence")), **of_the_rest()}

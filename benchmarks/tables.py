@@ -55,6 +55,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+@cache
 def texts() -> dict[str, str]:
     """All of them, by the names that templates use."""
     return {

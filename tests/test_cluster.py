@@ -78,6 +78,7 @@ def refused(done, line):
     assert line in said, said
 
 
+@pytest.mark.slow  # it waits for one
 def test_a_scheduler_that_is_not_there(folder):
     """One line, and nothing written."""
     refused(fill(folder, "nowhere", "--dask", "tcp://127.0.0.1:9"), "no scheduler answers there")
@@ -93,9 +94,11 @@ def test_a_scheduler_that_is_not_there(folder):
         (("--cog",), "--cog is for maps"),
     ],
 )
-def test_what_cannot_be_is_refused(folder, options, line):
+def test_what_cannot_be_is_refused(folder, options, line, gridcloze, monkeypatch):
     """In one line, before anything is written."""
-    refused(fill(folder, "nowhere", *options, inputs=("grids",)), line)
+    monkeypatch.chdir(folder)
+    done = gridcloze("fill", "model.safetensors", "grids", "-o", "nowhere", "--samples", "2", *options)
+    refused(subprocess.CompletedProcess([], *done), line)
     assert not (folder / "nowhere").exists()
 
 

@@ -161,11 +161,11 @@ def is_due(steps: int) -> bool:
     >>> [steps for steps in range(80) if is_due(steps)]
     [50, 58, 67, 77]
     """
+    return steps >= FIRST_SCORE and (steps == FIRST_SCORE or _scores_until(steps) > _scores_until(steps - 1))
 
-    def number(steps: int) -> int:
-        return math.floor(math.log(steps / FIRST_SCORE, GROWTH) + 1e-9)
 
-    return steps >= FIRST_SCORE and (steps == FIRST_SCORE or number(steps) > number(steps - 1))
+def _scores_until(steps: int) -> int:
+    return math.floor(math.log(steps / FIRST_SCORE, GROWTH) + 1e-9)
 
 
 def verdict(curve: Curve, cooled_from: int | None, is_cut_short: bool = False) -> str:

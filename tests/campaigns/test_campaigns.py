@@ -19,6 +19,7 @@ def campaign(name, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_fill_that_is_killed_and_resumed_equals_one_never_killed():
     """Five kills of fills of a folder change no result and leave nothing behind."""
     assert "\n5 kills, 0 kinds of faults" in campaign("kills", "--kills", "5", "--only", "folder")
