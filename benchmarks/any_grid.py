@@ -1,7 +1,6 @@
 """Draw docs/any-grid.png, one realisation of channels filled in three ways: `python benchmarks/any_grid.py`."""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +17,8 @@ MODEL = MODELS / "channels.safetensors"
 REALISATION = 410  # not among the 400 that the model learned from
 
 
-def draw(picture: Path) -> None:
-    """Write the panels: what is known, the probability of a channel, two samples, and the truth."""
+def table() -> tuple[list[str], list[str], list[list[np.ndarray]]]:
+    """Titles, names of rows, and panels: what is known, the probability of a channel, two samples, and the truth."""
     truth = data.channels()["realizations"][REALISATION]
     model, generator = checkpoint.load(MODEL), np.random.default_rng(0)
     rows = []
@@ -33,8 +32,8 @@ def draw(picture: Path) -> None:
         samples = filling.sample(model, Puzzles(truth[None], hidden), 2).cells[0]
         rows.append([np.where(hidden[0], HIDDEN, truth), probability, *samples, truth])
     titles = ["known", "probability of channel", "sample 1", "sample 2", "truth"]
-    write_panels(picture, titles, ["1% known", "5% known", "a hole"], rows, Palette.default(2))
+    return titles, ["1% known", "5% known", "a hole"], rows
 
 
 if __name__ == "__main__":
-    draw(DOCS / "any-grid.png")
+    write_panels(DOCS / "any-grid.png", *table(), Palette.default(2))

@@ -1,15 +1,16 @@
 """The article: `make article` draws its figures and renders docs/article/index.md as build/article/index.html.
 
-`make docs` writes the text from benchmarks/pages/article.md. docs/article is a leaf bundle for Hugo with the theme
-PaperMod; build/article shows the same without Hugo and without a network. An image that is alone in its paragraph is a
-figure with its title as caption; if it links to an .mp4 it is a film, with the image as poster. Dark pages show
-`name-dark.svg` instead of `name.svg` if it exists.
+`make docs` writes the text from benchmarks/pages/article.md. build/article shows it without Hugo and without a network.
+An image that is alone in its paragraph is a figure with its title as caption; if it links to an .mp4 it is a film, with
+the image as poster. Dark pages show `name-dark.png` instead of `name.png` if it exists. An element with
+`data-gridcloze` is a figure of the studio's page, and without its scripts the picture inside.
 
-An element with `data-gridcloze` is a figure of the studio's page, and without its scripts the picture inside.
-build/hugo is the bundle with these scripts, which Hugo keeps with `markup.goldmark.renderer.unsafe: true`.
+build/hugo is the same as a site for Hugo 0.146 or newer, without its theme. There the figures are shortcodes, whose
+templates are in benchmarks/hugo, since Hugo shows the title of an image as a tooltip.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -23,6 +24,7 @@ from markdown_it.token import Token
 from mdit_py_plugins.anchors import anchors_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
+from PIL import Image
 
 import pages
 from common import MODELS
@@ -36,13 +38,17 @@ HERE = Path(__file__).parent
 PAGE, STYLE, ROOM = HERE / "article.html", HERE / "article.css", HERE / "figures.css"
 ARTICLE = HERE.parent / "docs" / "article"
 BUILT = HERE.parent / "build" / "article"
-FOR_HUGO = HERE.parent / "build" / "hugo"
+FOR_HUGO, HUGO = HERE.parent / "build" / "hugo", HERE / "hugo"
+IN_SITE = "content/squares"
 KATEX = HERE.parent / ".venv" / "katex" / "node_modules" / "katex" / "dist"
 KATEX_FILES = ("katex.min.css", "katex.min.js", "fonts/*.woff2")
 TEXT = "index.md"
 IN_CONTENTS = ("h2", "h3")
 LIVE = "data-gridcloze"
 LOADS_LIVE = '<link rel="stylesheet" href="live/figures.css">\n<script defer src="live/figures.js"></script>'
+PICTURE = re.compile(r'^!\[(?P<alt>.*)\]\((?P<src>\S+) "(?P<caption>.*)"\)$', re.MULTILINE)
+FILM = re.compile(r'^\[!\[(?P<alt>.*)\]\((?P<poster>\S+) "(?P<caption>.*)"\)\]\((?P<src>\S+)\)$', re.MULTILINE)
+LIVE_FIGURE = re.compile(r'^<div data-gridcloze="(?P<figure>\w+)"(?: data-model="(?P<model>\w+)")?>$', re.MULTILINE)
 
 
 # From Markdown to a page
@@ -80,7 +86,7 @@ def page_of(text: str, folder: Path) -> str:
     tokens = parser.parse(text)
     matter = front_matter(tokens)
     contents = contents_of(tokens, parser) if matter.get("ShowToc") else ""
-    mark_figures(tokens)
+    mark_figures(tokens, folder)
     return pages.fill(
         PAGE.read_text(encoding="utf-8"),
         {
@@ -140,21 +146,21 @@ def cover_of(cover: Mapping[str, str], folder: Path) -> str:
 # Figures
 
 
-def mark_figures(tokens: Sequence[Token]) -> None:
+def mark_figures(tokens: Sequence[Token], folder: Path) -> None:
     """Turn each paragraph that is one image, or one image that links to a film, into a figure with a caption."""
     for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if opening.type == "paragraph_open" and not opening.hidden and (shown := figure(inline.children or [])):
+        if opening.type == "paragraph_open" and not opening.hidden and (shown := figure(inline.children or [], folder)):
             opening.tag = closing.tag = "figure"
             inline.children = shown
 
 
-def figure(children: Sequence[Token]) -> list[Token]:
+def figure(children: Sequence[Token], folder: Path) -> list[Token]:
     """The parts of the figure that a paragraph is; none if it is not a figure."""
     kinds = [child.type for child in children]
     if kinds == ["image"]:
         return [children[0], html(caption_of(children[0]))]
     if kinds == ["link_open", "image", "link_close"] and str(children[0].attrs["href"]).endswith(".mp4"):
-        return [html(film(str(children[0].attrs["href"]), children[1]) + caption_of(children[1]))]
+        return [html(film(str(children[0].attrs["href"]), children[1], folder) + caption_of(children[1]))]
     return []
 
 
@@ -162,11 +168,12 @@ def html(content: str) -> Token:
     return Token("html_inline", "", 0, content=content)
 
 
-def film(name: str, image: Token) -> str:
-    label, poster = escape(image.content), escape(str(image.attrs["src"]))
-    return (
-        f'<video controls loop muted playsinline src="{escape(name)}" poster="{poster}" aria-label="{label}"></video>'
-    )
+def film(name: str, image: Token, folder: Path) -> str:
+    label, poster = escape(image.content), str(image.attrs["src"])
+    with Image.open(folder / poster) as opened:
+        shape = opened.height / opened.width
+    attributes = f'src="{escape(name)}" poster="{escape(poster)}" aria-label="{label}" style="--shape: {shape:.4f}"'
+    return f'<video controls loop muted playsinline preload="metadata" {attributes}></video>'
 
 
 def picture(name: str, alternative: str, folder: Path) -> str:
@@ -201,12 +208,29 @@ def write_live(folder: Path, models: Sequence[PageModel]) -> None:
     shutil.copy(ROOM, folder)
 
 
-def write_for_hugo(source: Path, out: Path, models: Sequence[PageModel]) -> None:
-    """Write the bundle `source` with the scripts of its live figures."""
-    shutil.copytree(source, out)
-    matter, body = (source / TEXT).read_text(encoding="utf-8").split("\n---\n", 1)
-    (out / TEXT).write_text(f"{matter}\n---\n\n{LOADS_LIVE}\n{body}", encoding="utf-8")
-    write_live(out / "live", models)
+def write_for_hugo(source: Path, out: Path, models: Sequence[PageModel] = ()) -> None:
+    """Write a site of Hugo without its theme: the settings and templates, and the bundle `source` with live figures."""
+    shutil.copytree(HUGO, out)
+    bundle = out / IN_SITE
+    shutil.copytree(source, bundle)
+    (bundle / TEXT).write_text(in_shortcodes((source / TEXT).read_text(encoding="utf-8")), encoding="utf-8")
+    write_live(bundle / "live", models)
+
+
+def in_shortcodes(text: str) -> str:
+    """Figures, films and live figures in the shortcodes of benchmarks/hugo.
+
+    >>> print(in_shortcodes('![A grid](a.png "One grid.")'))
+    {{< picture alt="A grid" src="a.png" caption="One grid." >}}
+    """
+    text = LIVE_FIGURE.sub(lambda found: shortcode("live", found), text).replace("\n</div>\n", "\n{{< /live >}}\n")
+    text = FILM.sub(lambda found: shortcode("film", found), text)
+    return PICTURE.sub(lambda found: shortcode("picture", found), text)
+
+
+def shortcode(name: str, found: re.Match[str]) -> str:
+    given = " ".join(f"{key}={json.dumps(text, ensure_ascii=False)}" for key, text in found.groupdict().items() if text)
+    return f"{{{{< {name} {given} >}}}}"
 
 
 def networks() -> list[PageModel]:

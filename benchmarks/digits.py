@@ -221,7 +221,7 @@ def draw(arrays: Path, picture: Path) -> None:
     with np.load(arrays) as kept:
         columns = kept["cells"], kept["white"].astype(np.float64), *kept["draws"].swapaxes(0, 1), kept["truth"]
         rows = [list(panels) for panels in zip(*columns, strict=True)]
-    titles = ["given", "probability of white", *(f"draw {number + 1}" for number in range(DRAWS)), "truth"]
+    titles = ["given", "P(white)", *(f"sample {number + 1}" for number in range(DRAWS)), "truth"]
     write_panels(picture, titles, [""] * len(rows), rows, Palette.default(2))
 
 

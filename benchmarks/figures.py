@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+import any_grid
 from common import RESULTS
 from gridcloze import explaining
 from gridcloze.bert import BertConfig
 from gridcloze.files.palettes import Palette
+from gridcloze.files.paths import atomic_write
 from gridcloze.films import write_film
 from gridcloze.pictures import frame, write_explanation, write_heads, write_panels
 from gridcloze.priors.finite import squares
@@ -24,9 +27,9 @@ from why import DIGIT_MINUTES, LEARNED_DIGITS, MEASURES, far_puzzle
 PALETTE = Palette.default(2)
 PRIOR = squares(16, 16)
 BERT = BertConfig(16, 16, 2)
-N_SAMPLES = 6
 WINDOWS = (1, 3, 6, 15)  # radii of those in the picture
 FRAMES_PER_SECOND = {"training": 12.0, "reveal": 1.5}
+IN_FILM = [0, 2, 3]  # of the six puzzles, those in films, whose panels are larger so
 
 
 def saved(name: str) -> dict[str, Any]:
@@ -55,8 +58,8 @@ def draw(folder: Path) -> None:
     priors, tables = saved("why-compare")["priors"], panels()
     for dark in (False, True):
         ending = "-dark" * dark
-        write_bounds(folder / f"bounds{ending}.svg", priors, dark)
-        write_reach(folder / f"reach{ending}.svg", priors, dark)
+        write_bounds(folder / f"bounds{ending}.png", priors, dark)
+        write_reach(folder / f"reach{ending}.png", priors, dark)
         write_fields(folder / f"fields{ending}.png", priors, dark)
         for name, (titles, names, rows) in tables.items():
             target = far_puzzle()[2] if name == "windows" else None
@@ -64,10 +67,11 @@ def draw(folder: Path) -> None:
         for name in ("squares", "mirror"):
             draw_explanation(folder, name, dark)
     films = {"training-squares": training("squares"), "training-mirror": training("mirror"), "reveal": reveal()}
-    for name, frames in films.items():
-        pictures = [frame(*one, PALETTE) for one in frames]
-        for suffix in (".gif", ".mp4"):
-            write_film(folder / f"{name}{suffix}", pictures, FRAMES_PER_SECOND[name.split("-")[0]])
+    for name, tables_of_film in films.items():
+        frames = [frame(*one, PALETTE) for one in tables_of_film]
+        write_film(folder / f"{name}.mp4", frames, FRAMES_PER_SECOND[name.split("-")[0]])
+        with atomic_write(folder / f"{name}.png") as poster:
+            Image.fromarray(frames[-1]).save(poster, "PNG", optimize=True)
 
 
 def draw_explanation(folder: Path, name: str, dark: bool) -> None:
@@ -98,11 +102,12 @@ def panels() -> dict[str, Table]:
     of_training, of_digits = arrays("training"), arrays("digits")
     return {
         "cover": ([""] * 4, [""], [samples(4)]),
-        "samples": ([""] * N_SAMPLES, ["", ""], [samples(N_SAMPLES, 1), samples(N_SAMPLES, 2)]),
+        "samples": ([""] * 4, [""] * 3, [samples(4, seed) for seed in (1, 2, 3)]),
         "windows": windows(),
         **{f"puzzles-{name}": puzzles(of_training, name) for name in ("squares", "mirror")},
         **{f"answers-{name}": answers(of_training, name) for name in ("squares", "mirror")},
         "digits": digits(of_digits),
+        "channels": any_grid.table(),
     }
 
 
@@ -112,26 +117,31 @@ def samples(n: int, seed: int = 0) -> list[np.ndarray]:
 
 def puzzles(result: dict[str, np.ndarray], name: str) -> Table:
     cells = integers(result[f"{name}_cells"])
-    return [str(number + 1) for number in range(len(cells))], [""], [list(cells)]
+    return [""] * 3, ["1, 2, 3", "4, 5, 6"], [list(cells[:3]), list(cells[3:])]
 
 
 def answers(result: dict[str, np.ndarray], name: str) -> Table:
     cells, hidden = integers(result[f"{name}_cells"]), result[f"{name}_cells"] == HIDDEN
     model, exact = (at_hidden(values, hidden) for values in (result[f"{name}_white"][-1], result[f"{name}_exact"]))
-    rows = {"puzzle": cells, "white: model": model, "white: exact": exact, "truth": integers(result[f"{name}_truth"])}
-    titles = [str(number + 1) for number in range(len(cells))]
-    return titles, list(rows), [list(values) for values in rows.values()]
+    columns = {
+        "puzzle": cells,
+        "white: model": model,
+        "white: exact": exact,
+        "truth": integers(result[f"{name}_truth"]),
+    }
+    return by_puzzle(columns, [str(number + 1) for number in range(len(cells))])
 
 
 def digits(result: dict[str, np.ndarray]) -> Table:
     cells = integers(result["cells"])
-    rows = {
-        "puzzle": cells,
-        "white: model": at_hidden(result["white"], cells == HIDDEN),
-        "fill": integers(result["fill"]),
-        "truth": integers(result["truth"]),
-    }
-    return [""] * len(cells), list(rows), [list(values) for values in rows.values()]
+    white = at_hidden(result["white"], cells == HIDDEN)
+    columns = {"puzzle": cells, "white: model": white, "fill": integers(result["fill"])}
+    return by_puzzle({**columns, "truth": integers(result["truth"])}, [""] * len(cells))
+
+
+def by_puzzle(columns: dict[str, np.ndarray], names: list[str]) -> Table:
+    """A row for each puzzle."""
+    return list(columns), names, [list(panels) for panels in zip(*columns.values(), strict=True)]
 
 
 def windows() -> Table:
@@ -153,12 +163,13 @@ def windows() -> Table:
 def training(name: str) -> Iterable[Table]:
     """The frames of a training: what is predicted for the puzzles as it goes on."""
     result = arrays("training")
-    cells = integers(result[f"{name}_cells"])
-    exact = at_hidden(result[f"{name}_exact"], cells == HIDDEN)
+    cells = integers(result[f"{name}_cells"])[IN_FILM]
+    exact = at_hidden(result[f"{name}_exact"][IN_FILM], cells == HIDDEN)
     for seconds, white in zip(result[f"{name}_seconds"], result[f"{name}_white"], strict=True):
-        model = at_hidden(white, cells == HIDDEN)
+        model = at_hidden(white[IN_FILM], cells == HIDDEN)
         time = f"after {seconds:.0f} s" if seconds >= 10 else f"after {seconds:.1f} s"
-        yield [""] * len(cells), ["puzzle", time, "exact"], [list(cells), list(model), list(exact)]
+        titles = [f"puzzle {number + 1}" for number in IN_FILM]
+        yield titles, ["puzzle", time, "exact"], [list(cells), list(model), list(exact)]
 
 
 def reveal() -> Iterable[Table]:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from transformers import BertConfig as PeerConfig
 from transformers import BertForMaskedLM
 
@@ -44,6 +44,7 @@ from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
 from gridcloze.logits import LogitsPredictor
 from gridcloze.networks import NetworkPredictor
+from gridcloze.pictures import LIGHT, written
 from gridcloze.predictor import tokens_of
 from gridcloze.priors.examples import Examples
 from gridcloze.priors.finite import squares
@@ -359,8 +360,11 @@ def milliseconds_a_grid(side: int, small: NetworkPredictor) -> dict[str, float]:
 
 
 def draw_growth(result: dict[str, Any]) -> None:
-    figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    with written(DOCS / "growth.png", LIGHT, 4.0) as figure:
+        plot_growth(figure.subplots(), result)
+
+
+def plot_growth(axes: Axes, result: dict[str, Any]) -> None:
     cells, patches = result["cells"], result["patch"]
     for (name, values), colour in zip(
         result["milliseconds_a_grid"].items(), ("#0072B2", "#E69F00", "#009E73"), strict=True
@@ -377,8 +381,7 @@ def draw_growth(result: dict[str, Any]) -> None:
     axes.set_ylim(0.1, 400)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=9)
-    figure.savefig(DOCS / "growth.png")
+    axes.legend(frameon=False)
 
 
 # target

@@ -49,6 +49,7 @@ LEARNED_DIGITS, DIGIT_MINUTES = 1437, 1.0
 EXPLAINED, TARGETS = 100, 4  # puzzles, and hidden cells of each
 WINDOWED = MODELS / "cnn-7.onnx"
 TRAINED = {name: RUNS / f"why-{name}.safetensors" for name in PRIORS}
+EXPLAINED_MODELS = {**TRAINED, "squares": MODELS / "squares.safetensors"}  # also in live figures
 
 
 def puzzles(name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +170,7 @@ def nearly_empty_puzzle() -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 def example_of(name: str) -> dict[str, np.ndarray]:
     """All that explains one cell: what model and exact answer say, their influences, attention of each head."""
     cells, hidden, target = nearly_empty_puzzle() if name == "squares" else half_puzzle()
-    model, exact = checkpoint.load(TRAINED[name]), posterior(PRIORS[name])
+    model, exact = checkpoint.load(EXPLAINED_MODELS[name]), posterior(PRIORS[name])
     said = {who: explaining.explain(one, cells, hidden, target) for who, one in (("model", model), ("exact", exact))}
     attention = explaining.attention(model, cells, hidden, np.array([target]))
     parts = {
@@ -188,7 +189,8 @@ def influence_of(name: str) -> dict[str, Any]:
 
     Mean rank correlations, mean correlations, and how often the same visible cell has most influence.
     """
-    model, exact, generator = checkpoint.load(TRAINED[name]), posterior(PRIORS[name]), np.random.default_rng(SEED)
+    model, exact = checkpoint.load(EXPLAINED_MODELS[name]), posterior(PRIORS[name])
+    generator = np.random.default_rng(SEED)
     heads: list[np.ndarray] = []
     agreements: dict[str, list[tuple[float, float, float]]] = {}
     for cells, hidden in zip(*puzzles(name, EXPLAINED), strict=True):

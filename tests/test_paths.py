@@ -160,7 +160,7 @@ def test_pictures_and_films_are_signed(name):
     from gridcloze.pictures import LIGHT, written
 
     if name.endswith((".png", ".svg")):
-        with written(Path(name), LIGHT, 2.0, 2.0):
+        with written(Path(name), LIGHT, 2.0):
             pass
     else:
         write_film(Path(name), [np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)], 2.0)

@@ -89,7 +89,7 @@ WORDS = {
         "hidden cells: where to look next",
         "bits that a cell would tell",
         "hidden",
-        "no value, in coloured panels",
+        "visible, or not asked",
     },
     "panels": {"a", "b", "c", "probability", "hidden"},
     "explanation": {"Why the framed cell is water", "probability of water", "total variation", "share of attention"},
@@ -111,9 +111,9 @@ def test_a_picture_says_what_it_shows(name, tmp_path):
     assert not {"~", "%"} & set(texts)
 
 
-@pytest.mark.parametrize(("n_samples", "shape"), [(0, (1, 2)), (4, (1, 6)), (8, (2, 5)), (16, (3, 6))])
+@pytest.mark.parametrize(("n_samples", "shape"), [(0, (1, 2)), (4, (2, 3)), (8, (3, 4)), (16, (5, 4))])
 def test_samples_lie_in_even_rows(n_samples, shape, tmp_path, monkeypatch):
-    """The puzzle, its fill and its samples fill a table of at most six columns, with few gaps."""
+    """The puzzle, its fill and its samples fill a table of at most four columns, with few gaps."""
     tables = []
     table_of = pictures._table
     monkeypatch.setattr(pictures, "_table", lambda *some, **more: tables.append(table_of(*some, **more)) or tables[-1])
@@ -178,9 +178,36 @@ def test_frames_have_one_size():
     assert not np.array_equal(*frames)
 
 
-def test_what_is_no_question_has_a_brightness_that_no_probability_has():
-    """On both grounds a cell without a number is told from every number, in grey too."""
-    every = pictures.colours_of(np.linspace(0, 1, 256)[None], PALETTE)[0, :, :3] @ LUMA
-    for theme in (pictures.LIGHT, pictures.DARK):
-        nothing = pictures.colours_of(np.array([[np.nan]]), PALETTE, theme)[0, 0, :3] @ LUMA
-        assert nothing > every.max() + 25 or nothing < every.min() - 25
+def test_what_is_no_question_is_hatched(tmp_path):
+    """A cell without a number shows the hatching behind it, and no other cell does: symbols and numbers are plain."""
+    panels = {"nothing": np.full((4, 6), np.nan), "numbers": SHARES, "white": np.ones((4, 6), int)}
+    hues = {}
+    for name, panel in panels.items():
+        pictures.write_panels(tmp_path / f"{name}.png", [""], [""], [[panel]], PALETTE)
+        hues[name] = pixels_of(tmp_path / f"{name}.png")[60:80, 600:700].reshape(-1, 3)
+        transparent = pictures.colours_of(panel, PALETTE)[..., 3] == 0
+        assert transparent.all() if name == "nothing" else not transparent.any()
+    assert len(np.unique(hues["nothing"], axis=0)) > 2
+    assert {tuple(one) for one in hues["white"].tolist()} >= {(255, 255, 255)}
+    assert (255, 255, 255) not in {tuple(one) for one in hues["nothing"].tolist()}
+
+
+def test_small_influence_is_no_full_yellow(tmp_path):
+    """The scale of influence does not end below a tenth: what is next to nothing looks like nothing."""
+    small = Explanation(EXPLANATION.marginals, INFLUENCE / 1000, INFLUENCE / 1000)
+    writer = lambda path, dark: pictures.write_explanation(  # noqa: E731
+        path, CELLS, TARGET, {"model": small}, None, None, PALETTE, dark
+    )
+    texts = [text for text, _ in texts_in(writer, tmp_path / "picture.svg")]
+    assert texts.count("0.1") == 2
+
+
+def test_letters_are_large_enough_where_pictures_are_seen(tmp_path):
+    """In a column of 350 pixels, as of a phone, no letter of any picture has less than 7 pixels."""
+    for name, writer in WRITERS.items():
+        with matplotlib.rc_context({"svg.fonttype": "none"}):
+            writer(tmp_path / "picture.svg", False)
+        text = (tmp_path / "picture.svg").read_text()
+        width = float(re.search(r'width="([\d.]+)pt"', text)[1])
+        sizes = [float(size) for size in re.findall(r"font: ([\d.]+)px", text)]
+        assert min(sizes) * 350 / width > 7, name

@@ -18,7 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from .curve import Curve
@@ -31,16 +31,23 @@ from .words import HIDDEN, InputError
 
 ENDINGS = (".png", ".svg")
 SIGNATURES: dict[str, Any] = {"png": {"Software": SIGNATURE}, "svg": {"Creator": SIGNATURE, "Date": None}}
-DOTS_PER_INCH = 120
-CHARACTERS_PER_INCH = 15  # of text of 9 points
+WIDTH = 5.5  # inches of every picture
+DOTS_PER_INCH = 120  # where it is seen: a column of text has 660 pixels, and letters of 10 points 9 on a phone of 350
+DENSITY = 2  # pixels of a file for each of those, for fine screens
+CHARACTERS_PER_INCH, LINE = 13, 0.17  # of text of 10 points, and inches of a line
 MOST_SYMBOLS = 16  # of which a picture shows the probabilities
-MOST_COLUMNS = 6
-LARGE = 32  # cells to the side of a grid, of which panels are larger and have no lines between cells
-LEAST_BITS = 0.1  # at the end of a scale: below, differences are noise
+MOST_COLUMNS = 6  # of several grids, and of one:
+MOST_COLUMNS_OF_ONE = 4
+LARGE = 32  # cells to the side of a grid, of which there are fewer columns
+LARGEST_PANEL = 2.6  # inches
+LEAST_BITS, LEAST_VARIATION = 0.1, 0.1  # at the end of a scale: below, differences are noise
 LEAST_PIXELS = 4  # to the side of a cell, for lines between cells
 HIDDEN_COLOUR = (128, 128, 128, 255)
+NO_VALUE = (0, 0, 0, 0)  # shows the hatching behind
+HATCHING = "//////"
 PROBABILITY_COLOURS = matplotlib.colormaps["cividis"]  # reads the same to colour-blind eyes, and in grey
 WARNING_COLOUR = "#D55E00"  # of frames; like the curves one of Okabe and Ito's colours, which all eyes tell apart
+UNITS = ("probability", "total variation", "total variation")
 Cell = tuple[int, int]  # row and column
 Panel = tuple[str, np.ndarray]  # a title, and cells (height, width) as integers or numbers 0 … 1 as floats
 Rows = Sequence[Sequence[np.ndarray]]  # of panels without titles
@@ -59,7 +66,7 @@ class Theme:
     guide
         The colour of lines that only help to read.
     no_value
-        The RGBA bytes of a cell without a number, lighter or darker than all numbers.
+        The ground of the hatching for cells without a number; symbols are plain.
     curves
         The colours of curves, in order.
 
@@ -72,19 +79,22 @@ class Theme:
     background: str
     text: str
     guide: str
-    no_value: tuple[int, int, int, int]
+    no_value: str
     curves: tuple[str, ...]
 
     @property
-    def settings(self) -> dict[Any, str]:
-        """The same for matplotlib's `rc_context`."""
+    def settings(self) -> dict[Any, Any]:
+        """The same for matplotlib's `rc_context`, and the sizes of letters."""
         grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor"), self.background)
         inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-        return {**grounds, **dict.fromkeys(inks, self.text), "svg.hashsalt": "gridcloze"}
+        sizes = {"font.size": 10, "axes.titlesize": 10, "figure.titlesize": 10, "legend.fontsize": 9}
+        ticks = {"xtick.labelsize": 9, "ytick.labelsize": 9}
+        more = {"hatch.linewidth": 0.5, "svg.hashsalt": "gridcloze"}
+        return {**grounds, **dict.fromkeys(inks, self.text), **sizes, **ticks, **more}
 
 
-LIGHT = Theme("white", "black", "0.6", (255, 255, 255, 255), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"))
-DARK = Theme("#1B1B1B", "#E6E6E6", "0.5", (0, 0, 0, 255), ("#56B4E9", "#E69F00", "#009E73", "#CC79A7"))
+LIGHT = Theme("white", "black", "0.6", "#EEEEEE", ("#0072B2", "#D55E00", "#009E73", "#CC79A7"))
+DARK = Theme("#1B1B1B", "#E6E6E6", "0.5", "#4D4D4D", ("#56B4E9", "#E69F00", "#009E73", "#CC79A7"))
 
 
 def check_picture(path: Path) -> None:
@@ -111,7 +121,7 @@ def check_picture(path: Path) -> None:
     check_writable(path)
 
 
-def colours_of(panel: np.ndarray, palette: Palette, theme: Theme = LIGHT) -> UInt8[np.ndarray, "height width 4"]:
+def colours_of(panel: np.ndarray, palette: Palette) -> UInt8[np.ndarray, "height width 4"]:
     """Colour the cells of a panel.
 
     Parameters
@@ -119,9 +129,7 @@ def colours_of(panel: np.ndarray, palette: Palette, theme: Theme = LIGHT) -> UIn
     panel
         Cells (height, width) as integers, HIDDEN where hidden; or numbers 0 … 1 as floats, NaN for no value.
     palette
-        The colours of symbols; hidden cells are grey.
-    theme
-        The colour of cells without a value; by default white.
+        The colours of symbols; hidden cells are grey, cells without a value transparent.
 
     Returns
     -------
@@ -135,7 +143,7 @@ def colours_of(panel: np.ndarray, palette: Palette, theme: Theme = LIGHT) -> UIn
     """
     if panel.dtype.kind == "f":
         mapped = PROBABILITY_COLOURS(np.nan_to_num(panel), bytes=True)
-        return np.where(np.isnan(panel)[..., None], np.array(theme.no_value, np.uint8), mapped)
+        return np.where(np.isnan(panel)[..., None], np.array(NO_VALUE, np.uint8), mapped)
     return np.array([*palette.colours, HIDDEN_COLOUR], dtype=np.uint8)[panel]  # HIDDEN is -1: the last
 
 
@@ -164,7 +172,7 @@ def write_reliability(path: Path, curves: dict[str, Reliability], dark: bool = F
     """
     theme = DARK if dark else LIGHT
     caption = "On the dashed line, predictions come true as often as they say."
-    with written(path, theme, 4.8, 4.8, caption) as figure:
+    with written(path, theme, 5.0, caption) as figure:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=theme.guide, linewidth=1, linestyle="dashed", label="calibrated")
         for (name, curve), colour, marker in zip(curves.items(), theme.curves, "os^v", strict=False):
@@ -172,7 +180,7 @@ def write_reliability(path: Path, curves: dict[str, Reliability], dark: bool = F
             style = {"marker": marker, "markersize": 4, "linewidth": 1, "color": colour, "label": label}
             axes.plot(curve.predicted, curve.observed, **style)
         axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes.legend(fontsize=8, loc="upper left", frameon=False)
+        axes.legend(loc="upper left", frameon=False)
 
 
 def write_curve(path: Path, curve: Curve, dark: bool = False) -> None:
@@ -199,7 +207,7 @@ def write_curve(path: Path, curve: Curve, dark: bool = False) -> None:
     """
     theme, best = DARK if dark else LIGHT, curve.best
     steps = [score.steps for score in curve.scores]
-    with written(path, theme, 5.6, 3.6, "The weights of the marked step are kept.") as figure:
+    with written(path, theme, 3.6, "The weights of the marked step are kept.") as figure:
         axes = figure.subplots()
         for name, colour in zip(("training", "held_out"), theme.curves, strict=False):
             bits = [getattr(score, name) for score in curve.scores]
@@ -209,14 +217,14 @@ def write_curve(path: Path, curve: Curve, dark: bool = False) -> None:
         for before, after in pairwise(curve.scores):
             if after.dropout > before.dropout:
                 axes.axvline(before.steps, color=theme.guide, linewidth=1, linestyle="dashed")
-                style = {"fontsize": 7, "rotation": 90, "va": "bottom", "ha": "right", "color": theme.guide}
+                style = {"fontsize": 9, "rotation": 90, "va": "bottom", "ha": "right", "color": theme.guide}
                 label, in_steps = f"{after.dropout:.0%} dropped", axes.get_xaxis_transform()
                 axes.text(before.steps, 0.02, label, transform=in_steps, **style)
         axes.set(xlabel="steps", ylabel="bits per hidden cell", xscale="log", ylim=(0, None))
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(frameon=False)
 
 
 def write_check(
@@ -257,8 +265,8 @@ def write_check(
     if (cells == HIDDEN).any():
         panels.append(("hidden cells: where to look next", telling / most))
         caption += " Of the hidden cells, the framed one would tell most."
-    with written(path, theme, *_size([panels], 4.2), caption) as figure:
-        axes = _table(figure, [""], [panels], palette, theme)
+    with written(path, theme, _height([panels]), caption) as figure:
+        axes = _table(figure, [""], [panels], palette, theme, numbered=True)
         for cell in surprises:
             _frame(axes[0, 0], cell)
         if len(panels) == 2:
@@ -307,7 +315,7 @@ def write_panels(
     >>> write_panels(Path("a.svg"), ["puzzle", "white"], [""], [[puzzle, probabilities]], Palette.default(2))
     """
     theme, lines = DARK if dark else LIGHT, _lines(titles, rows)
-    with written(path, theme, *_size(lines, 1.5)) as figure:
+    with written(path, theme, _height(lines)) as figure:
         _table(figure, names, lines, palette, theme, target, "probability")
 
 
@@ -392,8 +400,8 @@ def _write_sheet(
 
     The panels after the first are of these symbols, if there are any.
     """
-    theme, is_large = DARK if dark else LIGHT, max(lines[0][0][1].shape) > LARGE
-    width, most = (2.4, MOST_COLUMNS * 2 // 3) if is_large else (1.5, MOST_COLUMNS)
+    theme = DARK if dark else LIGHT
+    most = MOST_COLUMNS_OF_ONE - (max(lines[0][0][1].shape) > LARGE)
     if len(lines) == 1:
         n_rows = -(-len(lines[0]) // most)
         n_columns = -(-len(lines[0]) // n_rows)
@@ -403,8 +411,8 @@ def _write_sheet(
         panels = [[panel for _, panel in line[:MOST_COLUMNS]] for line in lines]
         rows = _lines([title for title, _ in lines[0][:MOST_COLUMNS]], panels)
         names = [f"grid {number}" for number in range(len(rows))]
-    with written(path, theme, *_size(rows, width)) as figure:
-        axes = _table(figure, names, rows, palette, theme, numbers="probability", with_lines=not is_large)
+    with written(path, theme, _height(rows)) as figure:
+        axes = _table(figure, names, rows, palette, theme, numbers="probability")
         _grow(figure, 0.08 * bool(symbols) * (len(rows) if len(lines) == 1 else 1))  # for strips
         for one, symbol in zip(axes.flat[1:], symbols, strict=False):  # of several grids, those in the first row
             _strip(figure, one, palette.colours[symbol], theme)
@@ -416,7 +424,7 @@ def _strip(figure: Figure, axes: Axes, colour: Colour, theme: Theme) -> None:
     for ink, points, beyond in ((theme.guide, 6, 0.003), (f"#{bytes(colour).hex()}", 5, 0)):
         style = {"color": ink, "linewidth": points, "solid_capstyle": "butt", "transform": above}
         axes.add_line(Line2D([-beyond, 1 + beyond], [1, 1], **style)).set_clip_on(False)
-    axes.set_title(axes.get_title(), fontsize=9, pad=10)
+    axes.set_title(axes.get_title(), pad=10)
 
 
 def frame(
@@ -441,7 +449,7 @@ def frame(
     """
     theme, lines = DARK if dark else LIGHT, _lines(titles, rows)
     with matplotlib.rc_context(theme.settings):
-        figure = _figure(*_size(lines, 1.5 if len(rows) > 1 else 2.5))
+        figure = _figure(_height(lines))
         _table(figure, names, lines, palette, theme, None, "probability", in_film=True)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -464,9 +472,9 @@ def write_explanation(
 ) -> None:
     """Draw why a hidden cell has its probabilities: a row for each predictor.
 
-    The panels are the puzzle, the probability of the symbol that is likeliest at the cell, the influence of each
-    visible cell on it, and the attention of the cell, if the model has it: of the head that agrees best with influence,
-    and of all on average.
+    The panels are the probability of the symbol that is likeliest at the cell, and the influence of each visible cell
+    on it. Above are the puzzle and the attention of the cell: of the head that agrees best with influence, and of all
+    on average. Of a model without attention each row begins with the puzzle.
 
     Parameters
     ----------
@@ -510,23 +518,30 @@ def write_explanation(
     label = palette.label(symbol)
     why = f"Why the framed cell is {label} with probability {probability:.2g}: how far its distribution moves if one"
     caption = f"{why} visible cell is hidden, or flipped to another symbol"
-    titles = ["puzzle", f"probability of {label}", "influence by hiding", "influence by flipping"]
-    units = ("probability", "total variation", "total variation", "share of attention", "share of attention")
-    everyone = explanations.values()
-    likely = [np.where(cells == HIDDEN, each.marginals[..., symbol], np.nan) for each in everyone]
-    rows = [[cells, panel, each.hide, each.flip] for panel, each in zip(likely, everyone, strict=True)]
-    if attention is not None and correlations is not None:
-        layer, head = best_head(correlations)
+    rows = [
+        [np.where(cells == HIDDEN, each.marginals[..., symbol], np.nan), each.hide, each.flip]
+        for each in explanations.values()
+    ]
+    least = (1.0, LEAST_VARIATION, LEAST_VARIATION)
+    scales = [max(_largest(*panels), floor) for panels, floor in zip(zip(*rows, strict=True), least, strict=True)]
+    rows = [[panel / most for panel, most in zip(row, scales, strict=True)] for row in rows]
+    titles, names = [f"probability of {label}", "influence by hiding", "influence by flipping"], list(explanations)
+    shares: list[float] = []  # the largest of each panel of attention
+    if attention is None or correlations is None:
+        lines, first = _lines(["puzzle", *titles], [[cells, *row] for row in rows]), 0
+    else:
+        (layer, head), mean = best_head(correlations), attention.mean(axis=(0, 1))
         caption += "; and where attention looks from it"
-        titles += [f"head {head} of layer {layer}", "mean of all heads"]
-        rows[0] += [attention[layer, head], attention.mean(axis=(0, 1))]
-    largest = [_largest(*(row[column] for row in rows if column < len(row))) for column in range(1, len(titles))]
-    scaled = [[row[0], *(panel / most for panel, most in zip(row[1:], largest, strict=False))] for row in rows]
-    lines = _lines(titles, scaled)
-    with written(path, theme, *_size(lines, 1.6), f"{caption}.") as figure:
-        axes = _table(figure, list(explanations), lines, palette, theme, target)
-        for column, (unit, most) in enumerate(zip(units, largest, strict=False), start=1):
-            _bar(figure, axes[:, [column]], unit, most)
+        heads = [(f"head {head} of layer {layer}", attention[layer, head]), ("mean of all heads", mean)]
+        shares = [_largest(weights) for _, weights in heads]
+        above = [("puzzle", cells), *((title, one / most) for (title, one), most in zip(heads, shares, strict=True))]
+        lines, names, first = [above, *_lines(titles, rows)], ["", *names], 1
+    with written(path, theme, _height(lines), f"{caption}.") as figure:
+        axes = _table(figure, names, lines, palette, theme, target, numbered=True)
+        for column, (unit, most) in enumerate(zip(UNITS, scales, strict=True), start=1 - first):
+            _bar(figure, axes[first:, [column]], unit, most)
+        for column, most in enumerate(shares, start=1):
+            _bar(figure, axes[:1, [column]], "share of attention", most)
 
 
 def write_heads(
@@ -579,12 +594,12 @@ def write_heads(
     rows[0].append(("puzzle", cells))
     names = [f"layer {number}" for number in range(len(rows))]
     caption = "Where each head looks from the framed cell, and its rank correlation with influence by hiding."
-    with written(path, theme, *_size(rows, 1.6), caption) as figure:
+    with written(path, theme, _height(rows), caption) as figure:
         _table(figure, names, rows, palette, theme, target, "attention, as a share of the head's largest")
 
 
 @contextlib.contextmanager
-def written(path: Path, theme: Theme, width: float, height: float, caption: str = "") -> Iterator[Figure]:
+def written(path: Path, theme: Theme, height: float, caption: str = "") -> Iterator[Figure]:
     """Write a figure to a file once it is drawn; the same drawing gives the same bytes.
 
     Parameters
@@ -593,8 +608,8 @@ def written(path: Path, theme: Theme, width: float, height: float, caption: str 
         A .png or .svg file.
     theme
         The ground and the colours.
-    width, height
-        Of the drawing, in inches.
+    height
+        Of the drawing, in inches; it is as wide as a column of text.
     caption
         What to see, above the drawing, for which the figure grows; by default nothing.
 
@@ -610,39 +625,44 @@ def written(path: Path, theme: Theme, width: float, height: float, caption: str 
 
     Examples
     --------
-    >>> with written(Path("line.svg"), DARK, 2.0, 2.0) as figure:
+    >>> with written(Path("line.svg"), DARK, 2.0) as figure:
     ...     lines = figure.subplots().plot([0, 1])
     >>> "<svg" in Path("line.svg").read_text()
     True
     """
     check_picture(path)
     with matplotlib.rc_context(theme.settings):
-        figure = _figure(width, height)
+        figure = _figure(height)
         yield figure
         if caption:
-            text = textwrap.fill(caption, int(CHARACTERS_PER_INCH * width))
-            figure.suptitle(text, x=0.01, horizontalalignment="left", fontsize=9)
-            _grow(figure, 0.15 * (text.count("\n") + 1) + 0.1)
+            text = textwrap.fill(caption, int(CHARACTERS_PER_INCH * WIDTH))
+            figure.suptitle(text, x=0.01, horizontalalignment="left")
+            _grow(figure, LINE * (text.count("\n") + 1) + 0.1)
         kind = path.suffix.lower().removeprefix(".")
         with atomic_write(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=SIGNATURES[kind])
+            figure.savefig(temporary, format=kind, dpi=DENSITY * DOTS_PER_INCH, metadata=SIGNATURES[kind])
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="compressed")
+def _figure(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="compressed")
 
 
 def _grow(figure: Figure, inches: float) -> None:
     figure.set_figheight(figure.get_figheight() + inches)
 
 
-def _size(rows: Sequence[Sequence[Panel]], panel_width: float) -> tuple[float, float]:
-    """Width and height in inches of a table of panels, with bars of colours below if they have numbers."""
+def _height(rows: Sequence[Sequence[Panel]]) -> float:
+    """The height in inches of a table of panels, with bars of colours below if they have numbers."""
     height, width = rows[0][0][1].shape
+    panel_width = min((WIDTH - 0.4) / max(map(len, rows)), LARGEST_PANEL)
     panel_height = panel_width * min(max(height / width, 0.3), 3.0)
-    titles = 0.2 * sum(any(title for title, _ in row) for row in rows)
-    bars = 0.5 * _have_numbers(rows)
-    return panel_width * max(map(len, rows)) + 0.3, (panel_height + 0.03) * len(rows) + titles + bars + 0.1
+    titles = sum(LINE * max(_title(title, rows).count("\n") + 1 for title, _ in row) for row in rows if row[0][0])
+    return (panel_height + 0.05) * len(rows) + titles + 0.5 * _have_numbers(rows) + 0.1
+
+
+def _title(title: str, rows: Sequence[Sequence[Panel]]) -> str:
+    """A title in lines that are no wider than a panel."""
+    return textwrap.fill(title, int(CHARACTERS_PER_INCH * WIDTH / max(map(len, rows))), break_long_words=False)
 
 
 def _have_numbers(rows: Sequence[Sequence[Panel]]) -> bool:
@@ -658,19 +678,20 @@ def _table(
     target: Cell | None = None,
     numbers: str = "",
     in_film: bool = False,
-    with_lines: bool = True,
+    numbered: bool = False,
 ) -> np.ndarray:
     """Draw panels in named rows, `target` framed in each; below say what colours mean, and what numbers, if all one.
 
-    In a film the legend is the same from the first frame to the last.
+    In a film the legend is the same from the first frame to the last. Rows and columns may be numbered.
     """
     table = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
-    title_width = int(CHARACTERS_PER_INCH * figure.get_figwidth() / table.shape[1])
     for name, panels, line in zip(names, rows, table, strict=True):
-        line[0].set_ylabel(name, fontsize=9)
+        line[0].set_ylabel(name)
         for (title, panel), axes in zip(panels, line, strict=False):
-            _draw(axes, panel, palette, theme, with_lines)
-            axes.set_title(textwrap.fill(title, title_width), fontsize=9)
+            _draw(axes, panel, palette, theme)
+            axes.set_title(_title(title, rows))
+            if numbered:
+                _number(axes, panel, with_rows=axes is line[0])
             if target is not None:
                 _frame(axes, target)
         for axes in line[len(panels) :]:
@@ -686,14 +707,15 @@ def _legend(figure: Figure, panels: Sequence[np.ndarray], palette: Palette, them
     colours = dict(zip(palette.names, palette.colours, strict=False))
     if in_film or any((panel == HIDDEN).any() for panel in panels):
         colours["hidden"] = HIDDEN_COLOUR
+    edge = theme.guide
+    patches = [Patch(facecolor=f"#{bytes(of).hex()}", edgecolor=edge, label=name) for name, of in colours.items()]
     if in_film or any(np.isnan(panel).any() for panel in panels):
-        colours["no value, in coloured panels"] = theme.no_value
-    if colours:
-        names, edge = list(colours), theme.guide
-        patches = [Patch(facecolor=f"#{bytes(colours[name]).hex()}", edgecolor=edge, label=name) for name in names]
-        columns = max(1, int(figure.get_figwidth() / (0.6 + max(map(len, names)) / CHARACTERS_PER_INCH)))
-        _grow(figure, 0.18 * -(-len(names) // columns) + 0.1)
-        figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+        patches.append(Patch(facecolor=theme.no_value, edgecolor=edge, hatch=HATCHING, label="visible, or not asked"))
+    if patches:
+        longest = max(len(str(patch.get_label())) for patch in patches)
+        columns = max(1, int(WIDTH / (0.6 + longest / CHARACTERS_PER_INCH)))
+        _grow(figure, 0.2 * -(-len(patches) // columns) + 0.1)
+        figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> None:
@@ -703,17 +725,29 @@ def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> 
     shape = {"location": "bottom", "shrink": shrink, "aspect": shrink * inches / 0.08, "fraction": 0.05, "pad": 0.02}
     scale = ScalarMappable(Normalize(0, largest), PROBABILITY_COLOURS)
     bar = figure.colorbar(scale, ax=axes, ticks=[0, largest / 2, largest], format="%.2g", panchor=False, **shape)
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=9)
 
 
-def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme, with_lines: bool) -> None:
+def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
     height, width = panel.shape
-    axes.imshow(colours_of(panel, palette, theme), interpolation="nearest")
-    if with_lines and axes.get_window_extent().width >= LEAST_PIXELS * width:
+    if np.isnan(panel).any():
+        style = {"facecolor": theme.no_value, "edgecolor": theme.guide, "linewidth": 0, "hatch": HATCHING}
+        axes.add_patch(Rectangle((-0.5, -0.5), width, height, zorder=-1, **style))
+    axes.imshow(colours_of(panel, palette), interpolation="nearest")
+    if axes.get_window_extent().width >= LEAST_PIXELS * width:
         axes.vlines(np.arange(0.5, width - 1), -0.5, height - 0.5, color="0.5", linewidth=0.15)
         axes.hlines(np.arange(0.5, height - 1), -0.5, width - 0.5, color="0.5", linewidth=0.15)
     axes.set(xticks=[], yticks=[])
+
+
+def _number(axes: Axes, panel: np.ndarray, with_rows: bool) -> None:
+    """Number the columns of a panel and, at the left of a picture, its rows."""
+    ticks = MaxNLocator(4, integer=True, steps=[1, 2, 5, 10])
+    height, width = panel.shape
+    axes.set_xticks([number for number in ticks.tick_values(0, width - 1) if number < width])
+    if with_rows:
+        axes.set_yticks([number for number in ticks.tick_values(0, height - 1) if number < height])
+    axes.tick_params(length=2, pad=1)
 
 
 def _frame(axes: Axes, cell: Cell) -> None:

@@ -16,7 +16,7 @@ from ..pictures import DARK, LIGHT, PROBABILITY_COLOURS, Theme, written
 LEAST_BITS = 1e-4  # that the charts show; what is less stands on their lower edge
 NAMES = {"dilated": "dilated", "unet": "U-Net", "fourier": "Fourier", "bert": "BERT"}
 MARKERS = {"dilated": "s", "unet": "^", "fourier": "D", "bert": "*"}
-FIELDS_A_ROW = 6
+FIELDS_A_ROW = 4
 FIELD_POWER = 0.4  # of the gradients, so that small ones show
 Runs = list[dict[str, Any]]
 
@@ -102,11 +102,12 @@ def write_bounds(path: Path, priors: Mapping[str, Any], dark: bool = False) -> N
                 style = _look(network, theme) | {"linestyle": "none", "alpha": 0.8, "label": label}
                 axes.plot([positions[network]] * len(excess), excess, **style)
             names = [name_of(network).removeprefix("CNN ") for network in positions]
-            axes.set_xticks(list(positions.values()), names, fontsize=8)
+            axes.set_xticks(list(positions.values()), names)
             for tick, network in zip(axes.get_xticklabels(), positions, strict=True):
                 tick.set_rotation(0 if network.startswith("cnn") else 60)
-            axes.set(ylim=(LEAST_BITS, 1), xlabel="receptive field in cells; on the right: whole grid")
-        panels[0].legend(fontsize=8, loc="lower left", frameon=False)
+            axes.set(ylim=(LEAST_BITS, 1))
+        panels[-1].set_xlabel("receptive field in cells; on the right: whole grid")
+        panels[0].legend(loc="lower left", frameon=False)
 
 
 def write_reach(path: Path, priors: Mapping[str, Any], dark: bool = False) -> None:
@@ -142,19 +143,21 @@ def write_reach(path: Path, priors: Mapping[str, Any], dark: bool = False) -> No
                 style = _look(network, theme, 0.7) | {"alpha": shade, "linewidth": 1, "label": name_of(network)}
                 radii = np.flatnonzero(np.isfinite(excess))
                 axes.plot(radii, np.maximum(excess[radii], LEAST_BITS), **style)
-            axes.set(ylim=(LEAST_BITS, 3), xlabel="radius in cells that holds the answer to a cell")
+            axes.set(ylim=(LEAST_BITS, 3))
+        panels[-1].set_xlabel("radius in cells that holds the answer to a cell")
         handles = panels[0].get_legend_handles_labels()
-        panels[0].figure.legend(*handles, fontsize=8, loc="outside right center", frameon=False)
+        panels[0].figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False)
 
 
 @contextmanager
 def _panels(path: Path, priors: Mapping[str, Any], theme: Theme, caption: str) -> Iterator[np.ndarray]:
-    """Axes of excess bits, one for each prior."""
-    with written(path, theme, 5.2 * len(priors), 4.2, caption) as figure:
-        panels = figure.subplots(1, len(priors), squeeze=False, sharey=True)[0]
-        panels[0].set(yscale="log", ylabel="excess bits per hidden cell")
+    """Axes of excess bits, one for each prior below each other."""
+    with written(path, theme, 3.2 * len(priors) + 0.5, caption) as figure:
+        panels = figure.subplots(len(priors), squeeze=False, sharey=True)[:, 0]
+        panels[0].set_yscale("log")
         for axes, prior in zip(panels, priors, strict=True):
             axes.set_title(prior)
+            axes.set_ylabel("excess bits per hidden cell")
             axes.grid(axis="y", alpha=0.25)
         yield panels
 
@@ -186,7 +189,7 @@ def write_fields(path: Path, priors: Mapping[str, Any], dark: bool = False) -> N
     columns = min(FIELDS_A_ROW, max(map(len, networks.values())))
     n_rows = sum(-(-len(of_prior) // columns) for of_prior in networks.values())
     caption = "Where the prediction at one cell, a quarter into the grid, comes from; framed: what the network can see."
-    with written(path, theme, 1.55 * columns, 1.95 * n_rows + 0.5, caption) as figure:
+    with written(path, theme, 1.75 * n_rows + 0.6, caption) as figure:
         panels = figure.subplots(n_rows, columns, squeeze=False)
         remaining = iter(panels.flat)
         for prior, of_prior in networks.items():
@@ -196,8 +199,7 @@ def write_fields(path: Path, priors: Mapping[str, Any], dark: bool = False) -> N
                 next(remaining).set_axis_off()
         scale = ScalarMappable(PowerNorm(FIELD_POWER, 0, 1), PROBABILITY_COLOURS)
         bar = figure.colorbar(scale, ax=panels, location="bottom", aspect=50, shrink=0.6, fraction=0.05, pad=0.02)
-        bar.set_label("gradient of the prediction, as a share of the largest", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
+        bar.set_label("gradient of the prediction, as a share of the largest")
 
 
 def _draw_field(axes: Axes, title: str, runs: Runs, theme: Theme) -> None:
@@ -209,7 +211,7 @@ def _draw_field(axes: Axes, title: str, runs: Runs, theme: Theme) -> None:
     corner = (column - side / 2, row - side / 2)
     axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=theme.curves[1], linewidth=2))
     radius = np.mean([run["field_radius"] for run in runs])
-    axes.set_title(f"{title}\n90 % in radius {radius:.3g}", fontsize=8)
+    axes.set_title(f"{title}\n90% within {radius:.3g}", fontsize=9)
     axes.set(xticks=[], yticks=[])
 
 
