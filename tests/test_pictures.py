@@ -209,5 +209,5 @@ def test_letters_are_large_enough_where_pictures_are_seen(tmp_path):
             writer(tmp_path / "picture.svg", False)
         text = (tmp_path / "picture.svg").read_text()
         width = float(re.search(r'width="([\d.]+)pt"', text)[1])
-        sizes = [float(size) for size in re.findall(r"font: ([\d.]+)px", text)]
+        sizes = [float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", text)]
         assert min(sizes) * 350 / width > 7, name
