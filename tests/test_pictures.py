@@ -82,6 +82,14 @@ def test_a_picture_is_on_light_or_dark_ground(name, tmp_path):
             assert contrast(ink / 255, np.array(expected) / 255) > 7, text
 
 
+def test_long_labels_are_not_cut_off(tmp_path):
+    """What the colours of `check` mean is longer than its panel is wide, and is set in lines."""
+    cells = np.full((16, 16), HIDDEN)
+    pictures.write_check(tmp_path / "picture.png", cells, [], np.full((16, 16), 0.5), PALETTE)
+    pixels = pixels_of(tmp_path / "picture.png")
+    assert (pixels[:, [0, 1, -2, -1]] == 255).all()
+
+
 WORDS = {
     "reliability": {"predicted probability", "observed share", "model (calibration error 0.28"},
     "check": {

@@ -725,7 +725,9 @@ def _bar(figure: Figure, axes: np.ndarray, label: str, largest: float = 1.0) -> 
     shape = {"location": "bottom", "shrink": shrink, "aspect": shrink * inches / 0.08, "fraction": 0.05, "pad": 0.02}
     scale = ScalarMappable(Normalize(0, largest), PROBABILITY_COLOURS)
     bar = figure.colorbar(scale, ax=axes, ticks=[0, largest / 2, largest], format="%.2g", panchor=False, **shape)
-    bar.set_label(label, fontsize=9)
+    text = textwrap.fill(label, int(CHARACTERS_PER_INCH * inches))
+    bar.set_label(text, fontsize=9)
+    _grow(figure, LINE * text.count("\n"))
 
 
 def _draw(axes: Axes, panel: np.ndarray, palette: Palette, theme: Theme) -> None:
