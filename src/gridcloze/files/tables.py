@@ -29,7 +29,7 @@ class Table:
 
     Examples
     --------
-    >>> read(b"11,21\\n41,-1\\n").values.tolist()
+    >>> read(b"11,21\n41,-1\n").values.tolist()
     [[[11.0, 21.0], [41.0, nan]]]
     """
 
@@ -56,8 +56,8 @@ class Table:
 
         Examples
         --------
-        >>> read(b"3.0, 4\\n ?, 3\\n").with_grid(np.array([[3, 4], [4, 3]]), {})
-        b'3.0, 4\\n 4, 3\\n'
+        >>> read(b"3.0, 4\n ?, 3\n").with_grid(np.array([[3, 4], [4, 3]]), {})
+        b'3.0, 4\n 4, 3\n'
         """
         entries = (entry.strip() for line in self.lines for entry in line[::2])
         written = dict(zip(self.values.ravel().tolist(), entries, strict=True))
@@ -90,7 +90,7 @@ def read(content: bytes) -> Table:
 
     Examples
     --------
-    >>> read(b"1 2\\n3\\n")
+    >>> read(b"1 2\n3\n")
     Traceback (most recent call last):
     gridcloze.words.InputError: line 2 has 1 entries, line 1 has 2; all lines need the same number
     """
