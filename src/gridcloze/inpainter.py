@@ -465,7 +465,7 @@ class Inpainter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             row_shape = _checked({"grid_shape": record.get("row_shape")})["grid_shape"]
             seed = _checked({"random_state": record.get("seed", 0)})["random_state"]
             palette = predictor.header.palette
-            codes = palette.values if palette.in_values else range(config["n_symbols"])
+            codes = palette.raster_values if palette.in_values else range(config["n_symbols"])
             symbols = np.array(record.get("symbols", codes))
             if symbols.shape != (config["n_symbols"],) or symbols.dtype.kind != "i":
                 raise InputError("the symbols in the file do not fit its config; train the model again")

@@ -465,14 +465,14 @@ class _Run:
         """The results as files have them: with class codes, a fill in the type of its puzzle, if arrays hold these."""
         palette = self.predictor.header.palette
         names = [name for name in OF_SYMBOLS if name in results and palette.in_values]
-        types = {name: type_for(np.array(palette.values), dtype if name == "fill" else None) for name in names}
+        types = {name: type_for(np.array(palette.raster_values), dtype if name == "fill" else None) for name in names}
         return results | {name: values_of(results[name], palette).astype(types[name]) for name in names}
 
     def decoded(self, results: Results) -> Results:
         """The inverse of `coded`."""
         palette = self.predictor.header.palette
         names = [name for name in OF_SYMBOLS if name in results and palette.in_values]
-        return results | {name: symbols_of(results[name], palette.values) for name in names}
+        return results | {name: symbols_of(results[name], palette.raster_values) for name in names}
 
     def answered(self, puzzles: Iterable[Puzzles]) -> "Iterator[Answered]":
         """What is found of puzzles, in order, here or by workers."""

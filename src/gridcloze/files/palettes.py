@@ -105,7 +105,8 @@ class Palette:
     @property
     def marks(self) -> dict[int, str]:
         """What reports call each symbol, and print for it: its class code, or its number and its character."""
-        return {value: str(value) for value in self.values} if self.in_values else dict(enumerate(self.characters))
+        codes = {value: str(value) for value in self.raster_values}
+        return codes if self.in_values else dict(enumerate(self.characters))
 
     def label(self, symbol: int) -> str:
         """Name a symbol for people: by its name or class code, otherwise its colour, otherwise its character.
@@ -123,7 +124,7 @@ class Palette:
         if self.names:
             return self.names[symbol]
         if self.in_values:
-            return f"class {self.values[symbol]}"
+            return f"class {self.raster_values[symbol]}"
         return COLOUR_NAMES.get(self.packed_colours[symbol], f"symbol {self.characters[symbol]}")
 
     def symbols_in(self, rule: str) -> list[int]:
