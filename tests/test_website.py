@@ -123,7 +123,7 @@ LESS = {  # of everything in the tutorials
     r"-n 2000": "-n 24",
     r"-n 100": "-n 4",
     r"sample\(2000": "sample(24",
-    r"(score [^\n]*)": r"\1 --sampled-grids 1",
+    r"score (models/)?(squares[^\n]*)": r"score models/\2 --sampled-grids 1",  # samples of an untrained one take long
     r"range\(500\)": "range(24)",
     r"64": "24",
     r"12\), \(80, 20, 6\)": "3)",
