@@ -72,10 +72,10 @@ def write_maps():
     """The maps that the guide speaks of, with the values of its palette."""
     generator = np.random.default_rng(0)
     classes = np.array([0, *(symbol["value"] for symbol in json.loads(Path("palette.json").read_text())["symbols"])])
-    Path("held-out").mkdir(exist_ok=True)
+    Path("elsewhere").mkdir()
     layout = {"count": 1, "crs": "EPSG:5070", "transform": rasterio.Affine(30, 0, 0, 0, -30, 0), "width": 40}
-    full = ("landcover", "landcover-2013", "scene-2013", "held-out", "held-out/2013")
-    for name in (*full, "scene", "clouds", "elevation", "held-out/elevation"):
+    full = ("landcover", "landcover-2013", "scene-2013", "elsewhere/landcover", "elsewhere/2013")
+    for name in (*full, "scene", "clouds", "elevation", "elsewhere/elevation"):
         values = classes[generator.integers(name in full, 4, (50, 40))]
         dtype = "float32" if "elevation" in name else "uint8"
         with rasterio.open(f"{name}.tif", "w", driver="GTiff", height=50, nodata=0, dtype=dtype, **layout) as file:
