@@ -536,6 +536,7 @@ def of_gaussian(side):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("observed", "likelihood"), [(flips, of_flips), (gaussian, of_gaussian)])
 def test_a_model_reaches_the_exact_posterior_through_a_noisy_map(observed, likelihood):
     """All or some cells hidden, what it predicts is near the posterior given the map, and far from it without."""

@@ -6,6 +6,7 @@ Dask and zarr are an extra: they are imported when a cluster or a store is used,
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -962,6 +963,22 @@ def _failed(name: Any, future: Any) -> InputError:
 
 
 @contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which the terminal sends to all processes, from the threads and processes that begin here.
+
+    This process hears of it when they have begun, and ends them; they would print where they are.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def cluster(address: str, model: ModelOnDisk) -> Iterator[Cluster]:
     """Connect to a scheduler of Dask, or start workers on this machine.
 
@@ -999,7 +1016,8 @@ def cluster(address: str, model: ModelOnDisk) -> Iterator[Cluster]:
         if kind == "local":
             stack.enter_context(config.set({"distributed.scheduler.allowed-failures": 100}))
             options: Any = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
-            local: Any = stack.enter_context(LocalCluster(n_workers=int(number), **options))
+            with _without_interrupts():
+                local: Any = stack.enter_context(LocalCluster(n_workers=int(number), **options))
             address = local.scheduler_address
         try:
             client = stack.enter_context(Client(address, timeout=SECONDS_TO_CONNECT))

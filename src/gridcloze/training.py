@@ -1,7 +1,9 @@
 """The training loop: it knows no model, so anything with tokens in, logits out and `n_symbols` can be trained."""
 
+import atexit
 import contextlib
 import copy
+import functools
 import hashlib
 import json
 import math
@@ -823,9 +825,16 @@ def from_first(make: Callable[[], Any]) -> Any:
     """
     values = [make() if is_first() else None]
     if processes().num_processes > 1:
+        _leave_in_order()
         with _all_there():
             broadcast_object_list(values)
     return values[0]
+
+
+@functools.cache
+def _leave_in_order() -> None:
+    """Close connections at the end: torch may abort a process of which another is gone by then."""
+    atexit.register(processes().destroy_process_group)
 
 
 def summed(*values: float | int) -> list[float]:
