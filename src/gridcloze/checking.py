@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations, count, islice
+from functools import cache
+from itertools import combinations, count
 from math import comb
 
 import numpy as np
@@ -179,17 +179,21 @@ def contradicting(predictor: Predictor, puzzles: Puzzles) -> Hidden:
     return found
 
 
-@lru_cache(maxsize=256)
 def _halves(n: int) -> Bool[np.ndarray, "half n"]:
     """As few halves of n things as can be, so that each thing is in one that a given other is not in.
 
     The halves in which a thing is must not all have another thing in them, too; by Sperner's theorem most things can be
     told apart in this way if each is in half of the halves.
     """
-    halves = next(k for k in count() if comb(k, k // 2) >= n) if n > 1 else n
-    chosen = islice(combinations(range(halves), (halves + 1) // 2), n)
-    is_in = np.zeros((halves, n), dtype=bool)
-    for thing, of_thing in enumerate(chosen):
+    return _things_of(next(k for k in count() if comb(k, k // 2) >= n) if n > 1 else n)[:, :n]
+
+
+@cache
+def _things_of(halves: int) -> Bool[np.ndarray, "half thing"]:
+    """As many things as so many halves tell apart."""
+    of_things = list(combinations(range(halves), (halves + 1) // 2))
+    is_in = np.zeros((halves, len(of_things)), dtype=bool)
+    for thing, of_thing in enumerate(of_things):
         is_in[list(of_thing), thing] = True
     return is_in
 
