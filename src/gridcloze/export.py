@@ -237,31 +237,30 @@ def _refuse_more_than_numbers(kind: str, message: memoryview) -> None:
 def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
     """The numbers and values of the fields of a protobuf message: numbers, or the bytes of texts and messages."""
     position = 0
-
-    def take(n: int) -> memoryview:
-        nonlocal position
-        position += n
-        if position > len(message):
-            raise InputError(NO_MODEL)
-        return message[position - n : position]
-
-    def take_number() -> int:
-        total = 0
-        for place in range(10):
-            (byte,) = take(1)
-            total |= (byte & 127) << 7 * place
-            if byte < 128:
-                return total
-        raise InputError(NO_MODEL)
-
     while position < len(message):
-        tag = take_number()
+        tag, position = _number(message, position)
         if tag % 8 == 0:
-            yield tag // 8, take_number()
+            value, position = _number(message, position)
         elif tag % 8 in LENGTHS and tag < 2**32:
-            yield tag // 8, take(LENGTHS[tag % 8] or take_number())
+            length = LENGTHS[tag % 8]
+            if not length:
+                length, position = _number(message, position)
+            value, position = message[position : position + length], position + length
+            if position > len(message):
+                raise InputError(NO_MODEL)
         else:
             raise InputError(NO_MODEL)
+        yield tag // 8, value
+
+
+def _number(message: memoryview, position: int) -> tuple[int, int]:
+    """The number that stands in a message, 7 bits a byte, and the position after it."""
+    total = 0
+    for place, byte in enumerate(message[position : position + 10]):
+        total |= (byte & 127) << 7 * place
+        if byte < 128:
+            return total, position + place + 1
+    raise InputError(NO_MODEL)
 
 
 def to_onnx(model: "torch.nn.Module") -> bytes:
