@@ -3,7 +3,7 @@ import type { Model } from '../src/backend'
 import { sheetOf } from '../src/grid'
 import { ServerBackend } from '../src/server'
 
-const model = { id: 'squares', prior: null } as Model, puzzle = sheetOf(1, 2, [0, -1])
+const model = { id: 'squares', prior: null, side: [] as string[] } as Model, puzzle = sheetOf(1, 2, [0, -1])
 const stream = (...parts: string[]) => new Response(new ReadableStream({ start(controller) {
   for (const part of parts) controller.enqueue(new TextEncoder().encode(part))
   controller.close()

@@ -126,13 +126,13 @@ function halton(number: number, base: number, cells: number): number {
   return Math.floor((backwards * cells) / parts)
 }
 
-/** Reveal all open cells of lanes of one size; `onRevealed` is told how many cells each pass revealed. */
+/** Reveal all open cells of lanes that have the same side maps; `onRevealed` is told how many cells each pass revealed. */
 export async function run(
-  predictor: Predictor, lanes: Lane[], decoder: Decoder, pick: Pick, onRevealed: (cells: number) => void,
+  predictor: Predictor, lanes: Lane[], maps: Float32Array[], decoder: Decoder, pick: Pick, onRevealed: (cells: number) => void,
 ): Promise<void> {
   for (let live = lanes; (live = live.filter((lane) => lane.open.length)).length; ) {
     const first = new Map(live.map((lane) => [lane.cells.join(), lane])) // equal rows are predicted once
-    const answers = await predictor.marginals(live[0]!.size, [...first.values()].map((lane) => lane.cells))
+    const answers = await predictor.marginals(live[0]!.size, [...first.values()].map((lane) => lane.cells), maps)
     const numbers = new Map([...first.keys()].map((key, number) => [key, number]))
     const before = live.map((lane) => numbers.get(lane.cells.join())!)
     live.forEach((lane, place) => {

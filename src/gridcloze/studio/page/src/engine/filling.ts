@@ -1,10 +1,11 @@
 /** From marginals to whole grids of any size: filling.py and sweeping.py, and influence as explaining.py defines it. */
 
 import type { Pass, Puzzle, Sample } from '../backend'
+import { mapsOf } from '../side'
 import { Lane, defaultDecoder, pickMostLikely, pickSample, run, type Decoder, type Pick } from './decoding'
 import { HIDDEN, InputError, countHidden, exceeds, type Predictor, type Size } from './predictor'
 import { streamsOf, type Stream } from './random'
-import { cellsIn, cut, tilesOf } from './tiling'
+import { cellsIn, cut, cutMaps, tilesOf } from './tiling'
 
 const GRIDS_AT_ONCE = 16
 
@@ -33,7 +34,7 @@ export const sizeOf = ({ height, width }: Puzzle): Size => [height, width]
 export async function filled(
   predictor: Predictor, puzzle: Puzzle, streams: Stream[], decoder: Decoder, pick: Pick, progress: Progress,
 ): Promise<Sample[]> {
-  const [size, cells] = [sizeOf(puzzle), puzzle.cells]
+  const [size, cells, maps] = [sizeOf(puzzle), puzzle.cells, mapsOf(puzzle, predictor.side)]
   const fills = streams.map((stream) => ({ stream, cells: cells.slice(), passes: [] as Pass[] }))
   const toReveal = Math.max(1, countHidden(cells) * fills.length)
   let revealed = 0
@@ -47,7 +48,7 @@ export async function filled(
       const stream = whole ? fill.stream : [...fill.stream, tile.core[0][0], tile.core[1][0]]
       return new Lane(window, cut(fill.cells, tile, size, window), open, stream)
     })
-    await run(predictor, lanes, decoder, pick, onRevealed)
+    await run(predictor, lanes, cutMaps(maps, tile, size, window), decoder, pick, onRevealed)
     const inGrid = new Map(core.map(([cell, inside]) => [inside, cell]))
     lanes.forEach((lane, number) => {
       for (const [cell, inside] of core) fills[number]!.cells[cell] = lane.cells[inside]!
@@ -65,15 +66,15 @@ export async function filled(
 export async function influence(
   predictor: Predictor, puzzle: Puzzle, target: number, progress: Progress = () => {},
 ): Promise<Float32Array> {
-  const { cells } = puzzle
+  const { cells } = puzzle, maps = mapsOf(puzzle, predictor.side)
   checkTarget(puzzle, target)
   const of = (marginals: Float64Array) => marginals.subarray(target * predictor.symbols, (target + 1) * predictor.symbols)
-  const before = of((await predictor.marginals(sizeOf(puzzle), [cells]))[0]!)
+  const before = of((await predictor.marginals(sizeOf(puzzle), [cells], maps))[0]!)
   const result = new Float32Array(cells.length).fill(NaN)
   const visible = [...cells.keys()].filter((cell) => cells[cell] !== HIDDEN)
   for (let start = 0; start < visible.length; start += GRIDS_AT_ONCE) {
     const some = visible.slice(start, start + GRIDS_AT_ONCE)
-    const after = await predictor.marginals(sizeOf(puzzle), some.map((cell) => cells.with(cell, HIDDEN)))
+    const after = await predictor.marginals(sizeOf(puzzle), some.map((cell) => cells.with(cell, HIDDEN)), maps)
     after.forEach((marginals, number) => {
       result[some[number]!] = of(marginals).reduce((moved, p, k) => moved + Math.abs(p - before[k]!), 0) / 2
     })
