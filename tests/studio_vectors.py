@@ -10,7 +10,7 @@ import numpy as np
 
 from gridcloze import explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.decoding import Rows
+from gridcloze.decoding import Rows, refining
 from gridcloze.files.palettes import Palette
 from gridcloze.logits import Calibration, LogitsPredictor
 from gridcloze.priors import posterior, squares
@@ -129,6 +129,10 @@ def case(size, window, n_symbols, hidden_share, seed, is_sided=False):
         "seed": seed,
         "marginals": filling.marginals(predictor, puzzles)[0].ravel().tolist(),
         "samples": fills_of(lambda: filling.sample(predictor, puzzles, 3, seed), size, window),
+        "refined": [
+            filling.sample(predictor, puzzles, 2, seed, refining(predictor, rounds)).cells[0].reshape(2, -1).tolist()
+            for rounds in (1, 2)
+        ],
     }
     if not hidden.all():
         vector["mostLikely"] = fills_of(lambda: filling.most_likely(predictor, puzzles, seed), size, window)[0]

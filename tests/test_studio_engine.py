@@ -16,6 +16,7 @@ from browsers import needed, opened_browser
 from gridcloze import answers, checkpoint, explaining, filling, priors
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.commands.export import export
+from gridcloze.decoding import refining
 from gridcloze.files.palettes import Palette
 from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
@@ -40,6 +41,7 @@ ANSWERS = """async ({puzzles, seed, samples}) => {
     found.push({
       marginals: [...await backend.marginals(model, puzzle, {seed})],
       samples: (await backend.sample(model, puzzle, samples, {seed})).map(plain),
+      refined: (await backend.sample(model, puzzle, 2, {seed, refine: 1})).map(plain),
       likely: plain(await backend.mostLikely(model, puzzle, {seed})),
       influence: [...await backend.influence(model, puzzle, target, {seed})],
       attention: [...attention.weights],
@@ -205,10 +207,12 @@ def test_the_exported_page_answers_as_python_does(page, folder):
     }
     expected = answers.Answers(predictor, puzzles.with_hidden(np.zeros_like(hidden)), samples=4, seed=3)
     expected.contradicting = np.zeros_like(hidden)  # `check` is not in the page: it believes what is visible
+    refined = filling.sample(predictor, puzzles, 2, 3, refining(predictor, 1)).cells
     exact = priors.posterior(priors.squares(5, 5, 2, 4)).marginals(cells, hidden)
     for number, found in enumerate(said["found"]):
         assert np.allclose(np.reshape(found["marginals"], (5, 5, 2)), expected.marginals[number], atol=1e-6)
         assert np.array_equal([one["cells"] for one in found["samples"]], expected.samples[number].reshape(4, -1))
+        assert np.array_equal([one["cells"] for one in found["refined"]], refined[number].reshape(2, -1))
         assert found["likely"]["cells"] == expected.fill[number].ravel().tolist()
         assert abs(found["likely"]["bits"] - expected.log_prob_bits[number]) < 1e-5
         assert np.allclose(np.reshape(found["exact"], (5, 5, 2)), exact[number], atol=1e-6)

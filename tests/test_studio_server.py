@@ -1100,6 +1100,12 @@ def test_the_page_at_the_printed_address_shows_what_the_command_line_answers(run
     assert (asked["samples"], asked["seed"]) == (16, 0)
     assert_same(samples, {}, arrays)
     page.wait_for_selector(f"text=log2 probability {samples['log2_probability'][0]:.1f}".replace("-", "−"))
+    refine = page.get_by_label("Refine")
+    asked, refined = answer_to(page, "sample", lambda: refine.select_option("1"))
+    assert asked["refine"] == 1
+    assert_same(refined["result"], *by_command(gridcloze, files, PUZZLE, "--samples", "16", "--refine", "1"))
+    page.wait_for_selector("text=its cells were drawn again, so it has no log-probability")
+    answer_to(page, "sample", lambda: refine.select_option("0"))
     _, attention = view(page, "Attention", "attention")
     weights = checkpoint.load(files / "whole.safetensors").attention(PUZZLE[None], PUZZLE[None] == HIDDEN)
     assert np.array_equal(np.array(attention["weights"], np.float32), weights[0])

@@ -9,8 +9,8 @@ export interface Model {
 }
 export interface Puzzle { height: number; width: number; cells: Int16Array; side?: SideMaps } // row by row; -1 = hidden
 export type SideMaps = ReadonlyMap<string, Float32Array> // what is known besides, by name: of every cell, NaN = unknown
-export interface Options { seed: number; onProgress?: (share: number) => void; signal?: AbortSignal }
-export interface Sample { cells: Int16Array; logProbBits: number; passes: Pass[] }       // log2 probability
+export interface Options { seed: number; refine?: number; onProgress?: (share: number) => void; signal?: AbortSignal }
+export interface Sample { cells: Int16Array; logProbBits: number; passes: Pass[] }       // log2 probability; NaN if refined
 export interface Pass { revealed: Int32Array; symbols: Int16Array; bits: number }        // in the order of filling
 export interface Backend {
   readonly kind: 'browser' | 'server';

@@ -21,7 +21,7 @@ export class ServerBackend implements Backend {
   }
 
   async sample(model: Model, puzzle: Puzzle, n: number, options: Options): Promise<Sample[]> {
-    const answer = await this.ask('/sample', model, puzzle, options, { samples: n })
+    const answer = await this.ask('/sample', model, puzzle, options, { samples: n, refine: options.refine })
     return answer.samples.map((cells: number[][], one: number) => sampleOf(cells, answer.log2_probability[one], answer.passes?.[one]))
   }
 
@@ -101,8 +101,8 @@ function sideOf(puzzle: Puzzle, { side }: Model): 'none' | number[][][] | undefi
 
 const flat = (nested: any): Float32Array => Float32Array.from(nested.flat(Infinity)) // eslint-disable-line
 
-function sampleOf(cells: number[][], logProbBits: number, passes: Json[] = []): Sample {
+function sampleOf(cells: number[][], bitsOrNull: number | null, passes: Json[] = []): Sample {
   const reveal = ({ revealed, symbols, bits }: Json): Pass =>
-    ({ revealed: Int32Array.from(revealed.flat()), symbols: Int16Array.from(symbols), bits })
-  return { cells: Int16Array.from(cells.flat()), logProbBits, passes: passes.map(reveal) }
+    ({ revealed: Int32Array.from(revealed.flat()), symbols: Int16Array.from(symbols), bits: bits ?? NaN })
+  return { cells: Int16Array.from(cells.flat()), logProbBits: bitsOrNull ?? NaN, passes: passes.map(reveal) }
 }

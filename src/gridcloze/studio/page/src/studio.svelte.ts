@@ -32,6 +32,7 @@ export class Studio {
   view = $state<View>('probability')
   symbol = $state(1)
   wanted = $state(16)      // samples
+  refine = $state(0)       // rounds in which samples are drawn again
   seed = $state(0)
   enlarged = $state(0)     // which sample
   pass = $state<number | null>(null) // up to which a fill is shown; null for all
@@ -205,14 +206,14 @@ export class Studio {
 
   // Questions
 
-  #options(rest: Omit<Options, 'seed'>): Options { return { seed: this.seed, ...rest } }
+  options(rest: Omit<Options, 'seed'>): Options { return { seed: this.seed, refine: this.refine, ...rest } }
 
   /** Ask for all that the page shows now; what takes long waits until it is asked for by hand (`force`). */
   refresh(force = false): void {
     if (!this.choice) return
     const { backend, model } = this.choice, puzzle = this.sheet
     const asks = <Answer>(query: Query<Answer>, question: (options: Options) => Promise<Answer>, wanted = true) => {
-      if (wanted && (force || query.isQuick)) return void query.ask((rest) => question(this.#options(rest)))
+      if (wanted && (force || query.isQuick)) return void query.ask((rest) => question(this.options(rest)))
       query.stop()
       query.stale = query.answer !== null
     }
@@ -231,7 +232,7 @@ export class Studio {
     void this.reference.ask(async (rest) => {
       if (this.against.startsWith('window')) return windowMarginals(model.prior!, puzzle, Number(which))
       const other = this.choices.find((one) => one.model.id === which)!
-      return other.backend.marginals(other.model, puzzle, this.#options(rest))
+      return other.backend.marginals(other.model, puzzle, this.options(rest))
     })
   }
 
@@ -241,7 +242,7 @@ export class Studio {
     if (!this.choice || this.sheet.cells[cell] !== HIDDEN) return this.influence.clear()
     if (!force && !this.canFollow) return this.influence.clear()
     const { backend, model } = this.choice, puzzle = this.sheet
-    void this.influence.ask((rest) => backend.influence(model, puzzle, cell, this.#options(rest)))
+    void this.influence.ask((rest) => backend.influence(model, puzzle, cell, this.options(rest)))
   }
 
   /** Marginals as the page shows them now: entropy, the probability of one symbol, or of the likeliest with its name. */

@@ -19,6 +19,7 @@ interface Case {
   seed: number
   marginals: number[]
   samples: Sample[]
+  refined: number[][][]
   mostLikely?: Sample
   target: number
   influence: (number | null)[]
@@ -108,6 +109,15 @@ test.each(cases)('%s: samples are those of Python, pass by pass', async (_, each
   found.forEach((one, number) => expectSame(one, each.samples[number]!))
 })
 
+test.each(cases)('%s: refined samples are those of Python, and have no log-probability', async (_, each) => {
+  const { predictor, puzzle } = made(each)
+  for (const [number, expected] of each.refined.entries()) {
+    const found = await sample(predictor, puzzle, 2, each.seed, () => {}, number + 1)
+    expect(found.map(({ cells }) => [...cells])).toEqual(expected)
+    expect(found[0]!.logProbBits).toBe(puzzle.cells.includes(-1) ? NaN : 0)
+  }
+})
+
 test.each(cases)('%s: the most likely fill is that of Python; with every cell hidden a sample', async (_, each) => {
   const { predictor, puzzle } = made(each)
   expectSame(await mostLikely(predictor, puzzle, each.seed), each.mostLikely ?? each.samples[0]!)
@@ -141,7 +151,10 @@ test('work stops between forward passes when it is told to', async () => {
 test('progress rises to 1', async () => {
   const shares: number[] = []
   const { predictor, puzzle } = made(cases[4]![1])
-  await sample(predictor, puzzle, 2, 0, (share) => shares.push(share))
-  expect(shares).toEqual([...shares].sort((one, other) => one - other))
-  expect(shares.at(-1)).toBe(1)
+  for (const refine of [0, 2]) {
+    shares.length = 0
+    await sample(predictor, puzzle, 2, 0, (share) => shares.push(share), refine)
+    expect(shares).toEqual([...shares].sort((one, other) => one - other))
+    expect(shares.at(-1)).toBe(1)
+  }
 })

@@ -45,7 +45,7 @@ export class BrowserBackend implements Backend {
   }
 
   marginals: Backend['marginals'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'marginals' })
-  sample: Backend['sample'] = (model, puzzle, n, options) => this.ask(model, puzzle, options, { call: 'sample', n })
+  sample: Backend['sample'] = (model, puzzle, n, options) => this.ask(model, puzzle, options, { call: 'sample', n, refine: options.refine })
   mostLikely: Backend['mostLikely'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'mostLikely' })
   influence: Backend['influence'] = (model, puzzle, cell, options) =>
     this.ask(model, puzzle, options, { call: 'influence', cell })

@@ -12,9 +12,9 @@ const GRIDS_AT_ONCE = 16
 export type Progress = (share: number) => void
 
 /** Joint samples, each from a random stream of its own: the first are the same whatever their number. */
-export function sample(predictor: Predictor, puzzle: Puzzle, n: number, seed: number, progress: Progress = () => {}) {
+export function sample(predictor: Predictor, puzzle: Puzzle, n: number, seed: number, progress: Progress = () => {}, refine = 0) {
   const streams = streamsOf(puzzle.cells, seed, n)
-  return filled(predictor, puzzle, streams, defaultDecoder(predictor), pickSample, progress)
+  return filled(predictor, puzzle, streams, { ...defaultDecoder(predictor), refine }, pickSample, progress)
 }
 
 /** The most likely symbol of each cell given those before, surest first; a sample if every cell is hidden. */
@@ -36,7 +36,7 @@ export async function filled(
 ): Promise<Sample[]> {
   const [size, cells, maps] = [sizeOf(puzzle), puzzle.cells, mapsOf(puzzle, predictor.side)]
   const fills = streams.map((stream) => ({ stream, cells: cells.slice(), passes: [] as Pass[] }))
-  const toReveal = Math.max(1, countHidden(cells) * fills.length)
+  const { refine = 0 } = decoder, toReveal = Math.max(1, countHidden(cells) * fills.length * (1 + refine))
   let revealed = 0
   const onRevealed = (more: number) => progress((revealed += more) / toReveal)
   const window = exceeds(size, predictor.window) ? predictor.window : size
@@ -58,7 +58,7 @@ export async function filled(
     })
   }
   return fills.map(({ cells, passes }) => ({
-    cells, passes, logProbBits: passes.reduce((bits, pass) => bits + pass.bits, 0),
+    cells, passes, logProbBits: refine && passes.length ? NaN : passes.reduce((bits, pass) => bits + pass.bits, 0),
   }))
 }
 

@@ -12,7 +12,7 @@ export type Request =
   | { call: 'start'; wasm: ArrayBuffer }
   | { call: 'load'; model: string; graph: Uint8Array; note: Note }
   | { call: 'marginals' | 'mostLikely' | 'attention'; model: string; puzzle: Puzzle; seed: number }
-  | { call: 'sample'; model: string; puzzle: Puzzle; seed: number; n: number }
+  | { call: 'sample'; model: string; puzzle: Puzzle; seed: number; n: number; refine: number }
   | { call: 'influence'; model: string; puzzle: Puzzle; seed: number; cell: number }
 export type ToWorker = { id: number; request: Request } | { id: number; cancel: true }
 export type FromWorker = { id: number } & ({ progress: number } | { result: unknown } | { error: string })
@@ -54,7 +54,7 @@ async function answer(request: Request, signal: AbortSignal, report: Progress): 
   })
   const { puzzle, seed } = request, maps = mapsOf(puzzle, predictor.side)
   const progress = seldom(report)
-  if (request.call === 'sample') return sample(predictor, puzzle, request.n, seed, progress)
+  if (request.call === 'sample') return sample(predictor, puzzle, request.n, seed, progress, request.refine)
   if (request.call === 'mostLikely') return mostLikely(predictor, puzzle, seed, progress)
   if (request.call === 'influence') return influence(predictor, puzzle, request.cell, progress)
   if (request.call === 'attention') return predictor.attention(sizeOf(puzzle), puzzle.cells, maps)
