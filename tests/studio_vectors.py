@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from gridcloze import explaining, filling
 from gridcloze.checkpoint import Header, TrainedPredictor
-from gridcloze.decoding import Rows
+from gridcloze.decoding import Rows, refining
 from gridcloze.files.palettes import Palette
 from gridcloze.logits import Calibration, LogitsPredictor
 from gridcloze.priors import posterior, squares
 from gridcloze.puzzles import Puzzles
+from gridcloze.side import Channel, with_side
 from gridcloze.study.windows import WindowLimited
 from gridcloze.tiling import Tiling
 
@@ -31,24 +33,41 @@ CASES = {  # height and width, those of the window or None, symbols, share of hi
     "margins that round to even": ((4, 17), (4, 10), 2, 0.7, 8),
     "as large as a window": ((6, 6), (6, 6), 3, 0.8, 6),
     "smaller than a window": ((4, 5), (6, 6), 3, 0.8, 7),
+    "side maps": ((5, 6), None, 3, 0.7, 9),
+    "side maps in windows": ((7, 11), (5, 6), 2, 0.7, 10),
+    "side maps, lower than a window": ((3, 13), (6, 6), 4, 0.8, 11),
 }
+CHANNELS = Channel("zone", (1.0, 2.5)), Channel("depth", mean=0.3, deviation=0.7)
 
 
 class Hashed(LogitsPredictor):
-    """Logits that any language computes alike: quarters from a sum over all cells."""
+    """Logits that any language computes alike: quarters from a sum over all cells, and the features of side maps."""
 
-    def logits(self, tokens):
+    def logits(self, tokens, side=None):
         flat = tokens.reshape(len(tokens), -1)
         to, of, symbol = np.ogrid[: flat.shape[1], : flat.shape[1], : self.n_symbols]
         factor = (7 * to + 13 * of + 31 * symbol + to * of * (symbol + 1)) % 17
-        return (np.einsum("bj,ijs->bis", flat + 1, factor) % 64 / 4).reshape(*tokens.shape, self.n_symbols)
+        logits = (np.einsum("bj,ijs->bis", flat + 1, factor) % 64 / 4).reshape(*tokens.shape, self.n_symbols)
+        if side is None:
+            return logits
+        feature, symbol = np.ogrid[: side.shape[-1], : self.n_symbols]
+        return (logits + side.astype(float) @ ((3 * feature + 2 * symbol) % 5)).astype(np.float32)
 
 
-def predictor_of(size, window, n_symbols):
+def predictor_of(size, window, n_symbols, side):
     height, width = window or size
     config = {"height": height, "width": width}
-    header = Header(config, Palette.default(n_symbols), calibration=CALIBRATION, windows=window is not None)
+    header = Header(config, Palette.default(n_symbols), calibration=CALIBRATION, windows=window is not None, side=side)
     return TrainedPredictor(Hashed(n_symbols, CALIBRATION), header)
+
+
+def maps_of(size):
+    """Side maps of a grid, unknown here and there."""
+    generator = np.random.default_rng(2)
+    zone = generator.choice([1.0, 2.5], size)
+    maps = np.stack([zone, generator.normal(0.3, 0.7, size)], axis=-1).astype(np.float32)
+    maps[generator.random(maps.shape) < 0.2] = np.nan
+    return maps
 
 
 def passes_of(make, size, window):
@@ -94,13 +113,14 @@ def fills_of(make, size, window):
     ]
 
 
-def case(size, window, n_symbols, hidden_share, seed):
+def case(size, window, n_symbols, hidden_share, seed, is_sided=False):
     generator = np.random.default_rng(0)
     cells = generator.integers(n_symbols, size=(1, *size))
     hidden = generator.permutation(cells.size).reshape(cells.shape) < round(hidden_share * cells.size)
     cells = np.where(hidden, -1, cells)
-    puzzles = Puzzles(cells)
-    predictor = predictor_of(size, window, n_symbols)
+    side = maps_of(size)[None] if is_sided else None
+    puzzles = Puzzles(cells, side=side)
+    predictor = predictor_of(size, window, n_symbols, CHANNELS if is_sided else ())
     vector = {
         "size": size,
         "window": window,
@@ -109,14 +129,23 @@ def case(size, window, n_symbols, hidden_share, seed):
         "seed": seed,
         "marginals": filling.marginals(predictor, puzzles)[0].ravel().tolist(),
         "samples": fills_of(lambda: filling.sample(predictor, puzzles, 3, seed), size, window),
+        "refined": [
+            filling.sample(predictor, puzzles, 2, seed, refining(predictor, rounds)).cells[0].reshape(2, -1).tolist()
+            for rounds in (1, 2)
+        ],
     }
     if not hidden.all():
         vector["mostLikely"] = fills_of(lambda: filling.most_likely(predictor, puzzles, seed), size, window)[0]
     if hidden.any():
         target = np.argwhere(hidden[0])[:1]
-        influence = explaining.influence(predictor, cells[0], hidden[0], target)[0]
+        influence = explaining.influence(with_side(predictor, side), cells[0], hidden[0], target)[0]
         vector["target"] = int(target[0, 0] * size[1] + target[0, 1])
         vector["influence"] = [None if np.isnan(value) else float(value) for value in influence.ravel()]
+    if side is not None:
+        vector["side"] = {
+            channel.name: [None if np.isnan(value) else float(value) for value in side[..., number].ravel()]
+            for number, channel in enumerate(CHANNELS)
+        }
     return vector
 
 
@@ -158,7 +187,8 @@ def vectors():
     return {
         "calibration": {"hidden_fractions": CALIBRATION.hidden_fractions, "temperatures": CALIBRATION.temperatures},
         "randomness": randomness(),
-        "cases": {name: case(*values) for name, values in CASES.items()},
+        "channels": [asdict(channel) for channel in CHANNELS],
+        "cases": {name: case(*values, name.startswith("side maps")) for name, values in CASES.items()},
         "windows": list(windows()),
     }
 

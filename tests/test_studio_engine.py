@@ -13,14 +13,16 @@ import pytest
 
 import studio_vectors
 from browsers import needed, opened_browser
-from gridcloze import answers, checkpoint, explaining, priors
+from gridcloze import answers, checkpoint, explaining, filling, priors
 from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.commands.export import export
+from gridcloze.decoding import refining
 from gridcloze.files.palettes import Palette
 from gridcloze.logits import Calibration
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import tokens_of
 from gridcloze.puzzles import Puzzles
+from gridcloze.side import Channel, with_side
 from gridcloze.studio import single
 from gridcloze.studio.guards import POLICY
 from gridcloze.words import InputError
@@ -31,13 +33,15 @@ ANSWERS = """async ({puzzles, seed, samples}) => {
   const [model] = await backend.models();
   const plain = fill => ({cells: [...fill.cells], bits: fill.logProbBits, passes: fill.passes.length});
   const found = [];
-  for (const {height, width, cells} of puzzles) {
-    const puzzle = {height, width, cells: Int16Array.from(cells)};
+  for (const {height, width, cells, side} of puzzles) {
+    const maps = Object.entries(side ?? {}).map(([name, map]) => [name, Float32Array.from(map)]);
+    const puzzle = {height, width, cells: Int16Array.from(cells), side: new Map(maps)};
     const target = puzzle.cells.indexOf(-1);
     const attention = await backend.attention(model, puzzle, {seed});
     found.push({
       marginals: [...await backend.marginals(model, puzzle, {seed})],
       samples: (await backend.sample(model, puzzle, samples, {seed})).map(plain),
+      refined: (await backend.sample(model, puzzle, 2, {seed, refine: 1})).map(plain),
       likely: plain(await backend.mostLikely(model, puzzle, {seed})),
       influence: [...await backend.influence(model, puzzle, target, {seed})],
       attention: [...attention.weights],
@@ -133,6 +137,30 @@ def folder(tmp_path_factory, small_bert, exporting):
 
 
 @pytest.fixture(scope="module")
+def sided(tmp_path_factory, exporting):
+    """Models with side maps, of whole grids and of windows of 5×5 cells, each exported and as a page."""
+    import torch
+
+    from gridcloze.bert import Bert, BertConfig
+
+    folder = tmp_path_factory.mktemp("sided")
+    channels = Channel("zone", (1.0, 2.5)), Channel("depth", mean=3.1, deviation=1.7)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Bert(BertConfig(5, 5, 2, depth=1, patch=2, side=5)).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    needed((single.BUILT / "single.html").is_file(), "the page, which `make page` builds,")
+    for windows in (False, True):
+        header = Header(asdict(model.config), Palette.default(2), windows=windows, side=channels)
+        checkpoint.save(folder / "model.safetensors", TrainedPredictor(NetworkPredictor(model), header))
+        with exporting():
+            export(folder / "model.safetensors", folder / f"{windows}.onnx")
+        export(folder / f"{windows}.onnx", folder / f"{windows}.html")
+    return folder
+
+
+@pytest.fixture(scope="module")
 def browser():
     with opened_browser() as browser:
         yield browser
@@ -173,14 +201,18 @@ def test_the_exported_page_answers_as_python_does(page, folder):
         ],
         "window": None,
         "prior": "squares 5x5 2..4",
+        "side": [],
+        "side_classes": [],
         "training": None,
     }
     expected = answers.Answers(predictor, puzzles.with_hidden(np.zeros_like(hidden)), samples=4, seed=3)
     expected.contradicting = np.zeros_like(hidden)  # `check` is not in the page: it believes what is visible
+    refined = filling.sample(predictor, puzzles, 2, 3, refining(predictor, 1)).cells
     exact = priors.posterior(priors.squares(5, 5, 2, 4)).marginals(cells, hidden)
     for number, found in enumerate(said["found"]):
         assert np.allclose(np.reshape(found["marginals"], (5, 5, 2)), expected.marginals[number], atol=1e-6)
         assert np.array_equal([one["cells"] for one in found["samples"]], expected.samples[number].reshape(4, -1))
+        assert np.array_equal([one["cells"] for one in found["refined"]], refined[number].reshape(2, -1))
         assert found["likely"]["cells"] == expected.fill[number].ravel().tolist()
         assert abs(found["likely"]["bits"] - expected.log_prob_bits[number]) < 1e-5
         assert np.allclose(np.reshape(found["exact"], (5, 5, 2)), exact[number], atol=1e-6)
@@ -188,6 +220,40 @@ def test_the_exported_page_answers_as_python_does(page, folder):
         influence = explaining.influence(predictor, cells[number], hidden[number], target)[0].ravel()
         assert np.allclose(np.array(found["influence"], dtype=float), influence, atol=1e-5, equal_nan=True)
         attention = predictor.base.attention(tokens_of(cells[[number]], hidden[[number]], 2))
+        assert np.allclose(found["attention"], attention.ravel(), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("windows", "size"), [(False, (5, 5)), (True, (5, 5)), (True, (8, 11)), (True, (3, 9))])
+def test_the_exported_page_takes_side_maps_as_python_does(browser, sided, windows, size):
+    """The same answers with the same seed, of one window and of many; maps that are missing are unknown."""
+    generator = np.random.default_rng(1)
+    side = np.stack([generator.choice([1.0, 2.5], (3, *size)), generator.normal(3, 2, (3, *size))], axis=-1)
+    side[generator.random(side.shape) < 0.2] = np.nan
+    side[1], side[2, ..., 0] = np.nan, np.nan
+    cells = np.where(generator.random((3, *size)) < 0.7, -1, generator.integers(2, size=(3, *size)))
+    asked = [{"height": size[0], "width": size[1], "cells": grid.ravel().tolist()} for grid in cells]
+    asked[0]["side"] = {"zone": side[0, ..., 0].ravel().tolist(), "depth": side[0, ..., 1].ravel().tolist()}
+    asked[2]["side"] = {"depth": side[2, ..., 1].ravel().tolist(), "other": [7] * cells[0].size}
+    page = browser.new_page()
+    page.goto((sided / f"{windows}.html").as_uri())
+    page.wait_for_function("globalThis.gridclozeEngine")
+    said = page.evaluate(ANSWERS, {"puzzles": asked, "seed": 3, "samples": 4})
+    page.close()
+    assert [said["model"][key] for key in ("side", "side_classes")] == [["zone", "depth"], [[1, 2.5], []]]
+    predictor, side, hidden = checkpoint.load(sided / f"{windows}.onnx"), side.astype(np.float32), cells < 0
+    puzzles = Puzzles(cells, side=side)
+    marginals, samples = filling.marginals(predictor, puzzles), filling.sample(predictor, puzzles, 4, 3)
+    likely = filling.most_likely(predictor, puzzles, 3)
+    for number, found in enumerate(said["found"]):
+        assert np.allclose(np.reshape(found["marginals"], (*size, 2)), marginals[number], atol=1e-6)
+        assert np.array_equal([one["cells"] for one in found["samples"]], samples.cells[number].reshape(4, -1))
+        assert np.allclose([one["bits"] for one in found["samples"]], samples.log_prob_bits[number], atol=1e-4)
+        assert found["likely"]["cells"] == likely.cells[number].ravel().tolist()
+        bound, target = with_side(predictor, side[[number]]), np.argwhere(hidden[number])[:1]
+        influence = explaining.influence(bound, cells[number], hidden[number], target)[0].ravel()
+        assert np.allclose(np.array(found["influence"], dtype=float), influence, atol=1e-5, equal_nan=True)
+        attention = predictor.attention(cells[[number]], hidden[[number]], side[[number]])
         assert np.allclose(found["attention"], attention.ravel(), atol=1e-5)
 
 

@@ -86,6 +86,8 @@ MODEL = {
     "symbols": SYMBOLS,
     "window": None,
     "prior": None,
+    "side": [],
+    "side_classes": [],
     "training": {},
 }
 
@@ -540,6 +542,63 @@ def test_a_grid_of_many_symbols_is_saved_as_python_writes_it(browse, tmp_path):
         assert one.getpalette()[:30] == other.getpalette()[:30]
 
 
+def npy(array):
+    file = BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def with_side_maps(page):
+    """The page with a model that has side maps, and one of each in the puzzle."""
+    page.get_by_role("combobox", name="Model", exact=True).select_option(label="sided · 16×16, 2 symbols")
+    page.wait_for_selector("text=filled as if these side maps were unknown: zone, depth")
+    row, column = np.indices((16, 16))
+    zone, depth = (row // 6).astype(np.uint8), np.hypot(row - 3, column - 12) / 4
+    depth[4:8, 2:5] = np.nan
+    drop(page, "both.npy", npy(np.stack([zone, depth], axis=-1)), "side")
+    page.wait_for_selector("text=known in 244 of 256 cells, 0 to 4.243")
+    return zone, depth
+
+
+def test_side_maps_are_opened_looked_at_and_cleared(browse, tmp_path):
+    """All at once or one by one; undo takes back each step; a grid of another size knows nothing of them."""
+    page = settled(browse())
+    preset(page, 3)
+    with_side_maps(page)
+    before = cells(page)
+    assert not page.get_by_text("these side maps were unknown").is_visible()
+    page.get_by_role("button", name="Look at zone").click()
+    page.get_by_role("button", name="Clear zone").click()
+    page.wait_for_selector("text=filled as if these side maps were unknown: zone")
+    Image.fromarray(np.full((32, 32), 2, np.uint8)).save(tmp_path / "any.png")
+    page.get_by_label("Open zone").set_input_files(tmp_path / "any.png")
+    page.wait_for_selector("text=known, 2 to 2")
+    drop(page, "depth.npy", npy(np.full((16, 15), 7.0)), "side")
+    page.wait_for_selector("text=depth.npy: it is 16 by 15 and the grid 16 by 16 cells; both need the same size")
+    drop(page, "zone.npy", npy(np.full((16, 16), 7)), "side")
+    page.wait_for_selector(
+        "text=zone.npy: side map 'zone' is 7 at grid 0, row 0, column 0, and in the examples 0, 1, 2"
+    )
+    assert page.get_by_text("known, 2 to 2").is_visible()
+    assert (cells(page) == before).all()
+    unknown = "filled as if these side maps were unknown: "
+    for text in (unknown + "zone", "known, 0 to 2", unknown + "zone, depth"):
+        page.get_by_role("button", name="Undo").click()
+        sync_api.expect(page.get_by_text(text, exact=True)).to_be_visible()
+    page.get_by_role("button", name="Redo").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    assert page.get_by_text("known in 244 of 256 cells").is_visible()
+    page.get_by_role("button", name="Share").click()
+    page.wait_for_selector("text=The side maps are not in it")
+    page.keyboard.press("Escape")
+    drop(page, "small.npy", npy(np.zeros((8, 8), int)))
+    page.wait_for_selector("text=filled as if these side maps were unknown: zone, depth")
+    stack = BytesIO()
+    np.savez(stack, cells=np.zeros((2, 8, 8), int), side=np.ones((2, 8, 8, 2)))
+    drop(page, "stack.npz", stack.getvalue())
+    page.wait_for_selector("text=known, 1 to 1")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
@@ -618,6 +677,19 @@ def test_nothing_is_inaccessible_or_moves(browse, tmp_path, width, dark, view):
         full_page=width < 1280,
     )
     assert page.evaluate("shift") < 0.02
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (800, True), (390, False), (390, True)])
+def test_side_maps_are_accessible(browse, tmp_path, width, dark):
+    """As above, with a map over the puzzle."""
+    page = settled(browse(width=width, dark=dark))
+    with_side_maps(page)
+    page.get_by_role("button", name="Look at depth").click()
+    page.wait_for_timeout(500)
+    path = Path(os.environ.get("STUDIO_SHOTS", tmp_path)) / f"Sides-{width}{'-dark' * dark}.png"
+    page.screenshot(path=path, full_page=width < 1280)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert violations(page) == []
 

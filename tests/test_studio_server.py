@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
@@ -703,7 +704,8 @@ def test_a_model_with_side_maps_answers_as_the_command_line(sided, gridcloze):
         assert report.items() <= answer.items()
         assert operation == "check" or [one["name"] for one in report["side"]] == ["zone", "depth"]
     assert served.answer("attention", PUZZLE, side=values) != served.answer("attention", PUZZLE, side="none")
-    assert json.loads(served.ask("GET", "/api/models")[2])["models"][0]["side"] == ["zone", "depth"]
+    entry = json.loads(served.ask("GET", "/api/models")[2])["models"][0]
+    assert (entry["side"], entry["side_classes"]) == (["zone", "depth"], [[0, 1], []])
 
 
 @pytest.mark.parametrize(
@@ -726,12 +728,6 @@ def test_a_model_without_side_maps_takes_none(served):
     """Side maps that a model cannot use are refused, not ignored."""
     body = {"cells": PUZZLE.tolist(), "side": SIDE.tolist()}
     assert "learned without side maps" in served.refusal("POST", "/api/models/whole/fill", body)[1]
-
-
-def test_a_page_for_a_model_with_side_maps_is_refused(sided, gridcloze):
-    """It has no place for them."""
-    code, _, err = gridcloze("export", sided[1] / "whole.safetensors", "-o", "model.html")
-    assert (code, "a page takes none" in err, Path("model.html").exists()) == (2, True, False)
 
 
 def test_lines_are_those_of_the_command_line(served, gridcloze, files):
@@ -1104,6 +1100,12 @@ def test_the_page_at_the_printed_address_shows_what_the_command_line_answers(run
     assert (asked["samples"], asked["seed"]) == (16, 0)
     assert_same(samples, {}, arrays)
     page.wait_for_selector(f"text=log2 probability {samples['log2_probability'][0]:.1f}".replace("-", "−"))
+    refine = page.get_by_label("Refine")
+    asked, refined = answer_to(page, "sample", lambda: refine.select_option("1"))
+    assert asked["refine"] == 1
+    assert_same(refined["result"], *by_command(gridcloze, files, PUZZLE, "--samples", "16", "--refine", "1"))
+    page.wait_for_selector("text=its cells were drawn again, so it has no log-probability")
+    answer_to(page, "sample", lambda: refine.select_option("0"))
     _, attention = view(page, "Attention", "attention")
     weights = checkpoint.load(files / "whole.safetensors").attention(PUZZLE[None], PUZZLE[None] == HIDDEN)
     assert np.array_equal(np.array(attention["weights"], np.float32), weights[0])
@@ -1115,6 +1117,48 @@ def test_the_page_at_the_printed_address_shows_what_the_command_line_answers(run
     expected = json.loads(out)
     assert asked["cell"] == "4,2"
     assert {key: answered["result"][key] for key in expected} == {**expected, "input": ""}
+
+
+@pytest.mark.slow
+def test_side_maps_that_are_opened_in_the_page_reach_the_server(sided, browse, gridcloze):
+    """Before, they are unknown; then every view has the command line's answer; what does not fit is refused."""
+    served, folder = sided
+    page = browse(f"http://127.0.0.1:{served.port}/#token={TOKEN}")
+    asked, answered = put(page, PUZZLE)
+    assert asked["side"] == "none"
+    (line,) = (line for line in answered["result"]["warnings"] if "unknown" in line)
+    assert page.get_by_text(line).is_visible()
+    zone, depth = SIDE[..., 0].copy(), SIDE[..., 1] / 3
+    zone[1, 2] = np.nan
+    options = []
+    for name, values in (("zone", zone), ("depth", depth)):
+        np.save(f"{name}.npy", values)
+        options += ["--side", f"{name}.npy"]
+        opened = answer_to(page, "marginals", partial(page.get_by_label(f"Open {name}").set_input_files, f"{name}.npy"))
+    assert_same(opened[1]["result"], *by_command(gridcloze, folder, PUZZLE, *options))
+    page.wait_for_selector("text=known in 24 of 25 cells, 0 to 1")
+    assert not page.get_by_text("unknown:").is_visible()
+    np.save("zone.npy", zone + 1)
+    page.get_by_label("Open zone").set_input_files("zone.npy")
+    page.wait_for_selector(
+        "text=zone.npy: side map 'zone' is 2 at grid 0, row 0, column 0, and in the examples 0, 1 only"
+    )
+    np.save("zone.npy", zone)
+    assert_same(
+        view(page, "Samples", "sample")[1], {}, by_command(gridcloze, folder, PUZZLE, "--samples", "16", *options)[1]
+    )
+    _, attention = view(page, "Attention", "attention")
+    side = np.stack([zone, depth], axis=-1)[None].astype(np.float32)
+    weights = checkpoint.load(folder / "whole.safetensors").attention(PUZZLE[None], PUZZLE[None] == HIDDEN, side)
+    assert np.array_equal(np.array(attention["weights"], np.float32), weights[0])
+    box = page.get_by_role("application").first.bounding_box()
+    at = box["x"] + 0.5 * box["width"], box["y"] + 0.9 * box["height"]
+    np.save("puzzle.npy", PUZZLE)
+    explained = answer_to(page, "explain", lambda: page.mouse.move(*at))[1]["result"]
+    expected = json.loads(
+        gridcloze("explain", folder / "whole.safetensors", "puzzle.npy", "--cell", "4,2", "--json", *options)[1]
+    )
+    assert {key: explained[key] for key in expected} == {**expected, "input": ""}
 
 
 @pytest.mark.slow

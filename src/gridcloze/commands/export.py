@@ -59,7 +59,7 @@ def export(model_path: Path, out: Path, overwrite: bool = False, prior_path: Pat
     ------
     InputError
         If `model_path` is no model file or is exported already, `out` cannot be written or is somebody's, the page is
-        not built or the model has side maps, or the prior is not one of squares like the grids of the model.
+        not built, or the prior is not one of squares like the grids of the model.
 
     Examples
     --------
@@ -82,8 +82,6 @@ def export(model_path: Path, out: Path, overwrite: bool = False, prior_path: Pat
 
 
 def _write_page(model_path: Path, predictor: TrainedPredictor, out: Path, prior_path: Path | None) -> None:
-    if predictor.side:
-        raise InputError(f"{model_path}: it has side maps, and a page takes none: fill with --side, or export to .onnx")
     single_file()  # an error before the work is done
     name = None
     if prior_path is not None:

@@ -89,6 +89,7 @@ class Model:
             "window": list(self.predictor.window) if self.predictor.window else None,
             "prior": _short_name(self.prior),
             "side": [channel.name for channel in header.side],
+            "side_classes": [list(channel.classes) for channel in header.side],
             "training": header.training,
         }
 

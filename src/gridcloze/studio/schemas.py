@@ -251,6 +251,8 @@ class ModelEntry(TypedDict):
         The prior of its grids, if its exact posterior is known, as in "squares 16x16 3..12"; otherwise null.
     side
         The names of its side maps, in order.
+    side_classes
+        The values that each of these had in the examples; none for a map of numbers.
     training
         Record of the training, as `gridcloze info --json` prints it.
 
@@ -269,6 +271,7 @@ class ModelEntry(TypedDict):
     window: list[int] | None
     prior: str | None
     side: list[str]
+    side_classes: list[list[float]]
     training: dict[str, Any]
 
 

@@ -3,11 +3,14 @@ export interface Model {
   id: string; name: string; height: number; width: number; symbols: Symbol[];
   window: [number, number] | null;       // fills larger grids window by window; the browser does whole grids up to this
   prior: string | null;                  // "squares 16x16 3..12" if the exact posterior is known to the page
+  side: string[];                        // the names of its side maps, in order
+  side_classes: number[][];              // the values of each; none for a map of numbers
   training: Record<string, unknown>;     // what `gridcloze info --json` says
 }
-export interface Puzzle { height: number; width: number; cells: Int16Array }             // row by row; -1 = hidden
-export interface Options { seed: number; onProgress?: (share: number) => void; signal?: AbortSignal }
-export interface Sample { cells: Int16Array; logProbBits: number; passes: Pass[] }       // log2 probability
+export interface Puzzle { height: number; width: number; cells: Int16Array; side?: SideMaps } // row by row; -1 = hidden
+export type SideMaps = ReadonlyMap<string, Float32Array> // what is known besides, by name: of every cell, NaN = unknown
+export interface Options { seed: number; refine?: number; onProgress?: (share: number) => void; signal?: AbortSignal }
+export interface Sample { cells: Int16Array; logProbBits: number; passes: Pass[] }       // log2 probability; NaN if refined
 export interface Pass { revealed: Int32Array; symbols: Int16Array; bits: number }        // in the order of filling
 export interface Backend {
   readonly kind: 'browser' | 'server';

@@ -2,19 +2,20 @@
 import type { Puzzle, Symbol } from './backend'
 import { HIDDEN } from './grid'
 
-/** Matplotlib's cividis, which reads the same to colour-blind eyes and in grey: red, green and blue of 256 steps. */
-const CIVIDIS = Uint8Array.from(atob(
-  'ACJNACNPACNQACRSACVUACZVACZXACdZAChbAChcACleACpgACpiACtkACxmACxnAC1pAC5rAC9tAC9vADBwADBwADFwADFwBDJwCDNwCzNwDjRw' +
-  'ETVvFDZvFjZvGDdvGjhvHDhuHTluHzpuITtuIjtuJDxuJT1tJz1tKD5tKj9tKz9tLEBtLkFsL0JsMEJsMUNsMkRsNERsNUVsNkZsN0ZsOEdsOUhs' +
-  'OkhrO0lrPUprPktrP0trQExrQU1rQk1rQ05rRE9rRU9rRlBrR1FrSFFrSVJrSlNrS1RsTFRsTVVsTlZsTlZsT1dsUFhsUVhsUllsU1psVFpsVVtt' +
-  'VlxtV11tWF1tWV5tWV9tWl9tW2BuXGFuXWFuXmJuX2NuYGRuYWRvYWVvYmZvY2ZvZGdvZWhwZmlwZ2lwaGpwaGtxaWtxamxxa21xbG1ybW5ybm9y' +
-  'bnBzb3BzcHFzcXJzcnN0c3N0dHR1dHV1dXV1dnZ2d3d2eHh2eXh3eXl3enp3e3t3fHt4fXx4fn14f314gH54gX94goB4g4B4hIF4hYJ4hYN4hoN4' +
-  'h4R4iIV4iYZ4ioZ4i4d4jIh4jYl4jol4j4p3kIt3kYx3kox3k413lI53lY93lo93l5B2mJF2mZJ2mpN2m5N2nJR2nZV1npZ1n5Z1oJd1oZh0opl0' +
-  'o5p0pJp0pZtzppxzp51zqJ5zqZ5yqp9yq6ByrKFxraJxrqJxr6NwsKRwsaVwsqZvs6ZvtKdvtahutqlut6ptuKttuattuqxsu61svK5rva9rvrBq' +
-  'v7BqwbFpwrJpw7NoxLRoxbVnxrVnx7ZmyLdlybhlyrlky7pkzLtjzbxizrxiz71h0L5g0r9g08Bf1MFe1cJe1sNd18Nc2MRb2cVa2sZa28dZ3MhY' +
-  '3slX38pW4MtV4cxU4sxT481S5M5R5c9Q5tBP6NFO6dJN6tNM69RL7NVK7dZI7tdH79hG8dlE8tpD89pC9NtA9dw/9t09+N47+d86+uA4++E2/eI0' +
-  '/eMz/eU0/eY2/ec3',
-), (character) => character.charCodeAt(0))
+/**
+ * Matplotlib's cividis, which reads the same to colour-blind eyes and in grey: by how much red grows from each of 256
+ * colours to the next, plus 2; then green, then blue.
+ */
+const STEPS =
+  '22222222222222222222222665555444434434343433433334333333343333333333333333323333333333323333333323333333233333' +
+  '32333333233333233333333333323333333333333333333333333333333333333333333333333333333333433333333333333343333333' +
+  '33343333333343333333433333433342222323332332332332333232323323332332333233233233323323323323332332332332333233' +
+  '23323323332332332333233233323323323332333233233323332332333233323332333233323332333323332333323333233332333323' +
+  '33332333332333332333333323333333233333333323333333333333323333333334334344344434444434444322222221222212222212' +
+  '22221222222222212222222222222223222222222232222223222223222232223222322322232322322322232222222222222222222122' +
+  '222221222221222122212221221221221221212212121212121211212112112112111121111111111111111011011010010001343'
+const [RED, GREEN, BLUE] = [0, 34, 77].map((value, part) =>
+  Uint8Array.of(value, ...Array.from(STEPS.slice(255 * part, 255 * part + 255), (step) => (value += Number(step) - 2)))) as [Uint8Array, Uint8Array, Uint8Array]
 export const GREY = 0x808080 // of hidden cells
 export const WHITE_AND_BLACK: Symbol[] = [
   { name: 'black', character: '.', colour: '#000000' },
@@ -41,8 +42,8 @@ export const isDark = (colour: number): boolean => {
 
 /** The colour of a number from 0 to 1, in the steps that matplotlib takes. */
 export function mapped(value: number): number {
-  const step = 3 * Math.min(255, Math.max(0, Math.floor(256 * value)))
-  return (CIVIDIS[step]! << 16) | (CIVIDIS[step + 1]! << 8) | CIVIDIS[step + 2]!
+  const step = Math.min(255, Math.max(0, Math.floor(256 * value)))
+  return (RED[step]! << 16) | (GREEN[step]! << 8) | BLUE[step]!
 }
 export const gradient = `linear-gradient(90deg, ${Array.from({ length: 33 }, (_, step) => css(mapped(step / 32))).join(', ')})`
 

@@ -1,7 +1,8 @@
 // Grids from files, with the words that Python uses for what is wrong with them.
-import type { Model, Puzzle, Symbol } from './backend'
+import type { Model, Puzzle, SideMaps, Symbol } from './backend'
 import { type Chunk, chunksOf, isPng, pixelsOf, text, unzip } from './bytes'
 import { HIDDEN } from './grid'
+import { checkSide, mapsOf } from './side'
 
 /** A picture as it came: pixels are indices into `table` or channels, so that it can be written back in its own mode. */
 export interface Drawing {
@@ -15,14 +16,21 @@ export interface Opened extends Puzzle { drawing: Drawing | null; note: string }
 const MOST_PIXELS = 64_000_000, MOST_CELLS = 2 ** 20, MOST_BYTES = 2 ** 28
 const GREY = 0x808080ff
 const SCALE_NOTE = 'gridcloze:scale'
-const ENDINGS = '.png, .npy, .npz or .txt'
+type Reader = Pick<Model, 'height' | 'width'> & Partial<Pick<Model, 'side' | 'side_classes'>> // a model, or the size alone
 
-export async function readGrid(file: File, model: Pick<Model, 'height' | 'width'>, symbols: Symbol[]): Promise<Opened> {
-  return about(file, (bytes, ending) => {
-    if (ending === 'png') return gridOfPng(bytes, model, symbols)
-    if (ending === 'txt') return gridOfText(bytes, symbols)
-    return gridOfArrays(bytes, ending, symbols)
+/** A grid, with side maps if the file has any and the model takes them. */
+export async function readGrid(file: File, model: Reader, symbols: Symbol[]): Promise<Opened> {
+  return about(file, 'a grid is a file that ends in .png, .npy, .npz or .txt', (bytes, ending) => {
+    if (ending === '.png') return gridOfPng(bytes, model, symbols)
+    if (ending === '.txt') return gridOfText(bytes, symbols)
+    return gridOfArrays(bytes, ending, model, symbols)
   })
+}
+
+/** Side maps of a puzzle: a picture or an array of one, by its name or that of the file; or an array of all. */
+export async function readSide(file: File, puzzle: Puzzle, model: Model, name = file.name.replace(/\.[^.]*$/, '')): Promise<SideMaps> {
+  return about(file, 'a side map is a file that ends in .png, .npy or .npz', async (bytes, ending) =>
+    sideIn(ending === '.png' ? await greyOf(bytes) : chosen(await arraysIn(bytes, ending), 'side'), puzzle, model, name))
 }
 
 /** Which cells a second file hides: a picture that is not black there, or an array that is not zero there. */
@@ -32,15 +40,14 @@ export async function readMask(file: File, { height, width }: Puzzle): Promise<U
       throw new Error(`${tall} by ${wide} do not cover a puzzle of ${height} by ${width} cells; use a mask of its size`)
     return tall / height
   }
-  return about(file, async (bytes, ending) => {
+  return about(file, 'a mask is a file that ends in .png, .npy or .npz', async (bytes, ending) => {
     const mask = new Uint8Array(height * width)
-    if (ending === 'png') {
+    if (ending === '.png') {
       const { drawing, colours } = await decoded(bytes), scale = size(drawing.height, drawing.width)
       colours.forEach((colour, at) => {
         if (colour & 0xff && colour >>> 8) mask[cellAt(at, drawing.width, scale)] = 1
       })
-    } else if (ending === 'txt') throw new Error('a mask is a picture or an array: what is not black, or not zero, is hidden')
-    else {
+    } else {
       const { shape, numbers } = [...(await arraysIn(bytes, ending)).values()][0]!
       if (shape.length !== 2 || size(shape[0]!, shape[1]!) !== 1) throw new Error(`shape (${shape}) is not (${height},${width}), the size of the puzzle`)
       numbers.forEach((number, cell) => { mask[cell] = Number(number !== 0) })
@@ -49,10 +56,11 @@ export async function readMask(file: File, { height, width }: Puzzle): Promise<U
   })
 }
 
-async function about<T>(file: File, read: (bytes: Uint8Array, ending: string) => T | Promise<T>): Promise<T> {
-  const ending = file.name.split('.').pop()!.toLowerCase()
+/** Read a file whose ending is one of those that `line` has; otherwise that is the error. */
+async function about<T>(file: File, line: string, read: (bytes: Uint8Array, ending: string) => T | Promise<T>): Promise<T> {
+  const ending = `.${file.name.split('.').pop()!.toLowerCase()}`
   try {
-    if (!['png', 'npy', 'npz', 'txt'].includes(ending)) throw new Error(`a grid is a file that ends in ${ENDINGS}`)
+    if (!line.split(/,? /).includes(ending)) throw new Error(line)
     if (file.size > MOST_BYTES) throw new Error('this file is too large for the page; use `gridcloze fill`')
     return await read(new Uint8Array(await file.arrayBuffer()), ending)
   } catch (error) {
@@ -107,7 +115,15 @@ export const packed = (red: number, green: number, blue: number, alpha = 255): n
 const cellAt = (pixel: number, width: number, scale: number): number =>
   Math.floor(pixel / width / scale) * (width / scale) + Math.floor((pixel % width) / scale)
 
-async function gridOfPng(bytes: Uint8Array, model: Pick<Model, 'height' | 'width'>, symbols: Symbol[]): Promise<Opened> {
+/** Grey values, NaN where transparent. */
+async function greyOf(bytes: Uint8Array): Promise<Numbers> {
+  const { drawing: { height, width }, colours } = await decoded(bytes)
+  if (colours.some((colour) => colour >>> 16 !== ((colour >>> 8) & 0xffff)))
+    throw new Error('a side map is a picture of grey values; save numbers of colours as an array (.npy)')
+  return { shape: [height, width], numbers: Float64Array.from(colours, (colour) => (colour & 0xff ? colour >>> 24 : NaN)) }
+}
+
+async function gridOfPng(bytes: Uint8Array, model: Reader, symbols: Symbol[]): Promise<Opened> {
   const { drawing, colours } = await decoded(bytes)
   const known = new Map(symbols.map(({ colour }, symbol) => [((parseInt(colour.slice(1, 7), 16) << 8) | 255) >>> 0, symbol]))
   const isHidden = (colour: number) => (colour === GREY || (colour & 0xff) === 0) && !known.has(colour)
@@ -176,26 +192,50 @@ function gridOfText(bytes: Uint8Array, symbols: Symbol[]): Opened {
 
 interface Numbers { shape: number[]; numbers: Float64Array }
 
-async function gridOfArrays(bytes: Uint8Array, ending: string, symbols: Symbol[]): Promise<Opened> {
-  const arrays = await arraysIn(bytes, ending)
-  const chosen = arrays.get('') ?? arrays.get('cells') ?? arrays.get('fill') ?? (arrays.size === 1 ? [...arrays.values()][0] : undefined)
-  if (!chosen) throw new Error(`of its arrays ${[...arrays.keys()].join(', ')} none is named cells; name one so`)
-  const [height, width] = chosen.shape.slice(-2) as [number, number]
-  if (chosen.shape.length < 2 || chosen.shape.length > 3) throw new Error(`shape (${chosen.shape}) is neither a grid (height, width) nor a stack (n, height, width)`)
+async function gridOfArrays(bytes: Uint8Array, ending: string, model: Reader, symbols: Symbol[]): Promise<Opened> {
+  const arrays = await arraysIn(bytes, ending), { shape, numbers } = chosen(arrays, 'cells', 'fill')
+  const [height, width] = shape.slice(-2) as [number, number]
+  if (shape.length < 2 || shape.length > 3) throw new Error(`shape (${shape}) is neither a grid (height, width) nor a stack (n, height, width)`)
   checked(height, width)
   const hidden = arrays.get('hidden')?.numbers
-  const cells = Int16Array.from(chosen.numbers.subarray(0, height * width), (number, cell) => {
+  const cells = Int16Array.from(numbers.subarray(0, height * width), (number, cell) => {
     if (Number.isNaN(number) || number === HIDDEN || hidden?.[cell]) return HIDDEN
     if (!Number.isInteger(number) || number < 0 || number >= symbols.length)
       throw new Error(`row ${Math.floor(cell / width)}, column ${cell % width}: ${number} is not a symbol 0 … ${symbols.length - 1} of the model`)
     return number
   })
-  const n = chosen.shape.length === 3 ? chosen.shape[0]! : 1
-  return { height, width, cells, drawing: null, note: n > 1 ? `The first of ${n} grids is shown.` : '' }
+  const n = shape.length === 3 ? shape[0]! : 1, side = arrays.get('side')
+  return {
+    height, width, cells, drawing: null, note: n > 1 ? `The first of ${n} grids is shown.` : '',
+    ...(side && model.side?.length && { side: sideIn(side, { height, width, cells }, model as Model, '') }),
+  }
+}
+
+/** Of a file the array without a name, the first of these names that it has, or the only one. */
+function chosen(arrays: Map<string, Numbers>, ...names: string[]): Numbers {
+  const found = ['', ...names].find((name) => arrays.has(name)) ?? (arrays.size === 1 ? [...arrays.keys()][0] : undefined)
+  if (found === undefined) throw new Error(`of its arrays ${[...arrays.keys()].join(', ')} none is named ${names[0]}; name one so`)
+  return arrays.get(found)!
+}
+
+/** One map (height, width), whose pixels may be larger than cells, or all maps of a grid or of the first in a stack. */
+function sideIn({ shape, numbers }: Numbers, puzzle: Puzzle, model: Model, name: string): SideMaps {
+  const { height, width, cells } = puzzle, isOne = shape.length === 2, n = isOne ? 1 : shape.at(-1)!
+  const [tall, wide] = shape.slice(isOne ? -2 : -3) as [number, number], scale = isOne ? tall / height : 1
+  if (shape.length < 2 || shape.length > 4 || scale % 1 || tall !== scale * height || wide !== scale * width)
+    throw new Error(`it is ${shape.join(' by ')} and the grid ${height} by ${width} cells; both need the same size`)
+  const maps = Array.from({ length: n }, (_, map) => Float32Array.from(cells, (_, cell) =>
+    numbers[scale * (Math.floor(cell / width) * wide + (cell % width)) * n + map]!))
+  const names = isOne ? model.side.filter((one, _, all) => one === name || all.length === 1) : model.side
+  if (!names.length) throw new Error(`is it ${model.side.join(' or ')}? Give the file one of these names, or open it next to that name`)
+  if (!isOne) checkSide(maps, model, width)
+  const side = new Map(names.map((one, map) => [one, maps[map]!]))
+  checkSide(mapsOf({ ...puzzle, side }, model.side), model, width)
+  return side
 }
 
 async function arraysIn(bytes: Uint8Array, ending: string): Promise<Map<string, Numbers>> {
-  if (ending === 'npy') return new Map([['', numbersIn(bytes)]])
+  if (ending === '.npy') return new Map([['', numbersIn(bytes)]])
   const files = await unzip(bytes, MOST_BYTES).catch(() => { throw new Error('this npz file is damaged or truncated') })
   const wanted = [...files].filter(([name]) => files.size === 1 || !/^(samples|marginals|log_prob_bits)\.npy$/.test(name))
   if (!wanted.length) throw new Error('this npz file has no array')
@@ -219,14 +259,19 @@ function numbersIn(bytes: Uint8Array): Numbers {
   const [, order, type] = /'descr':\s*'([<>|=])(\w+)'/.exec(header) ?? []
   const shape = (/'shape':\s*\(([^)]*)\)/.exec(header)?.[1] ?? '').split(',').filter((part) => part.trim()).map(Number)
   const get = GETTERS[type ?? ''], n = shape.reduce((product, side) => product * side, 1)
-  if (!get) throw new Error(`values of type ${type ?? 'unknown'} are not symbols; save integers`)
+  if (!get) throw new Error(`values of type ${type ?? 'unknown'} are not read here; save integers, or floats of 32 or 64 bits`)
   const size = Number(type!.slice(1)), first = start + length
   if (first + n * size > bytes.length) throw new Error('this npy file is damaged or truncated')
-  const across = header.includes("'fortran_order': True") && shape.length === 2
+  const isTurned = header.includes("'fortran_order': True") // the first axis is the fastest
   return {
     shape,
     numbers: Float64Array.from({ length: n }, (_, at) => {
-      const place = across ? (at % shape[1]!) * shape[0]! + Math.floor(at / shape[1]!) : at
+      let place = isTurned ? 0 : at
+      for (let axis = shape.length - 1, step = n; isTurned && axis >= 0; axis--) {
+        step /= shape[axis]!
+        place += (at % shape[axis]!) * step
+        at = Math.floor(at / shape[axis]!)
+      }
       return get(view, first + place * size, order !== '>')
     }),
   }

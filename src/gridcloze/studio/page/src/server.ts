@@ -1,5 +1,6 @@
 // The back end that answers from Python: JSON over /api, with progress as lines while it works.
 import type { Backend, Model, Options, Pass, Puzzle, Sample } from './backend'
+import { isKnown, mapsOf } from './side'
 
 type Json = Record<string, any> // eslint-disable-line
 
@@ -8,7 +9,7 @@ export class ServerBackend implements Backend {
   constructor(private token: string, private address = '') {}
 
   async models(): Promise<Model[]> {
-    return (await this.ask('models')).models
+    return (await this.ask('/models')).models
   }
 
   async open(file: File): Promise<Model> {
@@ -16,42 +17,42 @@ export class ServerBackend implements Backend {
   }
 
   async marginals(model: Model, puzzle: Puzzle, options: Options): Promise<Float32Array> {
-    return flat((await this.ask(`models/${model.id}/marginals`, puzzle, options)).marginals)
+    return flat((await this.ask('/marginals', model, puzzle, options)).marginals)
   }
 
   async sample(model: Model, puzzle: Puzzle, n: number, options: Options): Promise<Sample[]> {
-    const answer = await this.ask(`models/${model.id}/sample`, puzzle, options, { samples: n })
+    const answer = await this.ask('/sample', model, puzzle, options, { samples: n, refine: options.refine })
     return answer.samples.map((cells: number[][], one: number) => sampleOf(cells, answer.log2_probability[one], answer.passes?.[one]))
   }
 
   async mostLikely(model: Model, puzzle: Puzzle, options: Options): Promise<Sample> {
-    const answer = await this.ask(`models/${model.id}/fill`, puzzle, options)
+    const answer = await this.ask('/fill', model, puzzle, options)
     return sampleOf(answer.fill, answer.log2_probability, answer.passes)
   }
 
   async influence(model: Model, puzzle: Puzzle, cell: number, options: Options): Promise<Float32Array> {
     const place = `${Math.floor(cell / puzzle.width)},${cell % puzzle.width}`
-    const { influence } = await this.ask(`models/${model.id}/explain`, puzzle, options, { cell: place }, false)
+    const { influence } = await this.ask('/explain', model, puzzle, options, { cell: place }, false)
     return flat(influence.hide) // null at hidden cells, which becomes 0
   }
 
   async attention(model: Model, puzzle: Puzzle, options: Options) {
-    const { patches, patch, weights } = await this.ask(`models/${model.id}/attention`, puzzle, options, {}, false)
+    const { patches, patch, weights } = await this.ask('/attention', model, puzzle, options, {}, false)
     return { layers: weights.length, heads: weights[0].length, patches, patch, weights: flat(weights) }
   }
 
   async exact(model: Model, puzzle: Puzzle): Promise<Float32Array | null> {
     if (!model.prior) return null
-    const { exact } = await this.ask(`models/${model.id}/marginals`, puzzle, { seed: 0 })
+    const { exact } = await this.ask('/marginals', model, puzzle, { seed: 0 })
     return exact ? flat(exact) : null
   }
 
-  private async ask(path: string, puzzle?: Puzzle, options?: Options, more: Json = {}, seeded = true): Promise<Json> {
+  private async ask(what: string, model?: Model, puzzle?: Puzzle, options?: Options, more: Json = {}, seeded = true): Promise<Json> {
     const headers = { Authorization: `Bearer ${this.token}`, Accept: 'application/x-ndjson', 'Content-Type': 'application/json' }
-    const question = puzzle && { method: 'POST', body: JSON.stringify({ cells: rows(puzzle), ...(seeded && { seed: options?.seed }), ...more }) }
+    const question = puzzle && { method: 'POST', body: JSON.stringify({ cells: rows(puzzle), side: sideOf(puzzle, model!), ...(seeded && { seed: options?.seed }), ...more }) }
     let response: Response
     try {
-      response = await fetch(`${this.address}/api/${path}`, { headers, signal: options?.signal ?? null, ...question })
+      response = await fetch(`${this.address}/api${model ? `/models/${model.id}` : ''}${what}`, { headers, signal: options?.signal ?? null, ...question })
     } catch (error) {
       if (options?.signal?.aborted) throw error
       throw new Error('The server does not answer. Start it again with `gridcloze studio`, and open the address it prints.', { cause: error })
@@ -90,10 +91,18 @@ async function* lines(response: Response): AsyncGenerator<Json> {
 const rows = ({ cells, height, width }: Puzzle): number[][] =>
   Array.from({ length: height }, (_, row) => Array.from(cells.subarray(row * width, (row + 1) * width)))
 
+/** The number of each side map at each cell, which JSON writes as null where it is NaN; nothing for a model without any. */
+function sideOf(puzzle: Puzzle, { side }: Model): 'none' | number[][][] | undefined {
+  const maps = mapsOf(puzzle, side)
+  const at = (cell: number) => maps.map((map) => Number(map[cell]!.toPrecision(9))) // as many digits as a 32-bit float has
+  if (!maps.some(isKnown)) return maps.length ? 'none' : undefined
+  return rows(puzzle).map((row, y) => row.map((_, x) => at(y * puzzle.width + x)))
+}
+
 const flat = (nested: any): Float32Array => Float32Array.from(nested.flat(Infinity)) // eslint-disable-line
 
-function sampleOf(cells: number[][], logProbBits: number, passes: Json[] = []): Sample {
+function sampleOf(cells: number[][], bitsOrNull: number | null, passes: Json[] = []): Sample {
   const reveal = ({ revealed, symbols, bits }: Json): Pass =>
-    ({ revealed: Int32Array.from(revealed.flat()), symbols: Int16Array.from(symbols), bits })
-  return { cells: Int16Array.from(cells.flat()), logProbBits, passes: passes.map(reveal) }
+    ({ revealed: Int32Array.from(revealed.flat()), symbols: Int16Array.from(symbols), bits: bits ?? NaN })
+  return { cells: Int16Array.from(cells.flat()), logProbBits: bitsOrNull ?? NaN, passes: passes.map(reveal) }
 }

@@ -2,7 +2,7 @@
 import { windowMarginals } from './engine/windows'
 import type { Backend, Model, Options, Puzzle, Sample, Symbol } from './backend'
 import { distributionAt, entropyOf, type Picture, pictureOfCells, pictureOfValues, probabilityOf, WHITE_AND_BLACK } from './colours'
-import { type Drawing, type Opened, readGrid, readMask } from './files'
+import { type Drawing, readGrid, readMask, readSide } from './files'
 import { HIDDEN, History, type Ink, painted, presets, type Shape, type Sheet, sheetOf, withHoles } from './grid'
 import { Query } from './query.svelte'
 import { keep, kept, packed, unpacked } from './share'
@@ -32,11 +32,13 @@ export class Studio {
   view = $state<View>('probability')
   symbol = $state(1)
   wanted = $state(16)      // samples
+  refine = $state(0)       // rounds in which samples are drawn again
   seed = $state(0)
   enlarged = $state(0)     // which sample
   pass = $state<number | null>(null) // up to which a fill is shown; null for all
   head = $state<[number, number]>([0, 0])
   against = $state('exact')
+  layer = $state('')       // the side map that lies over the puzzle
 
   marginals = new Query<Float32Array>()
   reference = new Query<Float32Array | null>()
@@ -110,8 +112,15 @@ export class Studio {
     this.#keep()
   }
 
+  /** A grid with the side maps of the one that is there, if it has its size and none of its own. */
+  withMaps(sheet: Sheet): Sheet {
+    const { height, width, side } = this.sheet
+    return side && !sheet.side && sheet.height === height && sheet.width === width ? { ...sheet, side } : sheet
+  }
+
   replace(sheet: Sheet, drawing: Drawing | null = null): void {
     this.begin()
+    sheet = this.withMaps(sheet)
     if (sheet.height !== this.sheet.height || sheet.width !== this.sheet.width) this.camera = { zoom: 1, x: 0, y: 0 }
     this.sheet = sheet
     this.drawing = drawing
@@ -151,20 +160,31 @@ export class Studio {
     try {
       const [first, second] = files
       if (!first) return
-      let opened: Opened | null = null
-      if (!asMask) {
-        opened = await readGrid(first, this.model ?? this.sheet, this.symbols)
-        if (!second) this.replace(sheetOf(opened.height, opened.width, opened.cells), opened.drawing)
-      }
-      const mask = asMask ? first : second
+      const opened = asMask ? null : await readGrid(first, this.model ?? { ...this.sheet, side: [] }, this.symbols), mask = asMask ? first : second
+      let sheet = opened ? { ...sheetOf(opened.height, opened.width, opened.cells), side: opened.side } : this.sheet
       if (mask) {
-        const sheet = opened ? sheetOf(opened.height, opened.width, opened.cells) : this.sheet
         const hidden = await readMask(mask, sheet)
-        const masked = painted(sheet, [...sheet.cells.keys()].filter((cell) => hidden[cell]), 'hide')
-        this.replace(masked, opened ? opened.drawing : this.drawing)
+        sheet = painted(sheet, [...sheet.cells.keys()].filter((cell) => hidden[cell]), 'hide')
       }
+      this.replace(sheet, opened ? opened.drawing : this.drawing)
       this.note = opened?.note ?? ''
     } catch (error) { this.complaint = (error as Error).message }
+  }
+
+  /** Side maps from files, each of which may have one or all of them. */
+  async openSide(files: File[], name?: string): Promise<void> {
+    try {
+      const maps = await Promise.all(files.map((file) => readSide(file, this.sheet, this.model!, name)))
+      this.know([this.sheet.side ?? [], ...maps].flatMap((side) => [...side]))
+    } catch (error) { this.complaint = (error as Error).message }
+  }
+
+  /** Have these side maps and no others. */
+  know(side: [string, Float32Array][]): void {
+    this.begin()
+    this.sheet = { ...this.sheet, side: new Map(side) }
+    this.complaint = this.note = ''
+    this.end()
   }
 
   async openLink(text: string): Promise<void> {
@@ -186,14 +206,14 @@ export class Studio {
 
   // Questions
 
-  #options(rest: Omit<Options, 'seed'>): Options { return { seed: this.seed, ...rest } }
+  options(rest: Omit<Options, 'seed'>): Options { return { seed: this.seed, refine: this.refine, ...rest } }
 
   /** Ask for all that the page shows now; what takes long waits until it is asked for by hand (`force`). */
   refresh(force = false): void {
     if (!this.choice) return
     const { backend, model } = this.choice, puzzle = this.sheet
     const asks = <Answer>(query: Query<Answer>, question: (options: Options) => Promise<Answer>, wanted = true) => {
-      if (wanted && (force || query.isQuick)) return void query.ask((rest) => question(this.#options(rest)))
+      if (wanted && (force || query.isQuick)) return void query.ask((rest) => question(this.options(rest)))
       query.stop()
       query.stale = query.answer !== null
     }
@@ -212,7 +232,7 @@ export class Studio {
     void this.reference.ask(async (rest) => {
       if (this.against.startsWith('window')) return windowMarginals(model.prior!, puzzle, Number(which))
       const other = this.choices.find((one) => one.model.id === which)!
-      return other.backend.marginals(other.model, puzzle, this.#options(rest))
+      return other.backend.marginals(other.model, puzzle, this.options(rest))
     })
   }
 
@@ -222,7 +242,7 @@ export class Studio {
     if (!this.choice || this.sheet.cells[cell] !== HIDDEN) return this.influence.clear()
     if (!force && !this.canFollow) return this.influence.clear()
     const { backend, model } = this.choice, puzzle = this.sheet
-    void this.influence.ask((rest) => backend.influence(model, puzzle, cell, this.#options(rest)))
+    void this.influence.ask((rest) => backend.influence(model, puzzle, cell, this.options(rest)))
   }
 
   /** Marginals as the page shows them now: entropy, the probability of one symbol, or of the likeliest with its name. */

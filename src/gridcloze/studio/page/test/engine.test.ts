@@ -8,6 +8,7 @@ import type { Size } from '../src/engine/predictor'
 import { Uniforms, streamsOf } from '../src/engine/random'
 import { exactMarginals, windowMarginals } from '../src/engine/windows'
 import { TrainedPredictor, type Network } from '../src/engine/trained'
+import { mapsOf, type Channel } from '../src/side'
 import written from './vectors.json'
 
 interface Case {
@@ -18,9 +19,11 @@ interface Case {
   seed: number
   marginals: number[]
   samples: Sample[]
+  refined: number[][][]
   mostLikely?: Sample
   target: number
   influence: (number | null)[]
+  side?: Record<string, (number | null)[]>
 }
 
 interface Squares {
@@ -33,6 +36,7 @@ interface Squares {
 
 const vectors = written as unknown as {
   calibration: Note['calibration']
+  channels: Channel[]
   randomness: { uniforms: [number[], number[]][]; names: [number, number[]][] }
   cases: Record<string, Case>
   windows: Squares[]
@@ -41,8 +45,8 @@ const cases = Object.entries(vectors.cases)
 
 /** `Hashed` of tests/studio_vectors.py. */
 function hashed(symbols: number): Network {
-  return async (_, tokens, [batch, height, width]) => {
-    const cells = height! * width!
+  return async (_, tokens, [batch, height, width], features) => {
+    const cells = height! * width!, each = features.length / tokens.length
     return Float32Array.from({ length: batch! * cells * symbols }, (_, place) => {
       const [symbol, to, grid] = [place % symbols, Math.floor(place / symbols) % cells, Math.floor(place / symbols / cells)]
       let sum = 0
@@ -50,16 +54,18 @@ function hashed(symbols: number): Network {
         const factor = (7 * to + 13 * of + 31 * symbol + to * of * (symbol + 1)) % 17
         sum += (Number(tokens[grid * cells + of]) + 1) * factor
       }
-      return (sum % 64) / 4
+      const ofCell = features.subarray((grid * cells + to) * each, (grid * cells + to + 1) * each)
+      return ofCell.reduce((logit, value, feature) => logit + value * ((3 * feature + 2 * symbol) % 5), (sum % 64) / 4)
     })
   }
 }
 
-function made({ size, window, symbols, cells }: Case, between = async () => {}) {
+function made({ size, window, symbols, cells, side }: Case, between = async () => {}) {
   const [height, width] = window ?? size
   const config = { height, width, n_symbols: symbols, patch: 1, heads: 1, depth: 1 }
-  const note = { config, calibration: vectors.calibration, windows: window !== null } as Note
+  const note = { config, calibration: vectors.calibration, windows: window !== null, side: side && vectors.channels } as Note
   const puzzle: Puzzle = { height: size[0], width: size[1], cells: Int16Array.from(cells) }
+  if (side) puzzle.side = new Map(Object.entries(side).map(([name, map]) => [name, Float32Array.from(map, (value) => value ?? NaN)]))
   return { predictor: new TrainedPredictor(hashed(symbols), note, between), puzzle }
 }
 
@@ -94,13 +100,22 @@ test.each(vectors.randomness.names)('a grid of %d cells has the name that Python
 
 test.each(cases)('%s: marginals are calibrated, and blended where windows overlap', async (_, each) => {
   const { predictor, puzzle } = made(each)
-  expectClose((await predictor.marginals(sizeOf(puzzle), [puzzle.cells]))[0]!, each.marginals)
+  expectClose((await predictor.marginals(sizeOf(puzzle), [puzzle.cells], mapsOf(puzzle, predictor.side)))[0]!, each.marginals)
 })
 
 test.each(cases)('%s: samples are those of Python, pass by pass', async (_, each) => {
   const { predictor, puzzle } = made(each)
   const found = await sample(predictor, puzzle, each.samples.length, each.seed)
   found.forEach((one, number) => expectSame(one, each.samples[number]!))
+})
+
+test.each(cases)('%s: refined samples are those of Python, and have no log-probability', async (_, each) => {
+  const { predictor, puzzle } = made(each)
+  for (const [number, expected] of each.refined.entries()) {
+    const found = await sample(predictor, puzzle, 2, each.seed, () => {}, number + 1)
+    expect(found.map(({ cells }) => [...cells])).toEqual(expected)
+    expect(found[0]!.logProbBits).toBe(puzzle.cells.includes(-1) ? NaN : 0)
+  }
 })
 
 test.each(cases)('%s: the most likely fill is that of Python; with every cell hidden a sample', async (_, each) => {
@@ -136,7 +151,10 @@ test('work stops between forward passes when it is told to', async () => {
 test('progress rises to 1', async () => {
   const shares: number[] = []
   const { predictor, puzzle } = made(cases[4]![1])
-  await sample(predictor, puzzle, 2, 0, (share) => shares.push(share))
-  expect(shares).toEqual([...shares].sort((one, other) => one - other))
-  expect(shares.at(-1)).toBe(1)
+  for (const refine of [0, 2]) {
+    shares.length = 0
+    await sample(predictor, puzzle, 2, 0, (share) => shares.push(share), refine)
+    expect(shares).toEqual([...shares].sort((one, other) => one - other))
+    expect(shares.at(-1)).toBe(1)
+  }
 })

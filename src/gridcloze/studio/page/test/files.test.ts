@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { chunksOf, unzip, zip } from '../src/bytes'
+import { bytesOfText, chunksOf, png, text, unzip, zip } from '../src/bytes'
 import { WHITE_AND_BLACK } from '../src/colours'
-import { readGrid, readMask } from '../src/files'
+import type { Model } from '../src/backend'
+import { readGrid, readMask, readSide } from '../src/files'
 import { HIDDEN, presets, sheetOf } from '../src/grid'
 import { gif, npy, npz, pngOfCells, svg, textOf } from '../src/saving'
 import { packed, unpacked } from '../src/share'
@@ -39,6 +40,50 @@ test('a mask hides what is not zero or not black', async () => {
   expect([...(await readMask(file(picture, 'm.png'), sheetOf(2, 2)))]).toEqual([0, 1, 1, 0])
 })
 
+const sided = { height: 2, width: 3, side: ['zone', 'depth'], side_classes: [[0, 85, 255], []] as number[][] } as Model
+const both = Float32Array.of(0, 1.5, 85, -1, 255, NaN, NaN, 0.25, 0, 0, 85, 7) // zone and depth of each cell
+const zone = [0, 85, 255, NaN, 0, 85], depth = [1.5, -1, NaN, 0.25, 0, 7]
+const opened = async (bytes: Uint8Array, name: string, as?: string) =>
+  Object.fromEntries([...await readSide(file(bytes, name), sheetOf(2, 3), sided, as)].map(([one, map]) => [one, [...map]]))
+
+test('side maps come from an array of all, of one, or from a picture of grey values', async () => {
+  expect(await opened(npy(both, [2, 3, 2]), 'x.npy')).toEqual({ zone, depth })
+  expect(await opened(npy(Float32Array.from(depth), [2, 3]), 'depth.npy')).toEqual({ depth })
+  expect(await opened(npy(Float32Array.from(depth), [2, 3]), 'zone.npy', 'depth')).toEqual({ depth })
+  const pixels = Uint8Array.from([0, 0, 2, 2].flatMap((row) => [0, 0, 1, 1, 2, 2].map((column) => (row > 1 ? [85, 85, 255] : [0, 255, 85])[column]!)))
+  expect(await opened(await png({ width: 6, height: 4, channels: 1, pixels }, false, []), 'zone.png')).toEqual({ zone: [0, 255, 85, 85, 85, 255] })
+  const transparent = Uint8Array.of(0, 255, 85, 255, 255, 255, 9, 0, 0, 255, 85, 255) // grey and alpha
+  expect(await opened(await png({ width: 3, height: 2, channels: 2, pixels: transparent }, false, []), 'zone.png')).toEqual({ zone })
+})
+
+test('a stack brings its side maps, to a model that takes some', async () => {
+  const cells = npy(Int16Array.of(0, 1, -1, 0, 1, 1), [1, 2, 3]), bytes = await zip({ 'cells.npy': cells, 'side.npy': npy(both, [1, 2, 3, 2]) })
+  const grid = await readGrid(file(bytes, 'a.npz'), sided, WHITE_AND_BLACK)
+  expect([[...grid.cells], ...[...grid.side!.values()].map((map) => [...map])]).toEqual([[0, 1, HIDDEN, 0, 1, 1], zone, depth])
+  expect((await readGrid(file(bytes, 'a.npz'), { ...sided, side: [] }, WHITE_AND_BLACK)).side).toBeUndefined()
+  expect(await opened(bytes, 'a.npz')).toEqual({ zone, depth })
+})
+
+test('an array in Fortran\'s order is turned', async () => {
+  const turned = Float32Array.from({ length: 12 }, (_, at) => both[((at % 2) * 3 + (Math.floor(at / 2) % 3)) * 2 + Math.floor(at / 6)]!)
+  const bytes = bytesOfText(text(npy(turned, [2, 3, 2])).replace("'fortran_order': False", "'fortran_order': True "))
+  expect(await opened(bytes, 'x.npy')).toEqual({ zone, depth })
+})
+
+test.each<[string, Uint8Array | (() => Promise<Uint8Array>), string]>([
+  ['a.txt', npy(both, [2, 3, 2]), 'a.txt: a side map is a file that ends in .png, .npy or .npz'],
+  ['a.npy', npy(both, [4, 3]), 'a.npy: it is 4 by 3 and the grid 2 by 3 cells; both need the same size'],
+  ['a.npy', npy(both, [3, 2, 2]), 'a.npy: it is 3 by 2 by 2 and the grid 2 by 3 cells; both need the same size'],
+  ['a.npy', npy(both, [12]), 'a.npy: it is 12 and the grid 2 by 3 cells; both need the same size'],
+  ['a.npy', npy(both.subarray(6), [2, 3]), 'a.npy: is it zone or depth? Give the file one of these names, or open it next to that name'],
+  ['a.npy', npy(both.subarray(6), [2, 3, 1]), 'a.npy: there are 1 side maps, and the model has 2 (zone, depth)'],
+  ['zone.npy', npy(both.subarray(6), [2, 3]), "zone.npy: side map 'zone' is 0.25 at grid 0, row 0, column 1, and in the examples 0, 85, 255 only"],
+  ['depth.npy', npy(Float32Array.of(0, 1, 2, 3, -1 / 0, 5), [2, 3]), "depth.npy: side map 'depth' is -inf at grid 0, row 1, column 1: write NaN if unknown"],
+  ['zone.png', () => pngOfCells(sheetOf(2, 3, [0, 1, 2, 0, 1, 2]), COLOURED, null), 'zone.png: a side map is a picture of grey values; save numbers of colours as an array (.npy)'],
+])('a side map in %s says what is wrong with it (%#)', async (name, bytes, line) => {
+  await expect(opened(typeof bytes === 'function' ? await bytes() : bytes, name)).rejects.toThrow(line)
+})
+
 test.each<[string, Uint8Array | string | (() => Promise<Uint8Array>), string]>([
   ['a.jpg', 'x', 'a.jpg: a grid is a file that ends in .png, .npy, .npz or .txt'],
   ['a.png', 'no picture', 'a.png: this is not a PNG picture, whatever its suffix says'],
@@ -58,7 +103,6 @@ test.each<[string, Uint8Array | string | (() => Promise<Uint8Array>), string]>([
 })
 
 test('a picture of too many pixels is refused by its header', async () => {
-  const { png } = await import('../src/bytes')
   const bytes = await png({ width: 1, height: 1, channels: 1, pixels: new Uint8Array(1) }, false, [])
   const view = new DataView(bytes.buffer)
   view.setUint32(16, 30_000)
@@ -75,11 +119,11 @@ test('zip files come back, and one that holds more than it says is refused', asy
 })
 
 test('a link holds the puzzle and not what lies beneath; a damaged one says so', async () => {
-  const puzzle = presets()[3]!, text = await packed(puzzle)
-  expect((await unpacked(text)).cells).toEqual(puzzle.cells)
-  expect((await unpacked(text)).beneath).toEqual(puzzle.cells)
+  const puzzle = presets()[3]!, link = await packed(puzzle)
+  expect((await unpacked(link)).cells).toEqual(puzzle.cells)
+  expect((await unpacked(link)).beneath).toEqual(puzzle.cells)
   expect((await unpacked(await packed(puzzle, true))).beneath).toEqual(puzzle.beneath)
-  for (const damaged of [text.slice(0, -4), 'x', '', '%%'])
+  for (const damaged of [link.slice(0, -4), 'x', '', '%%'])
     await expect(unpacked(damaged)).rejects.toThrow('The puzzle in this link is damaged')
 })
 

@@ -6,12 +6,14 @@ import { HIDDEN, uniforms } from '../src/grid'
 const COLOURS = ['#000000', '#e69f00', '#56b4e9', '#009e73', '#f0e442', '#0072b2', '#d55e00', '#cc79a7', '#ffffff']
 const NAMES = ['sea', 'beach', 'river', 'meadow', 'field', 'lake', 'town', 'moor', 'snow']
 const two = [{ name: 'black', character: '.', colour: '#000000' }, { name: 'white', character: '#', colour: '#ffffff' }]
-const MODELS: Model[] = [
+const SIDE = { side: ['zone', 'depth'], side_classes: [[0, 1, 2], []] }
+const MODELS: Model[] = ([
   { id: 'squares', name: 'squares', height: 16, width: 16, symbols: two, window: null, prior: 'squares 16x16 3..12', training: {} },
   { id: 'cnn-7', name: 'CNN 7', height: 16, width: 16, symbols: two, window: null, prior: null, training: {} },
   { id: 'channels', name: 'channels', height: 64, width: 64, symbols: [{ name: 'shale', character: '.', colour: '#000000' }, { name: 'channel', character: '#', colour: '#ffffff' }], window: [64, 64], prior: null, training: {} },
   { id: 'land', name: 'land', height: 12, width: 12, symbols: NAMES.map((name, at) => ({ name, character: 'sbrmfltow'[at]!, colour: COLOURS[at]! })), window: null, prior: null, training: {} },
-]
+  { id: 'sided', name: 'sided', height: 16, width: 16, symbols: two, window: null, prior: null, training: {}, ...SIDE },
+] as Model[]).map((model) => ({ ...model, side: model.side ?? [], side_classes: model.side_classes ?? [] }))
 
 const SQUARES: Uint8Array[] = []
 for (let side = 3; side <= 12; side++)

@@ -3,7 +3,7 @@ import type { Model } from '../src/backend'
 import { sheetOf } from '../src/grid'
 import { ServerBackend } from '../src/server'
 
-const model = { id: 'squares', prior: null } as Model, puzzle = sheetOf(1, 2, [0, -1])
+const model = { id: 'squares', prior: null, side: [] as string[] } as Model, puzzle = sheetOf(1, 2, [0, -1])
 const stream = (...parts: string[]) => new Response(new ReadableStream({ start(controller) {
   for (const part of parts) controller.enqueue(new TextEncoder().encode(part))
   controller.close()
@@ -25,7 +25,8 @@ test('progress comes as lines, however they are cut, and the last one is the ans
 
 test('plain JSON is an answer too, and samples keep their passes', async () => {
   answering(Response.json({ samples: [[[0, 1]]], log2_probability: [-1.5], passes: [[{ revealed: [1], symbols: [1], bits: 0.5 }]] }))
-  const [sample] = await new ServerBackend('secret').sample(model, puzzle, 1, { seed: 0 })
+  const [sample] = await new ServerBackend('secret').sample(model, puzzle, 1, { seed: 0, refine: 2 })
+  expect(JSON.parse(vi.mocked(fetch).mock.calls[0]![1]!.body as string)).toMatchObject({ samples: 1, refine: 2 })
   expect(sample).toEqual({ cells: Int16Array.of(0, 1), logProbBits: -1.5, passes: [{ revealed: Int32Array.of(1), symbols: Int16Array.of(1), bits: 0.5 }] })
 })
 

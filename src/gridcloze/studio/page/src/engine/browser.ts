@@ -2,6 +2,7 @@
 
 import workerScript from 'virtual:worker'
 import type { Backend, Model, Options, Puzzle } from '../backend'
+import { checkSide, mapsOf } from '../side'
 import { readExported, type Exported } from './note'
 import { InputError } from './predictor'
 import { exactMarginals, windowMarginals } from './windows'
@@ -44,7 +45,7 @@ export class BrowserBackend implements Backend {
   }
 
   marginals: Backend['marginals'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'marginals' })
-  sample: Backend['sample'] = (model, puzzle, n, options) => this.ask(model, puzzle, options, { call: 'sample', n })
+  sample: Backend['sample'] = (model, puzzle, n, options) => this.ask(model, puzzle, options, { call: 'sample', n, refine: options.refine })
   mostLikely: Backend['mostLikely'] = (model, puzzle, options) => this.ask(model, puzzle, options, { call: 'mostLikely' })
   influence: Backend['influence'] = (model, puzzle, cell, options) =>
     this.ask(model, puzzle, options, { call: 'influence', cell })
@@ -71,11 +72,12 @@ export class BrowserBackend implements Backend {
 
   private async ask<Result>(model: Model, puzzle: Puzzle, options: Options, what: object): Promise<Result> {
     checkPuzzle(puzzle)
+    checkSide(mapsOf(puzzle, model.side), model, puzzle.width)
     const opened = this.opened.get(model.id)
     if (!opened) throw new InputError(`the page has no model ${model.name}: drop its .onnx file on it`)
     await opened
-    const { cells, height, width } = puzzle
-    const copy = { height, width, cells: Int16Array.from(cells) }
+    const { cells, height, width, side } = puzzle
+    const copy = { height, width, cells: Int16Array.from(cells), side }
     return this.send({ ...what, model: model.id, puzzle: copy, seed: options.seed } as Request, options)
   }
 

@@ -4,12 +4,15 @@ import type { Pass } from '../backend'
 import { HIDDEN, entropyBits, type Predictor, type Size } from './predictor'
 import { Uniforms, type Stream } from './random'
 
+const LATTICE = 3 // cells between those that are drawn again together: then none is a neighbour of another
+
 type Order = 'weighted' | 'margin' | 'spread'
 
 export interface Decoder {
   order: Order
   budgetBits: number
   sidePerSymbol: number
+  refine?: number // rounds in which samples are drawn again
 }
 
 /** The default: windows of textures have many uncertain cells, far from each other. */
@@ -34,13 +37,20 @@ export const pickMostLikely: Pick = (distribution) => distribution.indexOf(Math.
 export class Lane {
   readonly passes: Pass[] = []
   private readonly uniforms: Uniforms
-  private readonly budget: number // cells that are wanted at first
+  private readonly wanted: number[] // cells that are open at first
   private keys: Float64Array | null = null
 
   /** `open` are the cells to reveal, in ascending order; other hidden ones stay hidden. */
   constructor(readonly size: Size, readonly cells: Int16Array, public open: number[], stream: Stream) {
     this.uniforms = new Uniforms(stream)
-    this.budget = open.length
+    this.wanted = open
+  }
+
+  /** Hide the wanted cells of one sublattice again. */
+  reopen(number: number): void {
+    const column = (cell: number) => cell % this.size[1], row = (cell: number) => (cell - column(cell)) / this.size[1]
+    this.open = this.wanted.filter((cell) => (row(cell) % LATTICE) * LATTICE + (column(cell) % LATTICE) === number % LATTICE ** 2)
+    for (const cell of this.open) this.cells[cell] = HIDDEN
   }
 
   /** One forward pass: choose cells, and reveal them. */
@@ -69,7 +79,7 @@ export class Lane {
     const ranks = this.ranks(rest, distributions, entropies, decoder.order)
     if (rest.length) chosen.add(rest.reduce((one, other) => (ranks[other]! < ranks[one]! ? other : one)))
     if (decoder.sidePerSymbol) {
-      const bits = (Math.sqrt(this.budget) / decoder.sidePerSymbol) * Math.log2(symbols)
+      const bits = (Math.sqrt(this.wanted.length) / decoder.sidePerSymbol) * Math.log2(symbols)
       for (const place of firstWithin(rest, ranks, entropies, bits)) chosen.add(place)
     }
     return [...chosen].sort((one, other) => one - other)
@@ -126,13 +136,21 @@ function halton(number: number, base: number, cells: number): number {
   return Math.floor((backwards * cells) / parts)
 }
 
-/** Reveal all open cells of lanes of one size; `onRevealed` is told how many cells each pass revealed. */
+/** Fill lanes that have the same side maps, and draw samples again; `onRevealed` is told how many cells each pass revealed. */
 export async function run(
-  predictor: Predictor, lanes: Lane[], decoder: Decoder, pick: Pick, onRevealed: (cells: number) => void,
+  predictor: Predictor, lanes: Lane[], maps: Float32Array[], decoder: Decoder, pick: Pick, onRevealed: (cells: number) => void,
 ): Promise<void> {
+  await revealAll(predictor, lanes, maps, decoder, pick, onRevealed)
+  for (let number = 0; pick === pickSample && number < (decoder.refine ?? 0) * LATTICE ** 2; number++) {
+    for (const lane of lanes) lane.reopen(number)
+    await revealAll(predictor, lanes, maps, decoder, pick, onRevealed)
+  }
+}
+
+async function revealAll(...[predictor, lanes, maps, decoder, pick, onRevealed]: Parameters<typeof run>): Promise<void> {
   for (let live = lanes; (live = live.filter((lane) => lane.open.length)).length; ) {
     const first = new Map(live.map((lane) => [lane.cells.join(), lane])) // equal rows are predicted once
-    const answers = await predictor.marginals(live[0]!.size, [...first.values()].map((lane) => lane.cells))
+    const answers = await predictor.marginals(live[0]!.size, [...first.values()].map((lane) => lane.cells), maps)
     const numbers = new Map([...first.keys()].map((key, number) => [key, number]))
     const before = live.map((lane) => numbers.get(lane.cells.join())!)
     live.forEach((lane, place) => {

@@ -1,19 +1,20 @@
 /** From marginals to whole grids of any size: filling.py and sweeping.py, and influence as explaining.py defines it. */
 
 import type { Pass, Puzzle, Sample } from '../backend'
+import { mapsOf } from '../side'
 import { Lane, defaultDecoder, pickMostLikely, pickSample, run, type Decoder, type Pick } from './decoding'
 import { HIDDEN, InputError, countHidden, exceeds, type Predictor, type Size } from './predictor'
 import { streamsOf, type Stream } from './random'
-import { cellsIn, cut, tilesOf } from './tiling'
+import { cellsIn, cut, cutMaps, tilesOf } from './tiling'
 
 const GRIDS_AT_ONCE = 16
 
 export type Progress = (share: number) => void
 
 /** Joint samples, each from a random stream of its own: the first are the same whatever their number. */
-export function sample(predictor: Predictor, puzzle: Puzzle, n: number, seed: number, progress: Progress = () => {}) {
+export function sample(predictor: Predictor, puzzle: Puzzle, n: number, seed: number, progress: Progress = () => {}, refine = 0) {
   const streams = streamsOf(puzzle.cells, seed, n)
-  return filled(predictor, puzzle, streams, defaultDecoder(predictor), pickSample, progress)
+  return filled(predictor, puzzle, streams, { ...defaultDecoder(predictor), refine }, pickSample, progress)
 }
 
 /** The most likely symbol of each cell given those before, surest first; a sample if every cell is hidden. */
@@ -33,9 +34,9 @@ export const sizeOf = ({ height, width }: Puzzle): Size => [height, width]
 export async function filled(
   predictor: Predictor, puzzle: Puzzle, streams: Stream[], decoder: Decoder, pick: Pick, progress: Progress,
 ): Promise<Sample[]> {
-  const [size, cells] = [sizeOf(puzzle), puzzle.cells]
+  const [size, cells, maps] = [sizeOf(puzzle), puzzle.cells, mapsOf(puzzle, predictor.side)]
   const fills = streams.map((stream) => ({ stream, cells: cells.slice(), passes: [] as Pass[] }))
-  const toReveal = Math.max(1, countHidden(cells) * fills.length)
+  const { refine = 0 } = decoder, toReveal = Math.max(1, countHidden(cells) * fills.length * (1 + refine))
   let revealed = 0
   const onRevealed = (more: number) => progress((revealed += more) / toReveal)
   const window = exceeds(size, predictor.window) ? predictor.window : size
@@ -47,7 +48,7 @@ export async function filled(
       const stream = whole ? fill.stream : [...fill.stream, tile.core[0][0], tile.core[1][0]]
       return new Lane(window, cut(fill.cells, tile, size, window), open, stream)
     })
-    await run(predictor, lanes, decoder, pick, onRevealed)
+    await run(predictor, lanes, cutMaps(maps, tile, size, window), decoder, pick, onRevealed)
     const inGrid = new Map(core.map(([cell, inside]) => [inside, cell]))
     lanes.forEach((lane, number) => {
       for (const [cell, inside] of core) fills[number]!.cells[cell] = lane.cells[inside]!
@@ -57,7 +58,7 @@ export async function filled(
     })
   }
   return fills.map(({ cells, passes }) => ({
-    cells, passes, logProbBits: passes.reduce((bits, pass) => bits + pass.bits, 0),
+    cells, passes, logProbBits: refine && passes.length ? NaN : passes.reduce((bits, pass) => bits + pass.bits, 0),
   }))
 }
 
@@ -65,15 +66,15 @@ export async function filled(
 export async function influence(
   predictor: Predictor, puzzle: Puzzle, target: number, progress: Progress = () => {},
 ): Promise<Float32Array> {
-  const { cells } = puzzle
+  const { cells } = puzzle, maps = mapsOf(puzzle, predictor.side)
   checkTarget(puzzle, target)
   const of = (marginals: Float64Array) => marginals.subarray(target * predictor.symbols, (target + 1) * predictor.symbols)
-  const before = of((await predictor.marginals(sizeOf(puzzle), [cells]))[0]!)
+  const before = of((await predictor.marginals(sizeOf(puzzle), [cells], maps))[0]!)
   const result = new Float32Array(cells.length).fill(NaN)
   const visible = [...cells.keys()].filter((cell) => cells[cell] !== HIDDEN)
   for (let start = 0; start < visible.length; start += GRIDS_AT_ONCE) {
     const some = visible.slice(start, start + GRIDS_AT_ONCE)
-    const after = await predictor.marginals(sizeOf(puzzle), some.map((cell) => cells.with(cell, HIDDEN)))
+    const after = await predictor.marginals(sizeOf(puzzle), some.map((cell) => cells.with(cell, HIDDEN)), maps)
     after.forEach((marginals, number) => {
       result[some[number]!] = of(marginals).reduce((moved, p, k) => moved + Math.abs(p - before[k]!), 0) / 2
     })

@@ -1,6 +1,7 @@
 /** Reads what an exported model says about itself, and refuses what is none: export.py and checkpoint.py. */
 
 import type { Model } from '../backend'
+import type { Channel } from '../side'
 import { InputError, type Calibration, type Size } from './predictor'
 
 const NO_MODEL = 'this is not an exported model, or it is truncated'
@@ -26,12 +27,12 @@ const COLOUR_NAMES: Record<string, string> = { // with alpha
 
 /** What the note says that answers depend on. */
 export interface Note {
-  config: { height: number; width: number; n_symbols: number; patch: number; heads: number; depth: number }
+  config: { height: number; width: number; n_symbols: number; patch: number; heads: number; depth: number; side?: number }
   palette: { colours: number[][]; characters: string; names?: string[] }
   training: Record<string, unknown>
   calibration: Calibration
   windows?: boolean
-  side?: unknown[]
+  side?: Channel[]
   hash?: string
 }
 
@@ -83,7 +84,9 @@ function modelOf(note: Note, hash: string, name: string, prior: string | null): 
     return { name, character, colour: colour.slice(0, 7) }
   })
   if (symbols.length !== n_symbols) throw new InputError('the palette in its note does not fit its config; use the original file')
-  return { id: hash, name, height, width, symbols, window: note.windows ? [height, width] : null, prior, training: note.training }
+  const window: Model['window'] = note.windows ? [height, width] : null
+  const side = (note.side ?? []).map((channel) => channel.name), side_classes = (note.side ?? []).map(({ classes }) => classes)
+  return { id: hash, name, height, width, symbols, window, prior, side, side_classes, training: note.training }
 }
 
 function checked(note: Note & { format_version: number }): Note {
@@ -91,7 +94,8 @@ function checked(note: Note & { format_version: number }): Note {
     const versions = `the file has format version ${note.format_version}, this gridcloze reads ${FORMAT_VERSION}`
     throw new InputError(`${versions}: use the version that wrote it, or train again`)
   }
-  if (note.side?.length) throw new InputError('the model has side maps, and the page takes none: use gridcloze fill with --side')
+  const features = (note.side ?? []).reduce((n, { classes }) => n + Math.max(1, classes.length) + 1, 0)
+  if (features !== (note.config.side ?? 0)) throw new InputError('the side maps in its note do not fit its config; use the original file')
   const { hidden_fractions: shares, temperatures } = note.calibration
   if (!shares.length || shares.length !== temperatures.length) {
     throw new InputError('the calibration in its note does not fit; use the original file')

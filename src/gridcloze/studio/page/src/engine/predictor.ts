@@ -10,8 +10,9 @@ export class InputError extends Error {}
 export interface Predictor {
   readonly symbols: number
   readonly window: Size | null // larger grids are filled window after window
-  /** The probability of each symbol at each cell of grids of one size, HIDDEN where hidden. */
-  marginals(size: Size, grids: Int16Array[]): Promise<Float64Array[]>
+  readonly side: string[] // the names of its side maps
+  /** The probability of each symbol at each cell of grids of one size, HIDDEN where hidden, that have the same side maps. */
+  marginals(size: Size, grids: Int16Array[], maps: Float32Array[]): Promise<Float64Array[]>
 }
 
 export interface Calibration {

@@ -53,22 +53,35 @@ export function* cellsIn(ranges: Tile['core'], from: Tile['window'], size: Size,
 }
 
 /** The cells of a tile's window; hidden ones on the right and below where the grid is smaller. */
-export function cut(cells: Int16Array, { window: ranges }: Tile, size: Size, window: Size): Int16Array {
-  const part = new Int16Array(window[0] * window[1]).fill(HIDDEN)
-  for (const [cell, inside] of cellsIn(ranges, ranges, size, window)) part[inside] = cells[cell]!
+export function cut(cells: Int16Array, tile: Tile, size: Size, window: Size): Int16Array {
+  return pasted(new Int16Array(window[0] * window[1]).fill(HIDDEN), cells, tile, size, window)
+}
+
+/** Side maps in a tile's window; unknown where the grid is smaller. */
+export function cutMaps(maps: Float32Array[], tile: Tile, size: Size, window: Size): Float32Array[] {
+  return maps.map((map) => pasted(new Float32Array(window[0] * window[1]).fill(NaN), map, tile, size, window))
+}
+
+function pasted<Numbers extends Int16Array | Float32Array>(
+  part: Numbers, of: Numbers, { window: ranges }: Tile, size: Size, window: Size,
+): Numbers {
+  for (const [cell, inside] of cellsIn(ranges, ranges, size, window)) part[inside] = of[cell]!
   return part
 }
 
 /** The average of what windows predict of each cell, with less weight towards a window's border. */
-export async function blended(predictor: Predictor, size: Size, cells: Int16Array, window: Size): Promise<Float64Array> {
+export async function blended(
+  predictor: Predictor, size: Size, cells: Int16Array, maps: Float32Array[], window: Size,
+): Promise<Float64Array> {
   const { symbols } = predictor
   const [total, weights] = [new Float64Array(cells.length * symbols), new Float64Array(cells.length)]
   const queries = tilesOf(size, window, HALF_OVERLAPPING)
     .map((tile) => ({ tile, part: cut(cells, tile, size, window) }))
     .filter(({ tile }) => [...cellsIn(tile.window, tile.window, size, window)].some(([cell]) => cells[cell] === HIDDEN))
-  for (let start = 0; start < queries.length; start += WINDOWS_AT_ONCE) {
-    const some = queries.slice(start, start + WINDOWS_AT_ONCE)
-    const answers = await predictor.marginals(window, some.map(({ part }) => part))
+  const atOnce = maps.length ? 1 : WINDOWS_AT_ONCE // with side maps each has its own
+  for (let start = 0; start < queries.length; start += atOnce) {
+    const some = queries.slice(start, start + atOnce)
+    const answers = await predictor.marginals(window, some.map(({ part }) => part), cutMaps(maps, some[0]!.tile, size, window))
     some.forEach(({ tile: { window: ranges } }, number) => {
       for (const [cell, inside] of cellsIn(ranges, ranges, size, window)) {
         const place = [Math.floor(inside / window[1]), inside % window[1]]

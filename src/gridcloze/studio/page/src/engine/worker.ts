@@ -2,6 +2,7 @@
 
 import type * as Runtime from 'onnxruntime-web/wasm'
 import type { Puzzle } from '../backend'
+import { mapsOf } from '../side'
 import { influence, mostLikely, sample, sizeOf, type Progress } from './filling'
 import type { Note } from './note'
 import { InputError } from './predictor'
@@ -11,7 +12,7 @@ export type Request =
   | { call: 'start'; wasm: ArrayBuffer }
   | { call: 'load'; model: string; graph: Uint8Array; note: Note }
   | { call: 'marginals' | 'mostLikely' | 'attention'; model: string; puzzle: Puzzle; seed: number }
-  | { call: 'sample'; model: string; puzzle: Puzzle; seed: number; n: number }
+  | { call: 'sample'; model: string; puzzle: Puzzle; seed: number; n: number; refine: number }
   | { call: 'influence'; model: string; puzzle: Puzzle; seed: number; cell: number }
 export type ToWorker = { id: number; request: Request } | { id: number; cancel: true }
 export type FromWorker = { id: number } & ({ progress: number } | { result: unknown } | { error: string })
@@ -51,13 +52,13 @@ async function answer(request: Request, signal: AbortSignal, report: Progress): 
     await nextTask()
     signal.throwIfAborted()
   })
-  const { puzzle, seed } = request
+  const { puzzle, seed } = request, maps = mapsOf(puzzle, predictor.side)
   const progress = seldom(report)
-  if (request.call === 'sample') return sample(predictor, puzzle, request.n, seed, progress)
+  if (request.call === 'sample') return sample(predictor, puzzle, request.n, seed, progress, request.refine)
   if (request.call === 'mostLikely') return mostLikely(predictor, puzzle, seed, progress)
   if (request.call === 'influence') return influence(predictor, puzzle, request.cell, progress)
-  if (request.call === 'attention') return predictor.attention(sizeOf(puzzle), puzzle.cells)
-  return Float32Array.from((await predictor.marginals(sizeOf(puzzle), [puzzle.cells]))[0]!)
+  if (request.call === 'attention') return predictor.attention(sizeOf(puzzle), puzzle.cells, maps)
+  return Float32Array.from((await predictor.marginals(sizeOf(puzzle), [puzzle.cells], maps))[0]!)
 }
 
 async function start(wasm: ArrayBuffer): Promise<void> {
@@ -72,7 +73,7 @@ async function load(graph: Uint8Array, note: Note): Promise<{ network: Network; 
     const why = String(error).replace(/\s+/g, ' ').slice(0, 200)
     throw new InputError(`this is not an exported model, or it is truncated (${why})`)
   })
-  if (session.inputNames.join() !== 'tokens' || !session.outputNames.includes('logits')) {
+  if (session.inputNames.join() !== (note.side?.length ? 'tokens,side' : 'tokens') || !session.outputNames.includes('logits')) {
     throw new InputError('this is an ONNX file, but its inputs and outputs are not those of an exported model')
   }
   return { network: networkOf(session, ort.Tensor), note }
