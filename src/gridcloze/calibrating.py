@@ -18,7 +18,7 @@ from .training import BATCH_SIZE
 from .words import InputError
 
 CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
-LEAST_GRIDS, MOST_GRIDS = 64, 8192
+LEAST_GRIDS, MOST_GRIDS, MOST_OF_ONE = 64, 8192, 64  # 64 grids of one: which cells are hidden says no more then
 MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # the held-out cells that there are for each temperature
 MOST_LOG_TEMPERATURE = 2.0
 
@@ -68,7 +68,7 @@ def calibrate(
     """
     generator = np.random.default_rng(1)
     n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
-    n = min(max(n, LEAST_GRIDS), MOST_GRIDS)
+    n = min(max(n, LEAST_GRIDS), MOST_GRIDS, MOST_OF_ONE * len(held_out))
     which = generator.integers(0, len(held_out), n)
     cells = held_out[which]
     hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
