@@ -115,6 +115,10 @@ def from_inpainter(model, cells, evidence=None):
     return found | {"words": sorted({str(one.message) for one in caught})}
 
 
+SIZES = [
+    pytest.param(RIGHT, False, id="one window"),
+    pytest.param(LARGE, True, id="larger", marks=pytest.mark.slow),
+]
 QUESTIONS = [
     pytest.param(RIGHT, False, 0.0, id="right"),
     pytest.param(RIGHT, False, 0.7, id="contradictory"),  # of which all cells below 0.7 are doubted
@@ -207,7 +211,7 @@ def test_the_doors_agree_on_what_is_allowed_in_larger_grids(gridcloze, model, ru
     assert not np.array_equal(python["samples"], from_inpainter(path, LARGE)["samples"])  # the negative control
 
 
-@pytest.mark.parametrize(("cells", "windows"), [(RIGHT, False), (LARGE, True)], ids=["one window", "larger"])
+@pytest.mark.parametrize(("cells", "windows"), SIZES)
 def test_the_doors_agree_on_a_typical_fill_and_on_none(gridcloze, model, cells, windows):
     """The typical fill is one of the samples through every door; without a fill the rest is what it was."""
     path = model(windows)
@@ -239,7 +243,7 @@ def test_the_doors_agree_on_a_typical_fill_and_on_none(gridcloze, model, cells, 
                 assert np.array_equal(samples, plain["samples"])
 
 
-@pytest.mark.parametrize(("cells", "windows"), [(RIGHT, False), (LARGE, True)], ids=["one window", "larger"])
+@pytest.mark.parametrize(("cells", "windows"), SIZES)
 def test_the_doors_agree_on_refined_samples(gridcloze, model, cells, windows):
     """Samples are refined alike through every door, and are others than before; the fill stays what it was."""
     path = model(windows)

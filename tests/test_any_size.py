@@ -31,10 +31,19 @@ def some_map(seed, height=20, width=27):
     return CLASSES[np.random.default_rng(seed).integers(0, 3, (height, width))]
 
 
+@pytest.fixture(scope="module")
+def trained():
+    """The bytes of the model, once it was trained."""
+    return []
+
+
 @pytest.fixture
-def model(gridcloze, tmp_path):
+def model(gridcloze, trained):
     save_map("cover.tif", some_map(0))
-    assert gridcloze("train", "cover.tif", "-o", "cover.safetensors", *SHORT)[0] == 0
+    if not trained:
+        assert gridcloze("train", "cover.tif", "-o", "cover.safetensors", *SHORT)[0] == 0
+        trained.append(Path("cover.safetensors").read_bytes())
+    Path("cover.safetensors").write_bytes(trained[0])
     return "cover.safetensors"
 
 
@@ -44,6 +53,7 @@ def with_clouds(seed=1):
     return values
 
 
+@pytest.mark.slow
 def test_a_map_is_drawn_when_asked_for(gridcloze, model):
     """Its samples and probabilities are GeoTIFFs of their own and pictures; all belong to its results."""
     save_map("clouded.tif", with_clouds())

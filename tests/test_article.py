@@ -89,6 +89,7 @@ def article_page(browser, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_a_reader_finds_nothing_broken(browser, article_page, size):
     """Every image is shown, every film plays, every formula is set, nothing is fetched or too wide."""
@@ -111,6 +112,7 @@ def test_the_browser_sees_what_the_text_has(browser, article_page):
     assert (count[".katex"] > 0) == ("$$" in TEXT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "kinds"),
     [
@@ -302,6 +304,7 @@ def in_hugo(browser, tmp_path_factory):
     return built(site)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_hugo_shows_all_of_it(browser, in_hugo, size, scheme):

@@ -146,6 +146,7 @@ def test_a_table_of_another_law_is_no_good():
         assert scoring.excess_bits(NeighbourTable(wrong, 2).marginals(cells, hidden), exact, hidden) > 0.05
 
 
+@pytest.mark.slow
 def test_a_table_is_better_than_four_neighbours_on_land_cover_and_channels():
     """Single hidden cells cost less than with the four neighbours alone, and half-hidden surroundings too."""
     channels, cover = data.channels(), data.landcover()["cells"]

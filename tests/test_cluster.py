@@ -248,6 +248,7 @@ def test_a_block_that_cannot_be_written_is_named(folder, scheduler, tmp_path):
     assert files_in(folder / "full") == files_in(folder / "one", "map")
 
 
+@pytest.mark.slow
 def test_a_folder_that_another_run_uses_is_refused(folder):
     """Before workers are started."""
     (folder / "busy").mkdir()

@@ -113,6 +113,7 @@ def test_the_best_weights_are_kept(often, monkeypatch):
     assert training._held_out_bits(model, HELD_OUT) == min(scores) == progress.held_out_bits_per_hidden_cell
 
 
+@pytest.mark.slow
 def test_where_held_out_bits_rise_it_goes_back_and_drops_more(often, monkeypatch):
     """It ends far below where it ends when nothing is dropped, and below the best of that, too."""
     _, progress = trained(Budget(steps=120), Few())
@@ -126,6 +127,7 @@ def test_where_held_out_bits_rise_it_goes_back_and_drops_more(often, monkeypatch
     assert progress.curve.best.held_out < without.curve.best.held_out
 
 
+@pytest.mark.slow
 def test_large_seeds_drop_too(often):
     """A seed may have 64 bits, of which torch is given what it takes."""
     assert trained(Budget(steps=120), Few(), seed=2**64 - 1)[1].dropout > 0
@@ -159,6 +161,7 @@ def test_a_training_without_a_length_has_a_limit(monkeypatch):
     assert progress.verdict.startswith("longer would help")
 
 
+@pytest.mark.slow
 def test_a_stopped_training_on_few_examples_ends_as_one_that_was_not(often, tmp_path):
     """Dropout, averages, the best weights and the curve are in the state."""
 

@@ -451,6 +451,7 @@ def test_what_is_not_allowed_is_never_filled_in(decoder):
     assert np.isfinite(exact).all()
 
 
+@pytest.mark.slow
 def test_refined_samples_forget_what_was_drawn_together():
     """All cells of an Ising grid drawn in one pass ignore each other; rounds of redrawing lead to the exact law."""
     prior = Ising(3, 3, coupling=0.4)

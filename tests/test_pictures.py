@@ -67,6 +67,7 @@ def contrast(one, other):
     return (lighter + 0.05) / (darker + 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_picture_is_on_light_or_dark_ground(name, tmp_path):
     """All along its border is its ground, white or nearly black, and every text on it has a contrast above 7."""
@@ -210,6 +211,7 @@ def test_small_influence_is_no_full_yellow(tmp_path):
     assert texts.count("0.1") == 2
 
 
+@pytest.mark.slow
 def test_letters_are_large_enough_where_pictures_are_seen(tmp_path):
     """In a column of 350 pixels, as of a phone, no letter of any picture has less than 7 pixels."""
     for name, writer in WRITERS.items():

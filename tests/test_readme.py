@@ -111,6 +111,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path, monkeypat
             puzzle.unlink()  # two do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.stem)
 def test_what_a_page_quotes_is_printed(page, gridcloze):
     """Each line that a page quotes of `check` and `explain` they print for a shipped puzzle, which leaves much open."""

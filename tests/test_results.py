@@ -164,6 +164,7 @@ def test_a_fill_of_text_or_an_array_can_be_seen(gridcloze, model, ending):
     assert "puzzle.png" in json.loads(Path("out/puzzle.json").read_text())["files"]
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_when_asked_for(gridcloze, model, puzzle):
     """Of single grids and stacks, light or dark; they belong to the results, and nothing else changes."""
     np.save("stack.npy", np.random.default_rng(0).integers(-1, 2, (8, 5, 5)))
@@ -291,6 +292,7 @@ def test_more_samples_than_memory_holds_are_refused_before_any_work(gridcloze, m
     assert "filling 5 by 5 cells with 1000000000000 samples needs 545.7 TiB of memory" in err
 
 
+@pytest.mark.slow
 def test_what_is_in_memory_at_once_changes_no_result(gridcloze, model, puzzle, monkeypatch):
     np.save("stack.npy", np.random.default_rng(0).integers(-1, 2, (7, 5, 5)))
     gridcloze("fill", model, "stack.npy", puzzle, "-o", "out", "--samples", 3)

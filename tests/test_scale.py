@@ -98,6 +98,7 @@ def test_a_noted_scale_goes_before_the_model(tmp_path):
     assert read_grid(path, TWO, (2, 2), model_scale=2).scale == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(some.data(), some.sampled_from([*MODE_COLOURS, "new"]), some.integers(1, 4))
 def test_holes_painted_over_a_written_picture(data, mode, scale):

@@ -482,6 +482,7 @@ def test_the_python_door_refuses_what_does_not_fit(sided):
         plain.fill(puzzles, side=array)
 
 
+@pytest.mark.slow
 def test_windows_learn_with_side_maps():
     """Grids of different sizes have a list of side maps, in training and in filling."""
     generator = np.random.default_rng(0)

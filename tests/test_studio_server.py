@@ -296,6 +296,7 @@ def test_passes_are_those_of_the_decoder(served, files):
     assert answer["log2_probability"] == fills.log_prob_bits[0].tolist()
 
 
+@pytest.mark.slow
 def test_questions_that_come_together_are_answered_as_alone(served):
     """Twenty different puzzles at once get the answers that each gets alone."""
     generator = np.random.default_rng(0)
@@ -796,6 +797,7 @@ def test_a_bug_is_one_line_for_the_client(served, monkeypatch, capsys):
     assert fill_of(served)[0] == 200
 
 
+@pytest.mark.slow
 def test_more_requests_than_can_be_in_work_are_refused(served, monkeypatch):
     """429 with Retry-After for those beyond the limit; the others are answered."""
     monkeypatch.setattr(guards, "MOST_IN_WORK", 2)

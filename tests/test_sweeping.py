@@ -189,6 +189,7 @@ def some_grid(seed, height=13, width=21):
     return np.where(hidden, HIDDEN, cells), hidden
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000))
 @settings(max_examples=6, deadline=None)
 def test_waves_fill_as_row_by_row(seed):
@@ -279,6 +280,7 @@ def test_a_sweep_under_evidence_draws_from_the_exact_law_where_windows_show_what
     assert p_value(plain) < 1e-6
 
 
+@pytest.mark.slow
 def test_by_rows_evidence_gives_what_it_gives_the_whole_grid(monkeypatch):
     """Fill, samples and probabilities under evidence are to the bit those of `answers.fill`, by one row of windows."""
     monkeypatch.setattr(sweeping, "ROWS_AT_ONCE", 1)
