@@ -211,7 +211,7 @@ def scheduler(tasks: int = TASKS) -> Figures:
             client.wait_for_workers(1, timeout=60)
             before, began = _peak_MiB(of_scheduler.pid), time.monotonic()
             given = (
-                (place, _nothing, (store, model, place, 0), blocks.needed(place))
+                (place, _nothing, (store, model, place, (0,)), blocks.needed(place))
                 for place in itertools.islice(blocks, tasks)
             )
             assert sum(1 for _ in scale.Cluster(client, model).results(given, tasks)) == tasks
@@ -237,13 +237,13 @@ def store(side: int = 2048) -> Figures:
     """The work of the one process that has the map, around blocks that are written without being computed."""
     marks: list[float] = []
 
-    def blank(store: scale.Store, left: Sequence[tuple[scale.Place, int]]) -> Iterator[None]:
+    def blank(store: scale.Store, left: Sequence[tuple[scale.Place, scale.Lanes]]) -> Iterator[None]:
         marks.append(time.monotonic())
         cells, marginals = store.array("cells"), store.array("marginals")
         generator = np.random.default_rng(SEED)
         chunk = generator.integers(0, 15, cells.chunks[1:], dtype=np.uint8)
         nothing = np.zeros((*chunk.shape[:2], 4))
-        for place, lane in left:
+        for place, [lane] in left:
             cells[store.question.lanes.index(lane), *store.chunk(place)] = chunk
             marginals[:, *store.chunk(place)] = np.stack([chunk, chunk]) / 16
             np.save(store.marker(place, lane), nothing)

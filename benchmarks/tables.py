@@ -14,7 +14,7 @@ import sudoku
 import toys
 from common import MODELS, RESULTS, Figures
 from gridcloze.priors.known import make_toy
-from gridcloze.scale import Blocks
+from gridcloze.scale import Blocks, Question
 from gridcloze.study.charts import by_network, name_of
 from scale import BY_WORKERS, DRAWS, SAMPLES
 from textures import slug
@@ -270,7 +270,8 @@ def of_scale() -> dict[str, str]:
     ]
     rate, blocks = measured["one worker"]["cells_a_second"], Blocks((NATIONAL_SIDE, NATIONAL_SIDE), (64, 64))
     hours = lambda a_second: f"{NATIONAL_SIDE**2 / a_second / 3600:,.1f}"  # noqa: E731
-    n_blocks, tasks = len(list(blocks)), (1 + SAMPLES) * len(list(blocks))
+    question = Question(blocks, (0,), range(-1, SAMPLES))
+    n_blocks, tasks = len(list(blocks)), len(question.together) * len(list(blocks))
     work = {
         "copy the map into the store": hours(store["copied_a_second"]),
         **{f"fill and sample with {n:,} workers": hours(n * rate) for n in WORKERS_OF_A_PLAN},
@@ -294,7 +295,7 @@ def of_scale() -> dict[str, str]:
         ),
         "scale.side": f"{large['sides'][-1]:,}",
         "scale.large hours": " and ".join(
-            f"{one['seconds'] * (LARGE_SIDE / large['sides'][-1]) ** 2 / 3600:.0f} by {name}"
+            f"{one['seconds'] * (LARGE_SIDE / large['sides'][-1]) ** 2 / 3600:.1f} by {name}"
             for name, one in of_large.items()
         ),
         "scale.workers": table(["", "seconds", "cells a second", "peak MiB of a process"], rows),

@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import ctypes
 import logging
 import sys
 from contextlib import contextmanager
@@ -63,3 +64,16 @@ def gridcloze(capsys, monkeypatch, tmp_path):
     """Runs a command in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture
+def mallopt_calls(monkeypatch):
+    """Collects what the C library is asked to set for the whole process."""
+    calls = []
+
+    class Watched(ctypes.CDLL):
+        def __getattr__(self, name):
+            return (lambda *options: calls.append(options)) if name == "mallopt" else super().__getattr__(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", Watched)
+    return calls

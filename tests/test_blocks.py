@@ -98,6 +98,12 @@ def test_blocks_are_rows(tmp_path, size, side, options):
     same(by_blocks(tmp_path / "store", puzzle, shuffled(Window()), side, **options), by_rows(puzzle, **options))
 
 
+def test_few_blocks_have_a_task_for_each_sample():
+    """So that more of them can be at work at the same time; of many blocks four samples are one task."""
+    together = [scale.Question(Blocks(size, (8, 8), 3), (0,), range(-1, 6)).together for size in ((30, 33), (99, 99))]
+    assert together == [[(lane,) for lane in range(-1, 6)], [(-1,), (0, 1, 2, 3), (4, 5)]]
+
+
 def test_a_grid_with_every_cell_hidden_is_a_sample(tmp_path):
     """As in one process."""
     puzzle = np.full((20, 31), HIDDEN)
@@ -148,7 +154,8 @@ def test_a_run_goes_on_where_another_stopped(tmp_path):
         def run(store, left):
             for number, one in enumerate(left):
                 if number == after:
-                    store.array("cells")[store.question.lanes.index(one[1]), *store.chunk(one[0])] = 2  # half written
+                    for lane in one[1]:  # half written
+                        store.array("cells")[store.question.lanes.index(lane), *store.chunk(one[0])] = 2
                     raise KeyboardInterrupt
                 filled.append(one)
                 yield store.run(Window(), *one)
@@ -161,6 +168,25 @@ def test_a_run_goes_on_where_another_stopped(tmp_path):
     answers = by_blocks(tmp_path / "store", puzzle, stopping(10**6))
     same(answers, by_rows(puzzle))
     assert len(filled) == len(set(filled)) == 3 * len(list(answers.blocks))
+
+
+def test_samples_of_a_task_are_finished_one_by_one(tmp_path, monkeypatch):
+    """Of the six samples of a block, in two tasks, those without a marker are drawn again, and only those."""
+    monkeypatch.setattr(scale, "MANY_BLOCKS", 1)
+    puzzle, drawn = puzzle_of((30, 33)), []
+    list(by_blocks(tmp_path / "store", puzzle, samples=6))
+    for name in ("3.0.1", "5.0.1"):
+        [marker] = (tmp_path / "store").glob(f"*/done/{name}.npy")
+        marker.unlink()
+
+    def run(store, left):
+        for place, lanes in left:
+            before = {lane: store.marker(place, lane).exists() for lane in lanes}
+            yield store.run(Window(), place, lanes)
+            drawn.append((place, lanes, [lane for lane in lanes if not before[lane]]))
+
+    same(by_blocks(tmp_path / "store", puzzle, run, samples=6), by_rows(puzzle, samples=6))
+    assert drawn == [((0, 1), (0, 1, 2, 3), [3]), ((0, 1), (4, 5), [5])]
 
 
 def test_a_store_of_other_answers_is_begun_anew(tmp_path):

@@ -1,6 +1,5 @@
 """The commands, from files to files."""
 
-import ctypes
 import json
 import os
 import re
@@ -23,13 +22,13 @@ from gridcloze.checkpoint import Header, TrainedPredictor
 from gridcloze.cli import app
 from gridcloze.commands import explain, score
 from gridcloze.commands import fill as bulk
-from gridcloze.commands.process import GLIBC_OPTIONS
 from gridcloze.commands.shared import _line_each_tenth
 from gridcloze.commands.toy import read_prior
 from gridcloze.decoding import Decoder
 from gridcloze.files.arrays import write_stack
 from gridcloze.files.grids import read_examples, read_grid
 from gridcloze.files.palettes import Palette
+from gridcloze.memory import GLIBC_OPTIONS
 from gridcloze.networks import NetworkPredictor
 from gridcloze.predictor import entropy_bits
 from gridcloze.words import HIDDEN
@@ -76,19 +75,6 @@ def test_help_loads_neither_torch_nor_numpy():
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
-
-
-@pytest.fixture
-def mallopt_calls(monkeypatch):
-    """Collects what the C library is asked to set for the whole process."""
-    calls = []
-
-    class Watched(ctypes.CDLL):
-        def __getattr__(self, name):
-            return (lambda *options: calls.append(options)) if name == "mallopt" else super().__getattr__(name)
-
-    monkeypatch.setattr(ctypes, "CDLL", Watched)
-    return calls
 
 
 def test_a_library_call_leaves_the_process_as_it_is(small_bert, mallopt_calls):

@@ -15,11 +15,12 @@ import rasterio
 
 pytest.importorskip("distributed")
 
-from gridcloze import checkpoint, scale
+from gridcloze import checkpoint, logits, scale
 from gridcloze.answers import AnswersByRows
 from gridcloze.commands.train import Source, train
 from gridcloze.files import maps
 from gridcloze.files.paths import only_one
+from gridcloze.memory import GLIBC_OPTIONS
 from gridcloze.training import Budget
 
 SECONDS = 240  # at most, for machines with other work
@@ -50,6 +51,18 @@ def folder(tmp_path_factory):
     for number in range(2):
         np.save(folder / "grids" / f"{number}.npy", puzzles[number])
     return folder
+
+
+def test_a_worker_keeps_freed_memory_and_computes_in_one_thread(folder, mallopt_calls, monkeypatch):
+    """Dask tells its C library to return memory at once, and other workers have the other cores."""
+    path, cells = folder / "model.safetensors", np.zeros((200, 12, 12), np.int64)
+    scale._loaded.cache_clear()
+    of_worker = scale._loaded(path)
+    assert mallopt_calls == list(GLIBC_OPTIONS)
+    monkeypatch.setattr(logits, "workers", lambda *_: pytest.fail("several threads"))
+    of_worker.marginals(cells, cells == 0)
+    with pytest.raises(pytest.fail.Exception, match="several threads"):
+        checkpoint.load(path).marginals(cells, cells == 0)
 
 
 def begin_fill(folder, out, *more, inputs=("map.tif",)):

@@ -102,6 +102,7 @@ class LogitsPredictor(ABC):
 
     window: tuple[int, int] | None = None
     pass_cells = 4096  # at least: enough to be fast in bulk, few enough to answer one grid at once
+    in_one_thread = False  # where other processes have the other cores
 
     def __init__(self, n_symbols: int, calibration: Calibration | None = None):
         self.n_symbols, self.calibration = n_symbols, calibration or Calibration()
@@ -133,7 +134,7 @@ class LogitsPredictor(ABC):
         tokens = tokens_of(cells, hidden, self.n_symbols)
         chunk = max(1, min(GRIDS_A_PASS, self.pass_cells // max(1, tokens[0].size))) if len(tokens) else 1
         parts = [slice(start, start + chunk) for start in range(0, len(tokens), chunk)]
-        run_all = workers(self.start_thread).map if len(parts) > 1 else map
+        run_all = workers(self.start_thread).map if len(parts) > 1 and not self.in_one_thread else map
         of_part = lambda part: None if side is None else side[part]  # noqa: E731
         passes = list(run_all(lambda part: self.one_pass(tokens[part], chunk, of_part(part)), parts))
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))

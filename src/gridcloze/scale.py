@@ -24,6 +24,7 @@ from . import answers, checkpoint, tiling
 from .answers import AnswersByRows, FilledRows
 from .decoding import NUMBERS, Decoder, Fills, default_decoder, pick_most_likely, pick_sample
 from .files.paths import write_json
+from .memory import keep_freed_memory
 from .predictor import Predictor, Size, given_evidence
 from .puzzles import Stream
 from .shapes import OneGrid
@@ -32,6 +33,9 @@ from .tiling import Span, Tile, Tiling
 from .words import HIDDEN, InputError, __version__
 
 WINDOWS_OF_A_BLOCK = 8  # along each of its sides
+# Few windows of a block can be filled at the same time: of a single sample, forward passes have room for more. Of few
+# blocks, a task for each sample keeps more workers busy.
+SAMPLES_OF_A_TASK, MANY_BLOCKS = 4, 32
 PUZZLE_CHUNK = 512
 MOST_TASKS = 20_000  # that the scheduler knows of at once: about 180 MB
 MOST_TASKS_WITH_DATA = 128
@@ -41,7 +45,8 @@ SECONDS_TO_CONNECT = 10
 MARKERS_AT_ONCE = 2**14  # of 2 KiB each
 Place = tuple[int, int]  # of a block among blocks
 Box = tuple[slice, slice]
-Cores = UInt8[np.ndarray, "side side core_height core_width"]
+Lanes = tuple[int, ...]  # of fills: -1 is the most likely one, the others are samples
+Cores = UInt8[np.ndarray, "lane side side core_height core_width"]
 
 
 class Window(NamedTuple):
@@ -284,6 +289,15 @@ class Question:
     is_open: bool = False
     allowed: tuple[float, ...] | None = None
 
+    @property
+    def together(self) -> list[Lanes]:
+        """The fills that one task makes: the most likely one, or a few samples."""
+        samples, n = [lane for lane in self.lanes if lane >= 0], 1
+        if len(list(self.blocks)) >= MANY_BLOCKS:
+            n = SAMPLES_OF_A_TASK
+        some = (tuple(samples[first : first + n]) for first in range(0, len(samples), n))
+        return [*((lane,) for lane in self.lanes if lane < 0), *some]
+
     def evidence(self, box: Box) -> Float[np.ndarray, "height width symbol"] | None:
         """Give the evidence in a part of the grid.
 
@@ -320,8 +334,13 @@ class Question:
 
 
 def fill_block(
-    predictor: Predictor, question: Question, place: Place, lane: int, puzzle: OneGrid, needed: Mapping[Place, Cores]
-) -> tuple[Cores, Float[np.ndarray, "side side 4"]]:
+    predictor: Predictor,
+    question: Question,
+    place: Place,
+    lanes: Sequence[int],
+    puzzle: OneGrid,
+    needed: Mapping[Place, Cores],
+) -> tuple[Cores, Float[np.ndarray, "lane side side 4"]]:
     """Fill the windows of one block.
 
     Parameters
@@ -332,17 +351,17 @@ def fill_block(
         What is asked.
     place
         Of the block.
-    lane
-        Which fill.
+    lanes
+        Which fills: some samples, or the most likely one. Each is the same whatever is filled with it.
     puzzle
         The part of the puzzle in the box of the block.
     needed
-        What this returned for the blocks that it needs.
+        The cores that this returned for the blocks that it needs.
 
     Returns
     -------
     cores
-        The cells of each core.
+        The cells of each core, for each fill.
     numbers
         The `NUMBERS` that each window adds.
 
@@ -353,33 +372,34 @@ def fill_block(
     ...     window, n_symbols, marginals = (4, 4), 2, posterior(squares(4, 4, 2, 3)).marginals
     >>> question = Question(Blocks((4, 9), (4, 4), 3), (0,), [-1])
     >>> puzzle = np.full((4, 9), -1)[question.blocks.box((0, 0))]
-    >>> cores, numbers = fill_block(OfWindows(), question, (0, 0), -1, puzzle, {})
+    >>> cores, numbers = fill_block(OfWindows(), question, (0, 0), [-1], puzzle, {})
     >>> cores.shape, numbers.shape
-    ((3, 3, 4, 3), (3, 3, 4))
+    ((1, 3, 3, 4, 3), (1, 3, 3, 4))
     """
-    blocks, cells = question.blocks, question.cells(puzzle)[None]
-    streams = [(*question.stream, max(0, lane))]
+    blocks, n = question.blocks, len(lanes)
+    cells = np.repeat(question.cells(puzzle)[None], n, axis=0)
+    streams = [(*question.stream, max(0, lane)) for lane in lanes]
     decoder, pick = question.decoder or default_decoder(predictor), pick_most_likely
-    if lane >= 0 or question.is_open:
+    if lanes[0] >= 0 or question.is_open:
         pick = pick_sample
     evidence = cast(EvidenceIn | None, None if question.allowed is None else lambda _, box: question.evidence(box))
     sweep = Sweep(predictor, cells, cells == HIDDEN, streams, decoder, pick, evidence)
     sweep.top, sweep.left = (part.start for part in blocks.box(place))
-    windows, numbers = blocks.windows(place), np.zeros((blocks.side, blocks.side, len(NUMBERS)))
+    windows, numbers = blocks.windows(place), np.zeros((n, blocks.side, blocks.side, len(NUMBERS)))
     earlier = [(window, cores) for other, cores in needed.items() for window in blocks.windows(other)]
     for wave, together in groupby(windows, key=lambda window: window.wave):
         for window, decided in earlier:
             if window.wave < wave:  # a window sees no cell that row by row would come after it
                 core = window.tile.below(sweep.top, sweep.left).core
-                sweep.cells[0][core] = decided[window.inside][_extent(core)]
-                sweep.hidden[0][core] = False
+                sweep.cells[:, *core] = decided[:, *window.inside, *_extent(core)]
+                sweep.hidden[:, *core] = False
         inside = {id(window.tile): window for window in together}
-        for tile, added in sweep.decide([window.tile for window in inside.values()]):
-            numbers[inside[id(tile)].inside] = added
-    cores = np.zeros((blocks.side, blocks.side, *blocks.core), np.uint8)
+        for number, tile, added in sweep.decide([window.tile for window in inside.values()]):
+            numbers[number, *inside[id(tile)].inside] = added
+    cores = np.zeros((n, blocks.side, blocks.side, *blocks.core), np.uint8)
     for window in windows:
         core = window.tile.below(sweep.top, sweep.left).core
-        cores[window.inside][_extent(core)] = sweep.cells[0][core]
+        cores[:, *window.inside, *_extent(core)] = sweep.cells[:, *core]
     return cores, numbers
 
 
@@ -529,40 +549,45 @@ class Store:
         rows, columns = (slice(n * self.question.blocks.side, (n + 1) * self.question.blocks.side) for n in place)
         return rows, columns
 
-    def run(self, predictor: Predictor, place: Place, lane: int, *needed: None) -> None:
+    def run(self, predictor: Predictor, place: Place, lanes: Sequence[int], *needed: None) -> None:
         """Fill a block, unless it is done already.
 
         Parameters
         ----------
         predictor
             The model.
-        place, lane
-            Of the block, and which fill.
+        place, lanes
+            Of the block, and which fills.
         *needed
             What is done before; not used.
         """
-        if self.marker(place, lane).exists():
+        lanes = [lane for lane in lanes if not self.marker(place, lane).exists()]
+        if not lanes:
             return
         question, cells, puzzle = self.question, self.array("cells"), self.array("puzzle")
-        blocks, number = question.blocks, question.lanes.index(lane)
-        filled = {other: cells[number, *self.chunk(other)] for other in blocks.needed(place)}
-        cores, numbers = fill_block(predictor, question, place, lane, puzzle[blocks.box(place)], filled)
-        cells[number, *self.chunk(place)] = cores
-        if number == 0:  # the first fill brings the probabilities along
-            bands = np.zeros((self.array("marginals").shape[0], *cores.shape), np.float32)
+        blocks, numbers = question.blocks, [question.lanes.index(lane) for lane in lanes]
+        filled = {
+            other: np.stack([cells[number, *self.chunk(other)] for number in numbers]) for other in blocks.needed(place)
+        }
+        cores, added = fill_block(predictor, question, place, lanes, puzzle[blocks.box(place)], filled)
+        for number, of_lane in zip(numbers, cores, strict=True):
+            cells[number, *self.chunk(place)] = of_lane
+        if numbers[0] == 0:  # the first fill brings the probabilities along
+            bands = np.zeros((self.array("marginals").shape[0], *cores.shape[1:]), np.float32)
             windows = blocks.windows(place)
             found = marginals_in(predictor, question, [window.tile.core for window in windows], lambda box: puzzle[box])
             for (_, inside, tile), marginals in zip(windows, found, strict=True):
                 here = *inside, *_extent(tile.core)
-                fill = cores[here].astype(np.int64) if lane < 0 else None
+                fill = cores[0, *here].astype(np.int64) if lanes[0] < 0 else None
                 bands[:, *here] = _bands_of(marginals, fill)[: len(bands)]
             self.array("marginals")[:, *self.chunk(place)] = bands
-        partial = self.marker(place, lane).with_suffix(f".{uuid4().hex}")
-        with partial.open("wb") as file:
-            np.save(file, numbers)
-        os.replace(partial, self.marker(place, lane))
+        for lane, of_lane in zip(lanes, added, strict=True):
+            partial = self.marker(place, lane).with_suffix(f".{uuid4().hex}")
+            with partial.open("wb") as file:
+                np.save(file, of_lane)
+            os.replace(partial, self.marker(place, lane))
 
-    def left(self) -> list[tuple[Place, int]]:
+    def left(self) -> list[tuple[Place, Lanes]]:
         """List what is not done yet.
 
         Returns
@@ -571,8 +596,10 @@ class Store:
             Places of blocks and fills, each after what it needs.
         """
         done = {path.name for path in (self.folder / "done").iterdir()}
-        every = product(self.question.blocks, self.question.lanes)
-        return [one for one in every if self.marker(*one).name not in done]
+        every = product(self.question.blocks, self.question.together)
+        return [
+            (place, lanes) for place, lanes in every if any(self.marker(place, lane).name not in done for lane in lanes)
+        ]
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Read rows of cells.
@@ -628,7 +655,7 @@ def _bands_of(marginals: np.ndarray, fill: np.ndarray | None) -> np.ndarray:
     return np.stack([rows.probability, rows.entropy, *np.rint(100 * np.moveaxis(marginals, -1, 0))])
 
 
-Runner = Callable[[Store, Sequence[tuple[Place, int]]], Iterable[Any]]  # runs blocks, and yields once for each
+Runner = Callable[[Store, Sequence[tuple[Place, Lanes]]], Iterable[Any]]  # runs blocks, and yields once for each
 
 
 class AnswersByBlocks(AnswersByRows):
@@ -688,7 +715,7 @@ class AnswersByBlocks(AnswersByRows):
         store = self._opened()
         question, n_cells = store.question, self.size[0] * self.size[1]
         self.warnings = answers.warnings_of(self.hidden_cells, n_cells)
-        left, total = store.left(), len(list(self.blocks)) * len(question.lanes)
+        left, total = store.left(), len(list(self.blocks)) * len(question.together)
         for done, _ in enumerate(self.run(store, left), start=1 + total - len(left)):
             self.watch(done / total)
         yield from self._rows(store)
@@ -794,7 +821,11 @@ class ModelOnDisk:
 
 @lru_cache(1)
 def _loaded(path: Path) -> checkpoint.TrainedPredictor:
-    return checkpoint.load(path)
+    keep_freed_memory()  # workers of Dask give it back at once, which doubles the time of a forward pass (LOG.md)
+    predictor = checkpoint.load(path)
+    predictor.base.in_one_thread = True
+    predictor.base.start_thread()
+    return predictor
 
 
 def _run_block(store: Store, model: ModelOnDisk, *of_block: Any) -> None:
@@ -851,7 +882,7 @@ class Cluster:
             if line:
                 raise InputError(f"worker {address}: {line}")
 
-    def run(self, store: Store, left: Sequence[tuple[Place, int]]) -> Iterator[Any]:
+    def run(self, store: Store, left: Sequence[tuple[Place, Lanes]]) -> Iterator[Any]:
         """Run blocks, each when those that it needs are done; see `Runner`.
 
         Parameters
@@ -869,12 +900,12 @@ class Cluster:
         blocks = store.question.blocks
         return self.results(
             (
-                _name_of(place, lane),
+                _name_of(place, lanes),
                 _run_block,
-                (store, self.model, place, lane),
-                [_name_of(one, lane) for one in blocks.needed(place)],
+                (store, self.model, place, lanes),
+                [_name_of(one, lanes) for one in blocks.needed(place)],
             )
-            for place, lane in left
+            for place, lanes in left
         )
 
     def each(self, call: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -949,8 +980,9 @@ class Cluster:
                 self.client.cancel(list(futures.values()), force=True)
 
 
-def _name_of(place: Place, lane: int) -> str:
-    return f"block {place} of {'the fill' if lane < 0 else f'sample {lane}'}"
+def _name_of(place: Place, lanes: Lanes) -> str:
+    samples = f"sample {lanes[0]}" if len(lanes) == 1 else f"samples {lanes[0]} to {lanes[-1]}"
+    return f"block {place} of {'the fill' if lanes[0] < 0 else samples}"
 
 
 def _failed(name: Any, future: Any) -> InputError:

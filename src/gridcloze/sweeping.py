@@ -102,7 +102,7 @@ class Sweep:
         self.hidden = np.concatenate([self.hidden[:, top - self.top :], new == HIDDEN], axis=1)
         self.top = top
 
-    def decide(self, wave: list[Tile]) -> list[tuple[Tile, np.ndarray]]:
+    def decide(self, wave: list[Tile]) -> list[tuple[int, Tile, np.ndarray]]:
         """Fill the cores of tiles that do not see each other's.
 
         Parameters
@@ -113,7 +113,7 @@ class Sweep:
         Returns
         -------
         list
-            The tiles that had hidden cells, each with the `NUMBERS` that it adds to those of its fill.
+            The number of a fill, a tile that had hidden cells there, and the `NUMBERS` that it adds to those of it.
         """
         tiles = [(tile, tile.below(self.top, self.left)) for tile in wave]
         open_tiles = [
@@ -142,7 +142,7 @@ class Sweep:
             for name in NUMBERS:
                 getattr(self, name)[lane] += getattr(rows, name)[number]
         added = np.stack([getattr(rows, name) for name in NUMBERS], axis=-1)
-        return [(tile, added[number]) for number, (_, tile, _) in enumerate(open_tiles)]
+        return [(lane, tile, added[number]) for number, (lane, tile, _) in enumerate(open_tiles)]
 
     def _evidence_on(self, open_tiles: list[tuple[int, Tile, Tile]], size: Size) -> Marginals | None:
         """What is observed in the windows of tiles; nothing where a window is larger than the grid."""

@@ -303,7 +303,7 @@ def _question(blocks: Blocks, bands: Sequence[tuple[bytes, bool]], lanes: Sequen
 def _cores(
     predictor: Predictor, question: Question, place: Any, lane: int, puzzle: np.ndarray, needed: Sequence[Any]
 ) -> Cores:
-    return fill_block(predictor, question, place, lane, puzzle, dict(needed))[0]
+    return fill_block(predictor, question, place, [lane], puzzle, dict(needed))[0]
 
 
 def _assembled(blocks: Blocks, box: Box, filled: Sequence[Any]) -> np.ndarray:
@@ -314,5 +314,5 @@ def _assembled(blocks: Blocks, box: Box, filled: Sequence[Any]) -> np.ndarray:
     cells = np.zeros([side.stop - side.start for side in whole], np.int64)
     for window, cores in windows:
         part = cells[window.tile.below(*corner).core]
-        part[:] = cores[window.inside][: len(part), : part.shape[1]]
+        part[:] = cores[0, *window.inside][: len(part), : part.shape[1]]
     return cells[Tile(box, box).below(*corner).core]
