@@ -2,8 +2,9 @@
 
 Fills of squares 16×16 come at 100 a second for 60 seconds, each at its own time whether earlier ones are answered or
 not (an open loop), from another process, over connections that stay open. What counts is the time from when a request
-was due to the last byte of its answer. The puzzles are those of the evaluation mixture; no two are equal. The model is
-that of `toys.py squares`. Writes benchmarks/results/studio-load.json. Run nothing else then.
+was due to the last byte of its answer, of those that were answered. The puzzles are those of the evaluation mixture; no
+two are equal. The model is that of `toys.py squares`. Writes benchmarks/results/studio-load.json.
+Run nothing else then.
 """
 
 import argparse
@@ -92,7 +93,8 @@ def measured(model: Path, a_second: float, seconds: float) -> Figures:
         finally:
             process.terminate()
     spent = sum(after[:2]) - sum(before[:2])
-    latency = np.array(client.seconds)
+    answered = [status == 200 for status in client.statuses]
+    latency = np.array(client.seconds)[answered] if any(answered) else np.full(1, np.nan)
     return {
         "requests": len(client.statuses),
         "requests_a_second": a_second,

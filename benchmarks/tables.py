@@ -67,6 +67,7 @@ def texts() -> dict[str, str]:
         **of_speed(),
         **of_scale(),
         **of_side(),
+        **of_studio(),
         **of_models(),
     }
 
@@ -305,6 +306,33 @@ def of_scale() -> dict[str, str]:
         "scale.block seconds": f"{of_block:.1f}",
         "scale.most workers": f"{scheduler['tasks_a_second'] * of_block:,.0f}",
         "scale.peaks": " and at ".join(peaks),
+    }
+
+
+def of_studio() -> dict[str, str]:
+    """What the page takes next to Python, and how the server bears up."""
+    measured = result("studio-budgets")
+    names = {"squares": "squares 16×16", "digits": "digits 28×28", "channels": "channels 64×64"}
+    rows = {  # what, in which result, as a share of it, with how many decimals
+        "one file with page and model, MB": ("single_file_bytes", 1e-6, 1),
+        "opening to the first answer, s": ("opening_to_first_answer_ms", 1e-3, 1),
+        "a forward pass, ms": ("pass_ms", 1, 1),
+        "the same in Python, ms": ("pass_ms_python", 1, 1),
+        "samples": ("samples", 1, 0),
+        "to draw them, s": ("samples_ms", 1e-3, 1),
+        "the same in Python, s": ("samples_ms_python", 1e-3, 1),
+        "longest frame meanwhile, ms": ("longest_frame_ms", 1, 0),
+    }
+    return {
+        "studio.table": table(
+            ["", *names.values()],
+            (
+                [what, *(f"{share * measured[name][key]:.{decimals}f}" for name in names)]
+                for what, (key, share, decimals) in rows.items()
+            ),
+        ),
+        "studio.script": f"{measured['own_script_gzip_bytes'] / 1e3:.1f}",
+        "studio.answered": f"{result('studio-load')['statuses']['200']:,}",
     }
 
 
