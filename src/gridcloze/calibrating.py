@@ -18,7 +18,8 @@ from .training import BATCH_SIZE
 from .words import InputError
 
 CALIBRATION_LOGITS = 2**22  # of held-out grids, drawn with replacement, each with other cells hidden
-LEAST_GRIDS, MOST_GRIDS, MOST_OF_ONE = 64, 8192, 64  # 64 grids of one: which cells are hidden says no more then
+LEAST_GRIDS, MOST_GRIDS = 64, 8192
+MOST_OF_ONE = 64  # ways to hide cells of one held-out grid: more of them say nothing new
 MOST_TEMPERATURES, LEAST_CELLS = 5, 500  # the held-out cells that there are for each temperature
 MOST_LOG_TEMPERATURE = 2.0
 

@@ -190,7 +190,7 @@ def _halves(n: int) -> Bool[np.ndarray, "half n"]:
 
 @cache
 def _things_of(halves: int) -> Bool[np.ndarray, "half thing"]:
-    """As many things as so many halves tell apart."""
+    """The most things that this number of halves can tell apart, and which halves each is in."""
     of_things = list(combinations(range(halves), (halves + 1) // 2))
     is_in = np.zeros((halves, len(of_things)), dtype=bool)
     for thing, of_thing in enumerate(of_things):

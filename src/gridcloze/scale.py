@@ -292,9 +292,8 @@ class Question:
     @property
     def together(self) -> list[Lanes]:
         """The fills that one task makes: the most likely one, or a few samples."""
-        samples, n = [lane for lane in self.lanes if lane >= 0], 1
-        if len(list(self.blocks)) >= MANY_BLOCKS:
-            n = SAMPLES_OF_A_TASK
+        n = SAMPLES_OF_A_TASK if len(list(self.blocks)) >= MANY_BLOCKS else 1
+        samples = [lane for lane in self.lanes if lane >= 0]
         some = (tuple(samples[first : first + n]) for first in range(0, len(samples), n))
         return [*((lane,) for lane in self.lanes if lane < 0), *some]
 

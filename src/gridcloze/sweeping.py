@@ -113,7 +113,7 @@ class Sweep:
         Returns
         -------
         list
-            The number of a fill, a tile that had hidden cells there, and the `NUMBERS` that it adds to those of it.
+            The number of a fill, a tile that had hidden cells there, and the `NUMBERS` that this adds to the fill.
         """
         tiles = [(tile, tile.below(self.top, self.left)) for tile in wave]
         open_tiles = [
