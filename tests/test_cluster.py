@@ -284,11 +284,12 @@ def test_runs_go_on_where_others_ended(folder, scheduler):
         run = begin_fill(folder, "killed", *more)
         wait_for_blocks(folder / "killed", len(kept) + 1, run)
         workers = descendants(run.pid)
+        assert [blocks_interrupts(pid) for pid in workers if is_worker(pid)] == [True] * (2 if more else 0)
         os.killpg(run.pid, signal.SIGINT)
         stopped = ended(run)
         assert (stopped.returncode, stopped.stdout) == (130, "")
         assert "Traceback" not in stopped.stderr
-        assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+        assert not any(command(pid) for pid in workers)
         assert markers(done).items() >= kept.items()
     assert fill(folder, "killed", "--dask", "local:2").returncode == 0
     assert fill(folder, "one").returncode == 0
@@ -320,11 +321,28 @@ def test_killed_workers_change_nothing(folder):
         assert files_in(folder / "kills", "map") == files_in(folder / "one", "map")
 
 
+def command(pid):
+    """What a process runs; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def is_worker(pid):
+    return b"spawn_main" in command(pid)
+
+
+def blocks_interrupts(pid):
+    """Whether Ctrl-C does not reach a process; one that it reaches prints where it was, most often."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigBlk:")[2].split()[0], 16) >> (signal.SIGINT - 1) & 1)
+
+
 def is_settled_worker(pid):
     """Whether a process is a worker that has started: Dask gives up one that is killed while it starts."""
     try:
-        is_worker = b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        return is_worker and time.time() - Path(f"/proc/{pid}").stat().st_ctime > SECONDS_OF_A_START
+        return is_worker(pid) and time.time() - Path(f"/proc/{pid}").stat().st_ctime > SECONDS_OF_A_START
     except OSError:  # it has ended
         return False
 
