@@ -3,7 +3,7 @@
 A task is a kind of grids and how many of them there are, such as land-cover-100. A model learns from them until it is
 done; then it and those who only count or remember are asked about other grids, under the conditions of `score`.
 
-Results are written to benchmarks/results/few-TASK.json; `--table` prints those there are.
+Results are written to benchmarks/results/few-TASK.json; `--table` prints the table of docs/results.md.
 """
 
 import json
@@ -46,7 +46,14 @@ COUNTS = {
     "land-cover": (10, 30, 100, 300, 1000),
 }
 WITHIN = 0.01  # bits, of the best of those who count or remember
-TITLES = "| examples | seconds | mixture: bits, calibration error | worst condition, bits, and the best of the others |"
+TITLES = (
+    "examples",
+    "seconds",
+    "bits",
+    "calibration error",
+    "bits of the best of the others",
+    f"condition under which one of them is better by more than {WITHIN}",
+)
 
 
 @dataclass(frozen=True)
@@ -168,29 +175,35 @@ def tasks(counts: Mapping[str, tuple[int, ...]], folder: Path, budget: Budget, t
     return {f"{kind}-{n}": partial(run, kind, n, folder, budget, tested) for kind in counts for n in counts[kind]}
 
 
-def table(kind: str) -> list[str]:
-    """The rows of a kind of grids, of the results there are."""
-    found = [json.loads(path.read_text()) for n in COUNTS[kind] if (path := RESULTS / f"few-{kind}-{n}.json").exists()]
-    return [f"| {figures['n']} | {figures['seconds']:.0f} | {_row(figures['conditions'])} |" for figures in found]
+def table() -> str:
+    """The results there are as a table in Markdown, a line for each task."""
+    paths = {(kind, n): RESULTS / f"few-{kind}-{n}.json" for kind, counts in COUNTS.items() for n in counts}
+    rows = [(kind, n, json.loads(path.read_text())) for (kind, n), path in paths.items() if path.exists()]
+    lines = [_row(kind, n, figures["seconds"], figures["conditions"]) for kind, n, figures in rows]
+    return "\n".join([f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|", *lines])
 
 
-def _row(by_condition: Figures) -> str:
-    excess = {}
+def _row(kind: str, n: int, seconds: float, by_condition: Figures) -> str:
+    better = []
     for name, of_condition in by_condition.items():
-        bits = {rival: figures["bits_per_hidden_cell"] for rival, figures in of_condition.items()}
-        ours = bits.pop("gridcloze")
-        rival = min(bits, key=lambda one: bits[one])
-        excess[name] = ours - bits[rival], f"{name}: {ours:.3f}, {rival} {bits[rival]:.3f}"
-    mixture = by_condition["mixture"]["gridcloze"]
-    worst, text = max(excess.values())
-    said = text if worst > WITHIN else f"none is worse by more than {WITHIN}"
-    return f"{mixture['bits_per_hidden_cell']:.3f}, {mixture['calibration_error']:.3f} | {said}"
+        (ours, _), (theirs, rival) = _ours_and_best(of_condition)
+        if ours > theirs + WITHIN:
+            better.append((ours - theirs, f"{name}: {ours:.3f}, {rival} {theirs:.3f}"))
+    (ours, calibration), (theirs, rival) = _ours_and_best(by_condition["mixture"])
+    worst = max(better)[1] if better else "none"
+    return f"| {kind}, {n:,} | {seconds:.0f} | {ours:.3f} | {calibration:.3f} | {theirs:.3f}, {rival} | {worst} |"
+
+
+def _ours_and_best(of_condition: Figures) -> tuple[tuple[float, float], tuple[float, str]]:
+    """Bits and calibration error of the model, bits and name of the best of the others."""
+    bits = {rival: figures["bits_per_hidden_cell"] for rival, figures in of_condition.items()}
+    ours = bits.pop("gridcloze"), of_condition["gridcloze"]["calibration_error"]
+    return ours, min((value, rival) for rival, value in bits.items())
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--table"]:
-        for kind in COUNTS:
-            print("\n".join([f"\n{kind}\n", TITLES, "|" + "---|" * 4, *table(kind)]))
+        print(table())
     else:
         with tempfile.TemporaryDirectory() as temporary:
             quick = {kind: numbers[:1] for kind, numbers in COUNTS.items()}

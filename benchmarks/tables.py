@@ -8,6 +8,7 @@ from typing import Any
 
 import channels
 import decoders
+import few
 import landcover
 import side
 import sudoku
@@ -94,6 +95,7 @@ def of_toys() -> dict[str, str]:
     return {
         **{f"trust.{rate}": f"{min(one[rate] for one in checks):.0%}" for rate in ("precision", "recall")},
         "toys.table": toys.table(),
+        "few.table": few.table(),
         "toys.stripes": f"{len(make_toy('stripes', height=16, width=16).members):,}",
         "decoders.table": table(titles, rows),
         "decoders.default": decoders.DEFAULT,
