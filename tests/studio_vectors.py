@@ -21,8 +21,10 @@ from gridcloze.tiling import Tiling
 
 ROOT = Path(__file__).parent.parent
 VECTORS = ROOT / "src" / "gridcloze" / "studio" / "page" / "test" / "vectors.json"
-CALIBRATION = Calibration((0.1, 0.5, 0.8), (0.7, 1.2, 1.5))
-CASES = {  # height and width, those of the window or None, symbols, share of hidden cells, seed
+CALIBRATION = Calibration((1.0, 1.5, 3.5), (0.7, 1.2, 1.5))
+OLD = Calibration((0.1, 0.5, 0.8), (0.7, 1.2, 1.5), "hidden_fractions")
+HOLE = np.pad(np.ones((6, 7), bool), ((2, 1), (1, 0)))
+CASES = {  # height and width, those of the window or None, symbols, share of hidden cells or which, seed
     "weighted": ((5, 6), None, 2, 0.6, 0),
     "weighted, nine symbols": ((4, 5), None, 9, 0.7, 1),
     "every cell hidden, a large seed": ((3, 5), None, 3, 1.0, 2**40 + 5),
@@ -36,6 +38,8 @@ CASES = {  # height and width, those of the window or None, symbols, share of hi
     "side maps": ((5, 6), None, 3, 0.7, 9),
     "side maps in windows": ((7, 11), (5, 6), 2, 0.7, 10),
     "side maps, lower than a window": ((3, 13), (6, 6), 4, 0.8, 11),
+    "a hole": ((9, 8), None, 2, HOLE, 12),
+    "calibrated by hidden fractions": ((5, 6), None, 2, 0.6, 13),
 }
 CHANNELS = Channel("zone", (1.0, 2.5)), Channel("depth", mean=0.3, deviation=0.7)
 
@@ -54,11 +58,11 @@ class Hashed(LogitsPredictor):
         return (logits + side.astype(float) @ ((3 * feature + 2 * symbol) % 5)).astype(np.float32)
 
 
-def predictor_of(size, window, n_symbols, side):
+def predictor_of(size, window, n_symbols, side, calibration):
     height, width = window or size
     config = {"height": height, "width": width}
-    header = Header(config, Palette.default(n_symbols), calibration=CALIBRATION, windows=window is not None, side=side)
-    return TrainedPredictor(Hashed(n_symbols, CALIBRATION), header)
+    header = Header(config, Palette.default(n_symbols), calibration=calibration, windows=window is not None, side=side)
+    return TrainedPredictor(Hashed(n_symbols, calibration), header)
 
 
 def maps_of(size):
@@ -113,15 +117,20 @@ def fills_of(make, size, window):
     ]
 
 
-def case(size, window, n_symbols, hidden_share, seed, is_sided=False):
+def case(size, window, n_symbols, hidden_share, seed, name):
     generator = np.random.default_rng(0)
     cells = generator.integers(n_symbols, size=(1, *size))
-    hidden = generator.permutation(cells.size).reshape(cells.shape) < round(hidden_share * cells.size)
+    if isinstance(hidden_share, float):
+        hidden = generator.permutation(cells.size).reshape(cells.shape) < round(hidden_share * cells.size)
+    else:
+        hidden = hidden_share[None]
+    is_sided, calibration = name.startswith("side maps"), OLD if name.endswith("fractions") else CALIBRATION
     cells = np.where(hidden, -1, cells)
     side = maps_of(size)[None] if is_sided else None
     puzzles = Puzzles(cells, side=side)
-    predictor = predictor_of(size, window, n_symbols, CHANNELS if is_sided else ())
+    predictor = predictor_of(size, window, n_symbols, CHANNELS if is_sided else (), calibration)
     vector = {
+        "calibration": calibration.to_json(),
         "size": size,
         "window": window,
         "symbols": n_symbols,
@@ -185,10 +194,9 @@ def randomness():
 
 def vectors():
     return {
-        "calibration": {"hidden_fractions": CALIBRATION.hidden_fractions, "temperatures": CALIBRATION.temperatures},
         "randomness": randomness(),
         "channels": [asdict(channel) for channel in CHANNELS],
-        "cases": {name: case(*values, name.startswith("side maps")) for name, values in CASES.items()},
+        "cases": {name: case(*values, name) for name, values in CASES.items()},
         "windows": list(windows()),
     }
 

@@ -173,7 +173,7 @@ def test_without_its_temperatures_a_model_of_windows_still_answers_through_them(
     """Of a grid larger than a window every temperature asks the same windows."""
     predictor = checkpoint.load(model)
     cells, hidden = np.zeros((1, 12, 13), dtype=np.int64), np.ones((1, 12, 13), dtype=bool)
-    warm = Calibration((0.0,), (2.0,))
+    warm = Calibration((1.0,), (2.0,))
     hot = dataclasses.replace(predictor, base=NetworkPredictor(predictor.base.model, warm))
     plain = dataclasses.replace(predictor, base=NetworkPredictor(predictor.base.model))
     assert np.array_equal(hot.uncalibrated().marginals(cells, hidden), plain.marginals(cells, hidden))

@@ -22,7 +22,7 @@ from gridcloze.words import InputError
 PALETTE = Palette.default(2)
 
 
-CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
+CALIBRATION = Calibration((1.0, 2.5), (0.8, 1.1))
 
 
 def with_header(model):
@@ -102,7 +102,9 @@ def test_another_format_version_is_refused(path):
         lambda tensors, values: values["config"].update(flavour=1),
         lambda tensors, values: values["config"].update(depth="2"),
         lambda tensors, values: values["calibration"].update(temperatures=[0.5, 0.0]),
-        lambda tensors, values: values["calibration"].update(hidden_fractions=[0.5]),
+        lambda tensors, values: values["calibration"].update(distances=[0.5]),
+        lambda tensors, values: values["calibration"].update(hidden_fractions=[0.25, 0.5]),
+        lambda tensors, values: values["calibration"].pop("distances"),
     ],
 )
 def test_a_config_that_does_not_fit_its_tensors_is_refused(path, change):
@@ -191,8 +193,8 @@ def test_headers_with_other_types_are_refused(path, key, value):
         ("calibration", {"temperatures": ["x", "y"]}),
         ("calibration", {"temperatures": [float("nan"), 1.0]}),
         ("calibration", {"temperatures": [1.0, 1e300]}),
-        ("calibration", {"hidden_fractions": [0.75, 0.25]}),
-        ("calibration", {"hidden_fractions": [], "temperatures": []}),
+        ("calibration", {"distances": [2.5, 1.0]}),
+        ("calibration", {"distances": [], "temperatures": []}),
         ("calibration", {"bias": 1}),
     ],
     ids=str,

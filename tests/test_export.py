@@ -24,7 +24,7 @@ from gridcloze.words import InputError
 
 pytestmark = pytest.mark.slow  # an export takes many seconds
 
-CALIBRATION = Calibration((0.25, 0.75), (0.8, 1.1))
+CALIBRATION = Calibration((1.0, 2.5), (0.8, 1.1))
 SIZES = [(1, 5, 5), (3, 5, 5), (2, 9, 4), (1, 1, 1), (70, 6, 7)]
 
 

@@ -96,7 +96,7 @@ def test_the_vectors_of_the_page_are_current():
 
 
 def trained(network):
-    calibration = Calibration((0.25, 0.75), (0.8, 1.1))
+    calibration = Calibration((1.0, 2.5), (0.8, 1.1))
     header = Header(asdict(network.config), Palette.default(2), 3, {"seed": 5}, calibration)
     return TrainedPredictor(NetworkPredictor(network, calibration), header)
 

@@ -25,6 +25,7 @@ from gridcloze.files.arrays import write_stack
 from gridcloze.files.palettes import Palette
 from gridcloze.files.paths import atomic_write, only_one
 from gridcloze.learning import learn
+from gridcloze.logits import Calibration, distance_to_visible
 from gridcloze.muon import orthogonalised
 from gridcloze.networks import NetworkPredictor
 from gridcloze.priors.examples import Examples
@@ -618,11 +619,47 @@ class Sharpened(nn.Module):
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
 def test_calibration_finds_the_temperature(factor):
-    """A model that is too sure by a factor gets that temperature where much is hidden; one that is right gets 1."""
+    """A model that is too sure by a factor gets that temperature at all distances; one that is right gets 1."""
     found = calibrate(Sharpened(factor), HELD_OUT)
     assert len(found.temperatures) > 1
-    assert found.temperatures[-1] == pytest.approx(factor, rel=0.15)  # where little is, nearly all cells are determined
-    assert list(found.hidden_fractions) == sorted(found.hidden_fractions)
+    assert found.temperatures == pytest.approx([factor] * len(found.temperatures), rel=0.15)
+    assert found.points[0] == 1
+    assert list(found.points) == sorted(set(found.points))
+
+
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_the_distance_to_what_is_visible(most):
+    """That of brute force, up to the distance to stop at; without a visible cell it is the larger side."""
+    shares = np.array([0.0, 0.5, 0.9, 0.97, 1.0])[:, None, None]
+    hidden = np.random.default_rng(0).random((5, 7, 11)) < shares
+    brute = np.full(hidden.shape, 11)
+    for place in np.argwhere(~hidden):
+        steps = np.abs(np.indices((7, 11)) - place[1:, None, None]).max(axis=0)
+        brute[place[0]] = np.minimum(brute[place[0]], steps)
+    assert (distance_to_visible(hidden, most) == np.minimum(brute, most)).all()
+    assert (distance_to_visible(hidden, most)[4] == min(most, 11)).all()
+
+
+class SureFarAway(Sharpened):
+    """The exact answer next to visible cells, and too sure of all others."""
+
+    def forward(self, tokens):
+        far = distance_to_visible(tokens.numpy() == 2, 2) > 1
+        return super().forward(tokens) / self.factor * torch.from_numpy(np.where(far[..., None], 2.0, 1.0))
+
+
+def test_calibration_is_by_distance_from_what_is_visible():
+    """What a model is too sure of far from the visible cells does not make it less sure next to them."""
+    found = calibrate(SureFarAway(1.0), HELD_OUT)
+    assert found.temperatures == pytest.approx([1.0] + [2.0] * (len(found.points) - 1), rel=0.15)
+    cells = PRIOR.sample(2000, np.random.default_rng(3))
+    hidden = evaluation_hiding(cells.shape, np.random.default_rng(4))
+    bits = [
+        scoring.score(NetworkPredictor(SureFarAway(1.0), each).marginals(cells, hidden), cells, hidden)
+        for each in (found, calibrate(SureFarAway(1.0), HELD_OUT, most=1), Calibration())
+    ]
+    by_distance, one, none = (each["bits_per_hidden_cell"] for each in bits)
+    assert by_distance < one < none
 
 
 def test_calibration_of_next_to_nothing():

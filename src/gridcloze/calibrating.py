@@ -5,10 +5,11 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float32, Int
 from scipy.optimize import minimize_scalar
 from torch import nn
 
-from .logits import Calibration
+from .logits import Calibration, distance_to_visible
 from .networks import on_device
 from .predictor import tokens_of
 from .priors.hiding import evaluation_hiding
@@ -30,8 +31,9 @@ def calibrate(
 ) -> Calibration:
     """Find the temperatures that give the fewest bits per hidden cell on held-out grids.
 
-    The hidden cells are those of `evaluation_hiding`. There are as many temperatures, from few hidden cells to many, as
-    there are groups of 500 known cells.
+    The hidden cells are those of `evaluation_hiding`. There are temperatures for hidden cells at distance 1 from the
+    nearest visible one, 2, 3 to 4, 5 to 8, and so on, at most one for each 500 known cells; the last is for all that
+    are farther.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def calibrate(
     Returns
     -------
     Calibration
-        Temperatures by the hidden fraction of a grid; 1 where no held-out cell is known.
+        Temperatures by distance; 1 where no held-out cell is known.
 
     Raises
     ------
@@ -56,16 +58,16 @@ def calibrate(
 
     Examples
     --------
-    The held-out grids have 1,200 known cells, enough for two temperatures:
+    The held-out grids have 1,280 known cells, enough for two temperatures:
 
     >>> import numpy as np
     >>> from gridcloze.bert import Bert, BertConfig
     >>> from gridcloze.calibrating import calibrate
     >>> from gridcloze.priors import Mirror
-    >>> held_out = Mirror(2, 2).sample(300, np.random.default_rng(0))
-    >>> calibration = calibrate(Bert(BertConfig(2, 2, n_symbols=2, depth=1)), held_out)
-    >>> [round(fraction, 2) for fraction in calibration.hidden_fractions]
-    [0.56, 1.0]
+    >>> held_out = Mirror(4, 4).sample(80, np.random.default_rng(0))
+    >>> calibration = calibrate(Bert(BertConfig(4, 4, n_symbols=2, depth=1)), held_out)
+    >>> [round(distance, 1) for distance in calibration.points]
+    [1.0, 3.0]
     """
     generator = np.random.default_rng(1)
     n = CALIBRATION_LOGITS // (held_out[0].size * cast(int, model.n_symbols))
@@ -73,11 +75,26 @@ def calibrate(
     which = generator.integers(0, len(held_out), n)
     cells = held_out[which]
     hidden = evaluation_hiding(cells.shape, generator) | (cells < 0)
-    fractions, scored = hidden.mean(axis=(1, 2)), hidden & (cells >= 0)
-    logits = _logits(model, cells, hidden, None if side is None else side.some(which))
-    groups = np.array_split(np.argsort(fractions), max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
-    temperatures = [_best_temperature(logits, cells, scored, group) for group in groups]
-    return Calibration(tuple(float(fractions[group].mean()) for group in groups), tuple(temperatures))
+    scored = hidden & (cells >= 0)
+    logits = _logits(model, cells, hidden, None if side is None else side.some(which))[scored]
+    distance, true = distance_to_visible(hidden, max(cells.shape[1:]))[scored], cells[scored]
+    groups = _by_distance(distance, max(1, min(most, int((held_out >= 0).sum()) // LEAST_CELLS)))
+    if not groups:
+        return Calibration()
+    return Calibration(
+        tuple(float(distance[group].mean()) for group in groups),
+        tuple(_best_temperature(logits[group], true[group]) for group in groups),
+    )
+
+
+def _by_distance(distance: Int[np.ndarray, " cell"], most: int) -> list[Int[np.ndarray, " member"]]:
+    """Which cells are at distance 1, 2, 3 to 4, 5 to 8, …, in at most so many groups; the last is not too small."""
+    doublings = np.ceil(np.log2(distance))
+    for last in reversed(range(most)):
+        doublings = np.minimum(doublings, last)
+        if (doublings == last).sum() >= LEAST_CELLS:
+            break
+    return [np.flatnonzero(doublings == each) for each in np.unique(doublings)]
 
 
 def _logits(model: nn.Module, cells: Cells, hidden: Hidden, side: SideMaps | None) -> np.ndarray:
@@ -93,12 +110,10 @@ def _logits(model: nn.Module, cells: Cells, hidden: Hidden, side: SideMaps | Non
     return logits
 
 
-def _best_temperature(logits: np.ndarray, cells: Cells, scored: Hidden, group: np.ndarray) -> float:
-    of_group, true = torch.from_numpy(logits[group][scored[group]]), torch.from_numpy(cells[group][scored[group]])
-    if len(true) == 0:
-        return 1.0
+def _best_temperature(logits: Float32[np.ndarray, "cell symbol"], true: Int[np.ndarray, " cell"]) -> float:
+    of_group, symbols = torch.from_numpy(logits), torch.from_numpy(true)
     bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
     minimum = minimize_scalar(
-        lambda log: F.cross_entropy(of_group / np.exp(log), true).item(), bounds=bounds, method="bounded"
+        lambda log: F.cross_entropy(of_group / np.exp(log), symbols).item(), bounds=bounds, method="bounded"
     )
     return float(np.exp(minimum.x))

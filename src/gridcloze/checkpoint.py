@@ -20,7 +20,7 @@ from .export import OnnxPredictor, open_session, read_metadata, to_onnx, with_me
 from .files.notes import Form, check_note, listed, number, one_of, parse_note, text, whole
 from .files.palettes import Palette
 from .files.paths import atomic_write, check_writable
-from .logits import LARGEST_MODEL, Calibration, Features, LogitsPredictor
+from .logits import KINDS_OF_POINTS, LARGEST_MODEL, Calibration, Features, LogitsPredictor
 from .memory import in_words, refuse_beyond_memory
 from .predictor import Size, tokens_of
 from .shapes import Cells, Hidden, Marginals
@@ -38,6 +38,7 @@ MOST_BYTES = 2**31  # of a model file
 OPERATIONS_A_MINUTE = 2.5e12  # of attention, measured on one core
 COUNT, INT64, TRUE_OR_FALSE = whole(0, 2**63), whole(-(2**63), 2**63 - 1), one_of(False, True)
 FINITE = number(-1e300, 1e300)
+POINTS = listed(number(0, 2**20), least=1)
 MAY_BE_NONE = ("channels", "side")  # of the sizes in a config
 TRAINING: Form = {  # of the record that Header.training is; whoever trains may add entries
     "data?": text(),
@@ -77,7 +78,7 @@ HEADER: Form = {
     "scale": whole(1, 2**20),
     "training": TRAINING,
     "calibration": {
-        "hidden_fractions": lambda value: listed(number(0, 1), least=1)(value) and value == sorted(value),
+        **{f"{by}?": lambda value: POINTS(value) and value == sorted(value) for by in KINDS_OF_POINTS},
         "temperatures": listed(number(1e-3, 1e3), least=1),
     },
     "windows?": TRUE_OR_FALSE,
@@ -580,7 +581,7 @@ def _header_to_json(header: Header) -> dict[str, Any]:
         "palette": header.palette.to_json(),
         "scale": header.scale,
         "training": header.training,
-        "calibration": asdict(header.calibration),
+        "calibration": header.calibration.to_json(),
         "windows": header.windows,
     }
 
@@ -602,20 +603,18 @@ def _header(path: Path, metadata: str, kinds: list[type], tensors_of: Callable[[
                 "use the version that wrote it, or train again"
             )
         check_note(values, HEADER)
-        palette, calibration = Palette.from_json(values["palette"]), values["calibration"]
+        palette = Palette.from_json(values["palette"])
         if palette.n_symbols != values["config"]["n_symbols"]:
             raise InputError("the palette in its note does not fit its config; use the original file")
         side = tuple(Channel(**one | {"classes": tuple(one["classes"])}) for one in values.get("side", []))
         if sum(channel.n_features for channel in side) != values["config"].get("side", 0):
             raise InputError("the side maps in its note do not fit its config; use the original file")
-        if len(calibration["hidden_fractions"]) != len(calibration["temperatures"]):
-            raise InputError("the calibration in its note does not fit; use the original file")
         return Header(
             {"channels": 0} | values["config"],  # models of version 0.2 had none
             palette,
             values["scale"],
             values["training"],
-            Calibration(tuple(calibration["hidden_fractions"]), tuple(calibration["temperatures"])),
+            Calibration.from_json(values["calibration"]),
             values.get("hash", file_hash),
             values.get("windows", False),
             side,

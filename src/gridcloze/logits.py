@@ -2,13 +2,15 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 from .predictor import known_or, softmax, tokens_of
 from .shapes import Cells, Hidden, Marginals
@@ -30,16 +32,24 @@ LARGEST_MODEL = {  # beyond which a number in a file is a fault, and no model is
 }
 
 
+Points = Literal["distances", "hidden_fractions"]
+KINDS_OF_POINTS: tuple[Points, ...] = get_args(Points)
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Temperatures of logits, interpolated by the hidden fraction of a grid.
+    """Temperatures of logits, interpolated by how far a hidden cell is from the nearest visible one.
+
+    Of few examples a model knows what is near the visible cells, and is too sure of what is far from all of them.
 
     Parameters
     ----------
-    hidden_fractions
-        Shares of hidden cells, ascending.
+    points
+        Distances to the nearest visible cell, ascending; cells that touch, also at corners, are at distance 1.
     temperatures
         What logits are divided by at each of them; above 1 the probabilities become less extreme.
+    by
+        What the points are: "distances", or "hidden_fractions" of whole grids, as in models of version 0.2.
 
     Notes
     -----
@@ -49,16 +59,17 @@ class Calibration:
     --------
     >>> import numpy as np
     >>> from gridcloze.logits import Calibration
-    >>> calibration = Calibration((0.25, 0.75), (0.8, 1.2))
-    >>> calibration.temperature(np.array([[[True, False]], [[True, True]]]))
-    array([1. , 1.2])
+    >>> calibration = Calibration((1.0, 3.0), (1.0, 1.2))
+    >>> calibration.temperature(np.array([[[False, True, True, True, True]]]))
+    array([[[1. , 1. , 1.1, 1.2, 1.2]]])
     """
 
-    hidden_fractions: tuple[float, ...] = (0.0,)
+    points: tuple[float, ...] = (1.0,)
     temperatures: tuple[float, ...] = (1.0,)
+    by: Points = "distances"
 
-    def temperature(self, hidden: Hidden) -> Float[np.ndarray, "batch"]:
-        """Return the temperature of each grid.
+    def temperature(self, hidden: Hidden) -> Float[np.ndarray, "batch rows columns"]:
+        """Return the temperatures of grids.
 
         Parameters
         ----------
@@ -68,9 +79,89 @@ class Calibration:
         Returns
         -------
         ndarray
-            What its logits are divided by.
+            What the logits are divided by: of each cell, or of each grid (batch, 1, 1).
         """
-        return np.interp(hidden.mean(axis=(1, 2)), self.hidden_fractions, self.temperatures)
+        if self.by == "distances":
+            measured = distance_to_visible(hidden, ceil(self.points[-1]))
+        else:
+            measured = hidden.mean(axis=(1, 2), keepdims=True)
+        return np.interp(measured, self.points, self.temperatures)
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Give what a model file says of it.
+
+        Returns
+        -------
+        dict
+            The points under the name of what they are, and the temperatures.
+
+        Examples
+        --------
+        >>> Calibration().to_json()
+        {'distances': [1.0], 'temperatures': [1.0]}
+        """
+        return {self.by: list(self.points), "temperatures": list(self.temperatures)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Sequence[float]]) -> "Calibration":
+        """Make it from what a model file says.
+
+        Parameters
+        ----------
+        values
+            As `to_json` returns.
+
+        Returns
+        -------
+        Calibration
+            The same again.
+
+        Raises
+        ------
+        InputError
+            Unless there are as many temperatures as points of one kind.
+
+        Examples
+        --------
+        >>> Calibration.from_json({"hidden_fractions": [0.5], "temperatures": [1.2]})
+        Calibration(points=(0.5,), temperatures=(1.2,), by='hidden_fractions')
+        """
+        temperatures = tuple(values["temperatures"])
+        kinds: list[Points] = [by for by in KINDS_OF_POINTS if by in values]
+        if [len(values[by]) for by in kinds] != [len(temperatures)]:
+            raise InputError("the calibration in its note does not fit; use the original file")
+        return cls(tuple(values[kinds[0]]), temperatures, kinds[0])
+
+
+def distance_to_visible(hidden: Hidden, most: int) -> Int[np.ndarray, "batch height width"]:
+    """Count how far each cell is from the nearest visible one.
+
+    Parameters
+    ----------
+    hidden
+        True where a cell is hidden.
+    most
+        The distance to stop at; at most the larger side of the grids.
+
+    Returns
+    -------
+    ndarray of int
+        The larger of the differences in rows and columns; 0 at a visible cell; where it would be more, or where there
+        is no visible cell, the one to stop at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> distance_to_visible(np.array([[[True, False, True, True, True]]]), 2)
+    array([[[1, 0, 1, 2, 2]]])
+    """
+    distance, far = hidden.astype(np.int64), hidden
+    for _ in range(1, min(most, max(hidden.shape[1:]))):
+        far = np.pad(far, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+        far = far[:, :-2] & far[:, 1:-1] & far[:, 2:]  # all hidden in a block of 3×3
+        far = far[..., :-2] & far[..., 1:-1] & far[..., 2:]
+        distance += far
+    return distance
 
 
 class LogitsPredictor(ABC):
@@ -138,8 +229,7 @@ class LogitsPredictor(ABC):
         of_part = lambda part: None if side is None else side[part]  # noqa: E731
         passes = list(run_all(lambda part: self.one_pass(tokens[part], chunk, of_part(part)), parts))
         logits = np.concatenate(passes) if passes else np.zeros((*tokens.shape, self.n_symbols))
-        temperature = self.calibration.temperature(hidden)[:, None, None, None]
-        marginals = known_or(logits / temperature, cells, hidden)
+        marginals = known_or(logits / self.calibration.temperature(hidden)[..., None], cells, hidden)
         marginals[hidden] = softmax(marginals[hidden])
         return marginals
 

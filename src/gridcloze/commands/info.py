@@ -46,17 +46,20 @@ class _Sizes(TypedDict):
 
 
 class _Temperatures(TypedDict):
-    """How a model is calibrated: a temperature for each of some hidden fractions, with straight lines between.
+    """How a model is calibrated: a temperature for each of some distances, with straight lines between.
 
     Attributes
     ----------
+    distances
+        Of hidden cells from the nearest visible one, in ascending order; those that touch are at distance 1.
     hidden_fractions
-        Shares of hidden cells, 0 to 1, in ascending order.
+        Instead of distances, in models of version 0.2: shares of hidden cells, 0 to 1, in ascending order.
     temperatures
         By what logits are divided at each.
     """
 
-    hidden_fractions: list[float]
+    distances: NotRequired[list[float]]
+    hidden_fractions: NotRequired[list[float]]
     temperatures: list[float]
 
 
@@ -178,10 +181,7 @@ def info(model_path: Path, picture: Path | None = None, dark: bool = False, over
         "characters": header.palette.characters,
         "scale": header.scale,
         "training": cast(TrainingRecord, header.training),
-        "calibration": {
-            "hidden_fractions": list(header.calibration.hidden_fractions),
-            "temperatures": list(header.calibration.temperatures),
-        },
+        "calibration": cast(_Temperatures, header.calibration.to_json()),
     }
     if header.palette.values:
         report["values"] = list(header.palette.values)

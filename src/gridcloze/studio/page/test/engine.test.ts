@@ -12,6 +12,7 @@ import { mapsOf, type Channel } from '../src/side'
 import written from './vectors.json'
 
 interface Case {
+  calibration: Note['calibration']
   size: Size
   window: Size | null
   symbols: number
@@ -35,7 +36,6 @@ interface Squares {
 }
 
 const vectors = written as unknown as {
-  calibration: Note['calibration']
   channels: Channel[]
   randomness: { uniforms: [number[], number[]][]; names: [number, number[]][] }
   cases: Record<string, Case>
@@ -60,10 +60,10 @@ function hashed(symbols: number): Network {
   }
 }
 
-function made({ size, window, symbols, cells, side }: Case, between = async () => {}) {
+function made({ calibration, size, window, symbols, cells, side }: Case, between = async () => {}) {
   const [height, width] = window ?? size
   const config = { height, width, n_symbols: symbols, patch: 1, heads: 1, depth: 1 }
-  const note = { config, calibration: vectors.calibration, windows: window !== null, side: side && vectors.channels } as Note
+  const note = { config, calibration, windows: window !== null, side: side && vectors.channels } as Note
   const puzzle: Puzzle = { height: size[0], width: size[1], cells: Int16Array.from(cells) }
   if (side) puzzle.side = new Map(Object.entries(side).map(([name, map]) => [name, Float32Array.from(map, (value) => value ?? NaN)]))
   return { predictor: new TrainedPredictor(hashed(symbols), note, between), puzzle }

@@ -96,8 +96,8 @@ function checked(note: Note & { format_version: number }): Note {
   }
   const features = (note.side ?? []).reduce((n, { classes }) => n + Math.max(1, classes.length) + 1, 0)
   if (features !== (note.config.side ?? 0)) throw new InputError('the side maps in its note do not fit its config; use the original file')
-  const { hidden_fractions: shares, temperatures } = note.calibration
-  if (!shares.length || shares.length !== temperatures.length) {
+  const { distances, hidden_fractions, temperatures } = note.calibration
+  if (!temperatures.length || (distances ?? hidden_fractions)?.length !== temperatures.length) {
     throw new InputError('the calibration in its note does not fit; use the original file')
   }
   return note

@@ -16,7 +16,8 @@ export interface Predictor {
 }
 
 export interface Calibration {
-  hidden_fractions: number[]
+  distances?: number[] // of hidden cells from the nearest visible one
+  hidden_fractions?: number[] // instead, of models of version 0.2
   temperatures: number[]
 }
 
@@ -30,19 +31,38 @@ export function countHidden(cells: Int16Array): number {
   return count
 }
 
-/** The temperature that logits are divided by, from straight lines between those measured. */
-export function temperatureAt({ hidden_fractions: shares, temperatures }: Calibration, share: number): number {
-  const after = shares.findIndex((one) => share < one)
-  if (after <= 0) return temperatures.at(after === 0 ? 0 : -1)!
-  const slope = (temperatures[after]! - temperatures[after - 1]!) / (shares[after]! - shares[after - 1]!)
-  return slope * (share - shares[after - 1]!) + temperatures[after - 1]!
+/** From straight lines between values at points. */
+function interpolated(points: number[], values: number[], x: number): number {
+  const after = points.findIndex((point) => x < point)
+  if (after <= 0) return values.at(after === 0 ? 0 : -1)!
+  const slope = (values[after]! - values[after - 1]!) / (points[after]! - points[after - 1]!)
+  return slope * (x - points[after - 1]!) + values[after - 1]!
+}
+
+/** How far each cell is from the nearest visible one, by the larger of the differences in rows and columns. */
+function distancesOf(cells: Int16Array, [height, width]: Size): number[] {
+  const most = Math.max(height, width), order = [...cells.keys()]
+  const far = Array.from(cells, (cell) => (cell === HIDDEN ? most : 0))
+  for (const step of [-1, 1]) {
+    // from the cells before it in the order of reading, then from those before it in the opposite order
+    for (const cell of order) {
+      for (const [down, across] of [[0, 1], [1, -1], [1, 0], [1, 1]] as const) {
+        const column = (cell % width) + step * across, beside = far[cell + step * (down * width + across)]
+        if (column >= 0 && column < width && beside! < far[cell]!) far[cell] = beside! + 1
+      }
+    }
+    order.reverse()
+  }
+  return far
 }
 
 /** Probabilities from the logits of one grid; a visible cell has its own symbol with probability 1. */
 export function marginalsOf(
-  logits: Float32Array, cells: Int16Array, symbols: number, calibration: Calibration,
+  logits: Float32Array, cells: Int16Array, size: Size, symbols: number, calibration: Calibration,
 ): Float64Array {
-  const temperature = temperatureAt(calibration, countHidden(cells) / cells.length)
+  const { distances: points, hidden_fractions: shares, temperatures } = calibration
+  const share = countHidden(cells) / cells.length
+  const measured = points ? distancesOf(cells, size) : Array.from(cells, () => share)
   const marginals = new Float64Array(cells.length * symbols)
   cells.forEach((symbol, cell) => {
     const place = cell * symbols
@@ -50,6 +70,7 @@ export function marginalsOf(
       marginals[place + symbol] = 1
       return
     }
+    const temperature = interpolated((points ?? shares)!, temperatures, measured[cell]!)
     const scaled = Float64Array.from(logits.subarray(place, place + symbols), (logit) => logit / temperature)
     const largest = scaled.reduce((one, other) => Math.max(one, other))
     const odds = scaled.map((logit) => Math.exp(logit - largest))

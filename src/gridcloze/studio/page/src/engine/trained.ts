@@ -55,7 +55,7 @@ export class TrainedPredictor implements Predictor {
       throw new InputError('the model gives logits that are no finite numbers: use the original file, or train again')
     }
     return grids.map((cells, number) =>
-      marginalsOf(logits.subarray(number * count, (number + 1) * count), cells, this.symbols, this.note.calibration))
+      marginalsOf(logits.subarray(number * count, (number + 1) * count), cells, size, this.symbols, this.note.calibration))
   }
 
   /** The weights of each layer, head, query patch and key patch. */
