@@ -35,6 +35,7 @@ from textures import windows_of
 
 SEED = 9000
 TESTED = 200  # grids
+CELLS_OF_A_GRID = 10  # of single hidden cells, each with all others visible: one of each grid would say little
 SIDE = 64  # of windows of the channels
 LAND_COVER = (22, 32)  # the size of grids
 TRAIN, TEST = slice(0, 470), slice(480, 560)  # columns of the land cover
@@ -166,8 +167,9 @@ def run(kind: str, n: int, folder: Path, budget: Budget, tested: int) -> Figures
     kinds_of_hiding = {"mixture": evaluation_hiding, **conditions(*cells.shape[1:])}
     figures["conditions"] = {}
     for number, (name, hide) in enumerate(kinds_of_hiding.items()):
-        hidden = hide(cells.shape, np.random.default_rng([SEED, number]))
-        figures["conditions"][name] = {rival: asked(each, cells, hidden) for rival, each in rivals.items()}
+        asked_about = cells.repeat(CELLS_OF_A_GRID if name == "single cells" else 1, axis=0)
+        hidden = hide(asked_about.shape, np.random.default_rng([SEED, number]))
+        figures["conditions"][name] = {rival: asked(each, asked_about, hidden) for rival, each in rivals.items()}
     return figures
 
 

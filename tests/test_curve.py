@@ -65,6 +65,15 @@ def test_held_out_bits_rise_when_it_is_no_chance(scores, rises):
     assert scores.rises == rises
 
 
+@pytest.mark.parametrize(
+    ("dropout", "gain"),
+    [((0.0,), 0.0), ((0.0, 0.0, 0.1), 0.0), ((0.0, 0.0, 0.0, 0.1), np.inf), ((0.1, 0.1, 0.1, 0.1, 0.2), np.inf)],
+)
+def test_what_is_dropped_has_time_to_help(dropout, gain):
+    """Nothing is known of the gain while more is dropped than in the first three fifths of the steps."""
+    assert curve(0.9, 0.4, 0.4, 0.4, 0.4, dropout=dropout).gain == gain
+
+
 def test_scores_come_ever_more_seldom():
     """Some fifty scores in ten thousand steps, and none in a training of a few."""
     assert not any(map(is_due, range(50)))

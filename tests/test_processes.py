@@ -31,7 +31,7 @@ def test_the_package_is_a_command():
 
 
 def test_parts_of_a_batch_make_up_its_loss():
-    """The losses of the parts of a batch, each over the hidden cells of all, add up to the loss of the batch."""
+    """The losses of the parts of a batch, each with its weights in the whole, add up to the loss of the batch."""
     import torch
 
     from gridcloze.bert import Bert, BertConfig
@@ -39,10 +39,12 @@ def test_parts_of_a_batch_make_up_its_loss():
     torch.manual_seed(0)
     model = Bert(BertConfig(4, 4, 2, depth=1))
     cells, hidden, _ = training.training_batch(squares(4, 4, 2, 3), np.random.default_rng(0))
-    whole = training.cross_entropy(model, cells, hidden).item()
-    parts = [training.cross_entropy(model, cells[i::3], hidden[i::3], None, int(hidden.sum())).item() for i in range(3)]
+    weights = training.weights_of_grids(hidden)
+    whole = training.cross_entropy(model, cells, hidden, None, weights).item()
+    parts = [training.cross_entropy(model, cells[i::3], hidden[i::3], None, weights[i::3]).item() for i in range(3)]
     assert sum(parts) == pytest.approx(whole, rel=1e-6)
-    assert training.cross_entropy(model, cells[::3], hidden[::3]).item() != pytest.approx(parts[0], rel=0.1)
+    own = training.weights_of_grids(hidden[::3])
+    assert training.cross_entropy(model, cells[::3], hidden[::3], None, own).item() != pytest.approx(parts[0], rel=0.1)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from gridcloze.priors.examples import Examples
 from gridcloze.priors.finite import squares
 from gridcloze.priors.hiding import evaluation_hiding
 from gridcloze.priors.known import posterior
-from gridcloze.training import NOTES, Budget, Pool, Training, cross_entropy, training_batch
+from gridcloze.training import NOTES, Budget, Pool, Training, cross_entropy, training_batch, weights_of_grids
 from gridcloze.words import InputError
 
 PRIOR = squares(4, 4, 2, 3)
@@ -500,6 +500,22 @@ def test_unknown_cells_are_hidden_and_never_scored():
     assert loss == pytest.approx(np.log(2), abs=1e-6)  # a fresh model says 1/2 everywhere
     everything_unknown = np.full_like(cells, -1)
     assert cross_entropy(model, everything_unknown, hidden).item() == 0
+
+
+def test_grids_with_few_hidden_cells_count_more_for_each():
+    """A cell counts by the number of scored ones in its grid to the power -1/2, and all of a batch count 1."""
+    scored = np.random.default_rng(0).random((6, 4, 4)) < np.array([0.1, 0.3, 0.5, 0.7, 1, 0])[:, None, None]
+    weights, n = weights_of_grids(scored), scored.sum(axis=(1, 2))
+    assert (weights * n).sum() == pytest.approx(1)
+    assert weights[:5] / weights[4] == pytest.approx(np.sqrt(16 / n[:5]))
+    assert (weights_of_grids(np.zeros_like(scored)) == 1).all()
+    cells = PRIOR.sample(6, np.random.default_rng(1))
+    model, hidden = trained(20)[0], scored | (np.arange(6) == 5)[:, None, None]
+    weights = weights_of_grids(hidden)
+    of_grids = [cross_entropy(model, cells[i : i + 1], hidden[i : i + 1]).item() for i in range(6)]
+    by_hand = sum(w * k * loss for w, k, loss in zip(weights, hidden.sum(axis=(1, 2)), of_grids, strict=True))
+    assert cross_entropy(model, cells, hidden, None, weights).item() == pytest.approx(by_hand, rel=1e-5)
+    assert cross_entropy(model, cells, hidden).item() != pytest.approx(by_hand, rel=1e-3)
 
 
 def test_the_targets_of_a_pool_are_the_exact_posterior_of_its_examples():

@@ -89,12 +89,16 @@ class Curve:
 
     @property
     def gain(self) -> float:
-        """By which share the held-out bits fell in the last two fifths of the steps; infinite before that is known."""
+        """By which share the held-out bits fell in the last two fifths of the steps; infinite before that is known.
+
+        So it is while more was dropped in these steps than before: what that brings takes a while to show.
+        """
         steps = self.scores[-1].steps if self.scores else 0
-        earlier = [score.held_out for score in self.scores if score.steps <= EARLIER * steps]
-        if not earlier or self.best is None or steps < LEAST_STEPS:
+        earlier = [score for score in self.scores if score.steps <= EARLIER * steps]
+        if not earlier or self.best is None or steps < LEAST_STEPS or earlier[-1].dropout < self.scores[-1].dropout:
             return math.inf
-        return 1 - self.best.held_out / min(earlier) if min(earlier) > 0 else 0.0
+        least = min(score.held_out for score in earlier)
+        return 1 - self.best.held_out / least if least > 0 else 0.0
 
     def to_json(self) -> dict[str, list[Any]]:
         """Return the scores for the note of a model.

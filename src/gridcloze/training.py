@@ -42,6 +42,8 @@ from .shapes import Cells, Hidden
 from .side import Side, SideMaps, encoded
 from .words import InputError
 
+Weights = Float[np.ndarray, " batch"]  # what each hidden cell of a grid counts in the loss
+
 BATCH_SIZE, BATCH_CELLS = 64, 2**17  # grids of a step, and cells at most
 MUON_LEARNING_RATE = 0.01
 ADAMW_LEARNING_RATE = 0.002
@@ -374,11 +376,11 @@ class Training:
         """Learn from a batch, of which each process has a part; the number of its grids, and the loss of the part."""
         generator = np.random.default_rng([self.seed, self.progress.steps])
         cells, hidden, side = training_batch(self.examples, generator, self.progress.dropout)
-        grids, scored, parts = len(cells), int((hidden & (cells >= 0)).sum()), accelerator.num_processes
+        grids, weights, parts = len(cells), weights_of_grids(hidden & (cells >= 0)), accelerator.num_processes
         if parts > grids:
             raise InputError(f"a step has {grids} grids for {parts} processes: start {grids} or fewer")
         part = slice(accelerator.process_index, grids, parts)
-        cells, hidden, side = cells[part], hidden[part], None if side is None else side[part]
+        cells, hidden, weights, side = cells[part], hidden[part], weights[part], None if side is None else side[part]
         if self.progress.dropout:
             self.pool = None  # it would bring back what is known by heart
         elif self.pool is None or self.progress.steps % STEPS_OF_A_POOL == 0:
@@ -388,7 +390,7 @@ class Training:
             if self.progress.dropout:  # a resumed run drops the same
                 cast(Any, self.model).set_dropout(self.progress.dropout, part)
                 torch.manual_seed((self.seed * MOST_STEPS + self.progress.steps) % 2**64)
-            loss = cross_entropy(model, cells, hidden, targets, scored, side)
+            loss = cross_entropy(model, cells, hidden, targets, weights, side)
         accelerator.backward(loss * parts)  # of whose gradients the mean is taken
         accelerator.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT_NORM)
         rate = self._learning_rate_share()
@@ -700,7 +702,7 @@ def cross_entropy(
     cells: Cells,
     hidden: Hidden,
     targets: Tensor | None = None,
-    n_scored: int | None = None,
+    weights: Weights | None = None,
     side: Features | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy of the hidden cells; unknown cells are always hidden and never scored.
@@ -715,8 +717,8 @@ def cross_entropy(
         True where a cell is hidden.
     targets
         Distributions of the cells, with an axis for the symbols; by default certainty of what `cells` holds.
-    n_scored
-        The number of hidden cells that the mean is over; by default all in `cells`, which may be a part of a batch.
+    weights
+        What each hidden cell of a grid counts; by default all the same, and 1 together.
     side
         The features of the side maps, for a model that has such.
 
@@ -742,9 +744,38 @@ def cross_entropy(
     logits = model(tokens, **on_device(device, side))
     scored = torch.from_numpy(hidden & ~unknown).to(device)
     true = torch.from_numpy(cells.astype(np.int64)).to(device) if targets is None else targets
-    return F.cross_entropy(logits[scored].float(), true[scored], reduction="sum") / max(
-        1, int(scored.sum()) if n_scored is None else n_scored
-    )
+    if weights is None:
+        weights = np.full(len(cells), 1 / max(1, int(scored.sum())))
+    of_cells = torch.from_numpy(weights).float().to(device)[:, None, None].expand(scored.shape)[scored]
+    return (F.cross_entropy(logits[scored].float(), true[scored], reduction="none") * of_cells).sum()
+
+
+def weights_of_grids(scored: Hidden) -> Weights:
+    """Weigh the hidden cells of the grids of a batch by their number in a grid to the power -1/2.
+
+    Otherwise grids with few hidden cells would hardly count. The weights depend only on which cells are hidden, so that
+    the exact conditional distribution still has the least loss.
+
+    Parameters
+    ----------
+    scored
+        True where a cell is hidden and known.
+
+    Returns
+    -------
+    ndarray
+        What a cell of each grid counts; 1 for all cells together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gridcloze.training import weights_of_grids
+    >>> weights_of_grids(np.array([[[True, False, False, False]], [[True, True, True, True]]]))
+    array([0.333, 0.167])
+    """
+    n = scored.sum(axis=(1, 2))
+    roots = np.sqrt(np.maximum(n, 1))
+    return 1 / (roots * max(1.0, (n / roots).sum()))
 
 
 @torch.no_grad()
