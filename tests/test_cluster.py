@@ -283,8 +283,9 @@ def test_runs_go_on_where_others_ended(folder, scheduler):
         kept = markers(done)
         run = begin_fill(folder, "killed", *more)
         wait_for_blocks(folder / "killed", len(kept) + 1, run)
+        wait_for_workers(run, 2 if more else 0)  # the block may be a late one of the run before
         workers = descendants(run.pid)
-        assert [blocks_interrupts(pid) for pid in workers if is_worker(pid)] == [True] * (2 if more else 0)
+        assert all(blocks_interrupts(pid) for pid in workers if is_worker(pid))
         os.killpg(run.pid, signal.SIGINT)
         stopped = ended(run)
         assert (stopped.returncode, stopped.stdout) == (130, "")
@@ -351,6 +352,14 @@ def descendants(pid):
     tasks = Path(f"/proc/{pid}/task").glob("*/children")  # Dask starts workers in another thread
     children = [int(child) for task in tasks for child in task.read_text().split()]
     return children + [one for child in children for one in descendants(child)]
+
+
+def wait_for_workers(run, n):
+    deadline = time.monotonic() + SECONDS
+    while sum(map(is_worker, descendants(run.pid))) < n:
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def wait_for_blocks(out, n, run):
