@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -350,7 +351,10 @@ def is_settled_worker(pid):
 
 def descendants(pid):
     tasks = Path(f"/proc/{pid}/task").glob("*/children")  # Dask starts workers in another thread
-    children = [int(child) for task in tasks for child in task.read_text().split()]
+    children = []
+    for task in tasks:
+        with suppress(OSError):  # a thread that has ended
+            children += map(int, task.read_text().split())
     return children + [one for child in children for one in descendants(child)]
 
 
