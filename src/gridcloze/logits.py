@@ -157,11 +157,20 @@ def distance_to_visible(hidden: Hidden, most: int) -> Int[np.ndarray, "batch hei
     """
     distance, far = hidden.astype(np.int64), hidden
     for _ in range(1, min(most, max(hidden.shape[1:]))):
-        far = np.pad(far, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-        far = far[:, :-2] & far[:, 1:-1] & far[:, 2:]  # all hidden in a block of 3×3
-        far = far[..., :-2] & far[..., 1:-1] & far[..., 2:]
+        far = _also_beside(_also_beside(far, axis=1), axis=2)
+        if not far.any():
+            break
         distance += far
     return distance
+
+
+def _also_beside(hidden: Hidden, axis: int) -> Hidden:
+    """Where a cell is hidden, and those before and behind it along an axis are, as far as there are such."""
+    beside = hidden.copy()
+    of, result = np.moveaxis(hidden, axis, 0), np.moveaxis(beside, axis, 0)
+    result[1:] &= of[:-1]
+    result[:-1] &= of[1:]
+    return beside
 
 
 class LogitsPredictor(ABC):
