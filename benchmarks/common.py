@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,12 @@ def circumstances() -> Figures:
         "threads": torch.get_num_threads(),
         "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
     }
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(line.replace("|  |", "| |") for line in lines)
 
 
 class Drawn:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
+import common
 import data
 from common import RESULTS, Figures, Task, main, trained
 from gridcloze import scoring
@@ -179,28 +180,31 @@ def tasks(counts: Mapping[str, tuple[int, ...]], folder: Path, budget: Budget, t
 
 def table() -> str:
     """The results there are as a table in Markdown, a line for each task."""
-    paths = {(kind, n): RESULTS / f"few-{kind}-{n}.json" for kind, counts in COUNTS.items() for n in counts}
-    rows = [(kind, n, json.loads(path.read_text())) for (kind, n), path in paths.items() if path.exists()]
-    lines = [_row(kind, n, figures["seconds"], figures["conditions"]) for kind, n, figures in rows]
-    return "\n".join([f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|", *lines])
+    rows = [
+        _row(f"{kind}, {n:,}", json.loads(path.read_text()))
+        for kind, counts in COUNTS.items()
+        for n in counts
+        if (path := RESULTS / f"few-{kind}-{n}.json").exists()
+    ]
+    return common.table(TITLES, rows)
 
 
-def _row(kind: str, n: int, seconds: float, by_condition: Figures) -> str:
-    better = []
-    for name, of_condition in by_condition.items():
-        (ours, _), (theirs, rival) = _ours_and_best(of_condition)
-        if ours > theirs + WITHIN:
-            better.append((ours - theirs, f"{name}: {ours:.3f}, {rival} {theirs:.3f}"))
-    (ours, calibration), (theirs, rival) = _ours_and_best(by_condition["mixture"])
-    worst = max(better)[1] if better else "none"
-    return f"| {kind}, {n:,} | {seconds:.0f} | {ours:.3f} | {calibration:.3f} | {theirs:.3f}, {rival} | {worst} |"
+def _row(name: str, figures: Figures) -> list[str]:
+    compared = {condition: _ours_and_best(figures["conditions"][condition]) for condition in figures["conditions"]}
+    ours, theirs, rival = compared["mixture"]
+    calibration_error = figures["conditions"]["mixture"]["gridcloze"]["calibration_error"]
+    bits = [f"{ours:.3f}", f"{calibration_error:.3f}", f"{theirs:.3f}, {rival}"]
+    worst = max(compared, key=lambda condition: compared[condition][0] - compared[condition][1])
+    ours, theirs, rival = compared[worst]
+    behind = f"{worst}: {ours:.3f}, {rival} {theirs:.3f}" if ours > theirs + WITHIN else "none"
+    return [name, f"{figures['seconds']:.0f}", *bits, behind]
 
 
-def _ours_and_best(of_condition: Figures) -> tuple[tuple[float, float], tuple[float, str]]:
-    """Bits and calibration error of the model, bits and name of the best of the others."""
+def _ours_and_best(of_condition: Figures) -> tuple[float, float, str]:
+    """Bits of the model, bits and name of the best of the others."""
     bits = {rival: figures["bits_per_hidden_cell"] for rival, figures in of_condition.items()}
-    ours = bits.pop("gridcloze"), of_condition["gridcloze"]["calibration_error"]
-    return ours, min((value, rival) for rival, value in bits.items())
+    ours = bits.pop("gridcloze")
+    return ours, *min((value, rival) for rival, value in bits.items())
 
 
 if __name__ == "__main__":

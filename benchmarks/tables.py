@@ -13,7 +13,7 @@ import landcover
 import side
 import sudoku
 import toys
-from common import MODELS, RESULTS, Figures
+from common import MODELS, RESULTS, Figures, table
 from gridcloze.priors.known import make_toy
 from gridcloze.scale import Blocks, Question
 from gridcloze.study.charts import by_network, name_of
@@ -43,12 +43,6 @@ def result(name: str) -> Figures:
 def results(task: str, names: Iterable[str]) -> dict[str, Figures]:
     """By name, the results of TASK-NAME, leaving out those that were not run."""
     return {name: result(f"{task}-{slug(name)}") for name in names if (RESULTS / f"{task}-{slug(name)}.json").exists()}
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(line.replace("|  |", "| |") for line in lines)
 
 
 def number(value: float | None) -> str:

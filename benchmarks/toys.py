@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+import common
 from common import RESULTS, RUNS, circumstances
 from gridcloze.commands.process import keep_freed_memory
 from gridcloze.commands.score import score
@@ -99,15 +100,15 @@ COLUMNS = {  # of the table: a title, which predictor, which score
 
 def table() -> str:
     """The results as a table in Markdown, a line for each task."""
-    lines = [f"| task (seeds) | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    rows = []
     for name in TASKS:
         results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9].json"))]
         if results:
             figures = [
                 _mean([result["scores"].get(who, {}) for result in results], key) for who, key in COLUMNS.values()
             ]
-            lines.append(f"| {name} ({len(results)}) | {' | '.join(figures)} |")
-    return "\n".join(lines)
+            rows.append([f"{name} ({len(results)})", *figures])
+    return common.table(["task (seeds)", *COLUMNS], rows)
 
 
 def _mean(scores: list[dict[str, float]], key: str) -> str:
